@@ -1,0 +1,105 @@
+"""The pruning rule: mean absolute pixel difference to the frame before, above a threshold (OmniV-Med §2.2).
+
+The paper gives no unit for its threshold of 0.1. Here it is measured on pixels in [-1, 1] after windowing, which
+is 12.75 of 255 grey levels; two public codes differ from each other by a factor of 255 at this point. The
+reasons are in docs/decisions/0001-threshold-unit.md.
+
+No torch in here: the threshold slider and ``python -m omnivmed prune`` work with no model loaded.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from omnivmed.pruning.mask import KeepMask, Reference, Scale
+from omnivmed.study import Study
+from omnivmed.vision.budget import DEFAULT_BUDGET, VisionBudget
+from omnivmed.vision.patches import Patches, prepare
+
+DEFAULT_THRESHOLD = 0.1
+
+
+def keep_mask(
+    patches: Patches,
+    threshold: float = DEFAULT_THRESHOLD,
+    reference: Reference = "previous",
+    min_tokens: int = 1,
+    scale: Scale = "unit",
+) -> KeepMask:
+    """Decide for every merged token whether it is kept.
+
+    * the first frame is whole (paper, RLT, VideoLLaMA3);
+    * a later token is kept when its distance is strictly greater than ``threshold``;
+    * a frame that would keep fewer than ``min_tokens`` also keeps its first ``min_tokens`` places;
+    * one frame alone, so every still image, keeps everything.
+
+    Args:
+        threshold: >= 0. 0 drops only patches identical to their reference, 2 drops all but the minimum.
+        reference: "previous" compares with the frame before, kept or not. Slow drift over dense slices then
+            never crosses the threshold; "last_kept" lets it add up.
+        scale: "x255" multiplies distances by 255, only to run released weights as their authors' code does.
+
+    Raises:
+        ValueError: negative or non-finite threshold, negative ``min_tokens``, unknown name.
+    """
+    if not (threshold >= 0 and np.isfinite(threshold)):
+        raise ValueError(f"threshold must be a number of at least 0, got {threshold}")
+    if min_tokens < 0:
+        raise ValueError(f"min_tokens must be at least 0, got {min_tokens}")
+    if reference not in ("previous", "last_kept"):
+        raise ValueError(f"reference must be 'previous' or 'last_kept', got {reference!r}")
+    if scale not in ("unit", "x255"):
+        raise ValueError(f"scale must be 'unit' or 'x255', got {scale!r}")
+    t, h, w = patches.token_grid
+    # The m² patches of a token are adjacent rows: one view, no copy.
+    x_TnD = patches.patches.reshape(t, h * w, -1)
+    factor = np.float32(255.0 if scale == "x255" else 1.0)
+    limit = np.float32(threshold)
+
+    keep = np.ones((t, h * w), dtype=bool)
+    distance = np.full((t, h * w), np.inf, dtype=np.float32)
+    anchor = x_TnD[0] if reference == "previous" else x_TnD[0].copy()
+    buffer = np.empty_like(x_TnD[0])
+    for i in range(1, t):
+        np.subtract(x_TnD[i], anchor, out=buffer)
+        np.abs(buffer, out=buffer)
+        distance[i] = buffer.mean(axis=1) * factor
+        keep[i] = distance[i] > limit
+        if keep[i].sum() < min_tokens:
+            keep[i, :min_tokens] = True
+        if reference == "previous":
+            anchor = x_TnD[i]
+        else:
+            anchor[keep[i]] = x_TnD[i][keep[i]]
+    return KeepMask(
+        keep=keep.reshape(t, h, w),
+        distance=distance.reshape(t, h, w),
+        threshold=float(threshold),
+        reference=reference,
+        min_tokens=min_tokens,
+        scale=scale,
+        rects=patches.rects,
+        frame_index=patches.frame_index,
+        source_size=patches.source_size,
+        window=patches.window,
+        unit=patches.unit,
+        times_s=patches.times_s,
+    )
+
+
+def prune(
+    study: Study,
+    threshold: float = DEFAULT_THRESHOLD,
+    reference: Reference = "previous",
+    max_frames: int | None = None,
+    *,
+    budget: VisionBudget = DEFAULT_BUDGET,
+    min_tokens: int = 1,
+) -> KeepMask:
+    """Prune a study without any model: sample, window, resize, compare.
+
+    Raises:
+        ValueError: as :func:`keep_mask`, or ``max_frames`` below 1.
+        StudyError: a frame that cannot be decoded.
+    """
+    return keep_mask(prepare(study, budget, max_frames=max_frames), threshold, reference, min_tokens)

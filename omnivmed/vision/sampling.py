@@ -1,0 +1,61 @@
+"""Which slices or frames of a study the model is given: chosen by millimetres or seconds, not by index."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from omnivmed.study import Study
+from omnivmed.vision.budget import DEFAULT_BUDGET, VisionBudget
+
+
+def sample_frames(
+    study: Study, budget: VisionBudget = DEFAULT_BUDGET, max_frames: int | None = None
+) -> np.ndarray:
+    """Indices of the frames taken, int64 (t,), strictly increasing, first and last included for a volume.
+
+    * image: the image;
+    * volume: equally spaced positions along the slice axis, at least ``budget.slice_step_mm`` apart where the
+      spacing is known, at most ``max_frames`` of them;
+    * video: one frame every ``1 / budget.fps`` seconds (the one on screen at that time), evenly spread over
+      the whole clip when that would be more than ``max_frames`` or fewer than ``budget.min_frames``.
+
+    Args:
+        max_frames: overrides ``budget.max_frames``.
+
+    Raises:
+        ValueError: ``max_frames`` below 1.
+    """
+    count = study.shape[0]
+    cap = budget.max_frames if max_frames is None else max_frames
+    if cap < 1:
+        raise ValueError(f"max_frames must be at least 1, got {cap}")
+    cap = min(cap, count)
+    if count == 1:
+        return np.zeros(1, dtype=np.int64)
+    if study.kind == "video":
+        return _by_time(study.times_s, count, cap, budget)
+    return _by_position(study.spacing_mm[0] if study.spacing_mm else None, count, cap, budget)
+
+
+def _by_position(step_mm: float | None, count: int, cap: int, budget: VisionBudget) -> np.ndarray:
+    wanted = cap
+    if step_mm:
+        extent_mm = (count - 1) * step_mm
+        # The small slack keeps a spacing of 1.9999 mm from losing every second slice.
+        wanted = min(cap, int(extent_mm / min(budget.slice_step_mm, extent_mm) + 1.001))
+    return np.unique(np.round(np.linspace(0, count - 1, max(wanted, 1))).astype(np.int64))
+
+
+def _by_time(times_s: np.ndarray | None, count: int, cap: int, budget: VisionBudget) -> np.ndarray:
+    if times_s is None or times_s[-1] <= times_s[0]:
+        return np.unique(np.round(np.linspace(0, count - 1, cap)).astype(np.int64))
+    first, last = float(times_s[0]), float(times_s[-1])
+    by_rate = int((last - first) * budget.fps + 1e-6) + 1
+    wanted = max(by_rate, min(budget.min_frames, count))
+    if by_rate == wanted <= cap:
+        at_s = first + np.arange(wanted) / budget.fps
+    else:
+        at_s = np.linspace(first, last, min(wanted, cap))
+    # side="right" - 1: the frame on screen at a time is the last one that started no later.
+    index = np.searchsorted(times_s, at_s + 1e-6, side="right") - 1
+    return np.unique(np.clip(index, 0, count - 1).astype(np.int64))
