@@ -1,0 +1,3 @@
+"""File(s) to `Study`: one door, one worker, one place for limits."""
+
+from __future__ import annotations

@@ -1,0 +1,499 @@
+"""Study: the one type for a still, a volume and a clip.
+
+Axis table (index order everywhere: frame or slice T, row H, column W[, channel 3]):
+
+| kind   | T       | row grows to    | column grows to | spacing_mm        | times_s |
+|--------|---------|-----------------|-----------------|-------------------|---------|
+| image  | 1       | as stored       | as stored       | (None, row, col)  | None    |
+| volume | slices  | see below       | see below       | (slice, row, col) | None    |
+| video  | frames  | down            | right           | None or as image  | (T,)    |
+
+Volumes with known orientation are turned to the radiological display: axial rows to posterior, columns to the
+patient's left, slices to superior; coronal rows to inferior, columns to left, slices to posterior; sagittal rows to
+inferior, columns to posterior, slices to the patient's left. Index axes (column, row, slice) are right-handed.
+`affine` maps (slice, row, column, 1) to RAS millimetres: +x is the patient's right, +y anterior, +z superior.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field, replace
+from types import TracebackType
+from typing import Any, Literal, Protocol
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from omnivmed.window import CT_PRESETS, Window, apply_window, auto_window, window_table
+
+StudyKind = Literal["image", "volume", "video"]
+Unit = Literal["HU", "raw", "rgb"]
+Spacing = tuple[float | None, float, float]
+
+
+class FrameSource(Protocol):
+    """Where the stored numbers come from: an array, or a worker that decodes frames when they are asked for."""
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """(T, H, W)."""
+
+    @property
+    def channels(self) -> int:
+        """1 grey or 3 RGB."""
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """Stored type; uint8 for RGB."""
+
+    def read(self, indices: Sequence[int]) -> NDArray[Any]:
+        """Stored values (n, H, W) or (n, H, W, 3) of these frames, in this order. Raises StudyError."""
+
+    def problems(self) -> list[tuple[str, str]]:
+        """(warning code, sentence) met while reading since it was opened."""
+
+    def close(self) -> None:
+        """Free memory and processes; reading afterwards raises StudyError."""
+
+
+class ArraySource:
+    """Frames that are already in memory (shared memory of the worker, or any array)."""
+
+    def __init__(self, array: NDArray[Any]) -> None:
+        if array.ndim == 4 and array.shape[3] == 3:
+            if array.dtype != np.uint8:
+                raise ValueError(f"RGB frames are uint8 (T,H,W,3), got {array.dtype}")
+        elif array.ndim != 3:
+            raise ValueError(f"frames are (T,H,W) or (T,H,W,3), got shape {array.shape}")
+        if array.size == 0:
+            raise ValueError(f"a study holds at least one pixel, got shape {array.shape}")
+        self._array: NDArray[Any] | None = array
+        self._shape = (int(array.shape[0]), int(array.shape[1]), int(array.shape[2]))
+        self._channels = 3 if array.ndim == 4 else 1
+        self._dtype = array.dtype
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        return self._shape
+
+    @property
+    def channels(self) -> int:
+        return self._channels
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        return self._dtype
+
+    @property
+    def array(self) -> NDArray[Any]:
+        """The whole array (T,H,W[,3]) in its stored type, not copied."""
+        if self._array is None:
+            raise ValueError("this study was closed; open it again")
+        return self._array
+
+    def read(self, indices: Sequence[int]) -> NDArray[Any]:
+        idx = list(indices)
+        if idx and idx == list(range(idx[0], idx[0] + len(idx))):
+            return self.array[idx[0] : idx[0] + len(idx)]
+        return self.array[np.asarray(idx, dtype=np.int64)]
+
+    def problems(self) -> list[tuple[str, str]]:
+        return []
+
+    def close(self) -> None:
+        self._array = None
+
+
+@dataclass(frozen=True)
+class StudyInfo:
+    """Everything about a study but its pixels; what a worker reports, and nothing else leaves it."""
+
+    kind: StudyKind
+    channels: int = 1
+    spacing_mm: Spacing | None = None
+    times_s: NDArray[np.float64] | None = None
+    window: Window | None = None  # the window in force
+    file_window: Window | None = None  # what the file asked for
+    auto_window: Window | None = None  # what statistics or the body part suggest
+    affine: NDArray[np.float64] | None = None
+    letters: tuple[str, str, str, str] | None = None  # stills without an affine, from PatientOrientation
+    inverted: bool = False
+    modality: str | None = None
+    body_part: str | None = None
+    unit: Unit = "raw"
+    slope: float = 1.0
+    intercept: float = 0.0
+    plane: str | None = None
+    warnings: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+    series: tuple[dict[str, Any], ...] = ()
+    needs_confirmation: bool = False
+    content_id: str = ""
+    extra: dict[str, Any] = field(default_factory=dict)
+
+
+class Study:
+    """One opened study. Made by `open_study`, or from numbers by `Study.from_array`."""
+
+    def __init__(self, source: FrameSource, info: StudyInfo) -> None:
+        t = source.shape[0]
+        if info.times_s is not None and len(info.times_s) != t:
+            raise ValueError(f"times_s has {len(info.times_s)} entries for {t} frames")
+        self._source = source
+        self._info = info
+        self._tables: dict[tuple[Window, bool], NDArray[np.uint8] | None] = {}
+
+    @classmethod
+    def from_array(
+        cls,
+        values: ArrayLike,
+        kind: StudyKind | None = None,
+        *,
+        spacing_mm: Sequence[float | None] | None = None,
+        times_s: ArrayLike | None = None,
+        window: Window | None = None,
+        affine: ArrayLike | None = None,
+        inverted: bool = False,
+        modality: str | None = None,
+        body_part: str | None = None,
+        slope: float = 1.0,
+        intercept: float = 0.0,
+        warnings: Iterable[str] = (),
+        notes: Iterable[str] = (),
+    ) -> Study:
+        """A study of numbers in memory: (H,W), (T,H,W), or uint8 RGB (H,W,3), (T,H,W,3).
+
+        `kind` defaults to image for T = 1, video when `times_s` is given, else volume. Grey arrays keep their type;
+        file units are `values * slope + intercept`. Without `window` one is chosen as for files.
+        """
+        array = np.ascontiguousarray(values)
+        if array.ndim == 2 or (array.ndim == 3 and array.shape[-1] == 3 and array.dtype == np.uint8):
+            array = array[None]
+        if array.dtype == np.bool_ or (array.dtype.kind == "f" and array.dtype.itemsize > 4):
+            array = array.astype(np.uint8 if array.dtype == np.bool_ else np.float32)
+        source = ArraySource(array)
+        t = source.shape[0]
+        if kind is None:
+            kind = "video" if times_s is not None else "image" if t == 1 else "volume"
+        if kind == "video" and times_s is None:
+            times_s = np.arange(t, dtype=np.float64)
+        rgb = source.channels == 3
+        auto: Window | None = None
+        if not rgb:
+            auto = auto_window(array.astype(np.float32) * slope + intercept, modality, body_part)
+        spacing: Spacing | None = None
+        if spacing_mm is not None:
+            s, r, c = spacing_mm
+            if r is None or c is None:
+                raise ValueError("row and column spacing are numbers; only the slice step may be None")
+            spacing = (None if s is None else float(s), float(r), float(c))
+        info = StudyInfo(
+            kind=kind,
+            channels=source.channels,
+            spacing_mm=spacing,
+            times_s=None if times_s is None else np.asarray(times_s, dtype=np.float64),
+            window=None if rgb else (window or auto),
+            auto_window=auto,
+            affine=None if affine is None else np.asarray(affine, dtype=np.float64).reshape(4, 4),
+            inverted=inverted,
+            modality=modality,
+            body_part=body_part,
+            unit="rgb" if rgb else "HU" if modality == "CT" else "raw",
+            slope=float(slope),
+            intercept=float(intercept),
+            plane=None if affine is None else plane_of(np.asarray(affine, dtype=np.float64)),
+            warnings=tuple(warnings),
+            notes=tuple(notes),
+            content_id=content_id(array, (kind, slope, intercept, None if spacing is None else spacing)),
+        )
+        return cls(source, info)
+
+    # -- what it is ---------------------------------------------------------------------------------------------
+
+    @property
+    def info(self) -> StudyInfo:
+        """All fields at once, as the reader reported them."""
+        return self._info
+
+    @property
+    def kind(self) -> StudyKind:
+        return self._info.kind
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """(T, H, W)."""
+        return self._source.shape
+
+    @property
+    def channels(self) -> int:
+        """1 grey or 3 RGB."""
+        return self._source.channels
+
+    @property
+    def spacing_mm(self) -> Spacing | None:
+        """(slice, row, column) steps in mm; the slice step is None for a still; None when the file does not say."""
+        return self._info.spacing_mm
+
+    @property
+    def times_s(self) -> NDArray[np.float64] | None:
+        """(T,) seconds from the first frame, for clips."""
+        return self._info.times_s
+
+    @property
+    def window(self) -> Window | None:
+        """(level, width) in file units; None for RGB."""
+        return self._info.window
+
+    @property
+    def affine(self) -> NDArray[np.float64] | None:
+        """(4,4): (slice, row, column, 1) -> RAS mm; None when the orientation is unknown."""
+        return self._info.affine
+
+    @property
+    def inverted(self) -> bool:
+        """True for MONOCHROME1: the lowest value is shown white. `values` are never inverted."""
+        return self._info.inverted
+
+    @property
+    def modality(self) -> str | None:
+        return self._info.modality
+
+    @property
+    def body_part(self) -> str | None:
+        return self._info.body_part
+
+    @property
+    def unit(self) -> Unit:
+        return self._info.unit
+
+    @property
+    def plane(self) -> str | None:
+        """axial, coronal, sagittal, oblique, or None when the orientation is unknown."""
+        return self._info.plane
+
+    @property
+    def warnings(self) -> list[str]:
+        """Codes of everything that was altered or is doubtful; a clip may add Partial while it is read."""
+        late = [code for code, _ in self._source.problems()]
+        return list(dict.fromkeys([*self._info.warnings, *late]))
+
+    @property
+    def notes(self) -> list[str]:
+        """One sentence for the person at the screen per warning or alteration."""
+        late = [sentence for _, sentence in self._source.problems()]
+        return list(dict.fromkeys([*self._info.notes, *late]))
+
+    @property
+    def series(self) -> list[dict[str, Any]]:
+        """Choices when the upload holds several: {index, label, kind, frames, rows, columns, modality, selected}."""
+        return [dict(s) for s in self._info.series]
+
+    @property
+    def needs_confirmation(self) -> bool:
+        """True when a name may be burned into the pixels and the limits ask a person to confirm first."""
+        return self._info.needs_confirmation
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """Stored type of the numbers."""
+        return self._source.dtype
+
+    @property
+    def pixel_aspect(self) -> float:
+        """Height of a pixel divided by its width, on the screen (1.0 when unknown)."""
+        if self.spacing_mm is None:
+            return 1.0
+        return self.spacing_mm[1] / self.spacing_mm[2]
+
+    @property
+    def content_id(self) -> str:
+        """Id of the stored numbers, the same for every window."""
+        return self._info.content_id
+
+    @property
+    def digest(self) -> str:
+        """Id of what is shown: stored numbers, window and inversion. Stable; the key of every cache."""
+        shown = f"{self._info.content_id}|{self.window}|{self.inverted}"
+        return hashlib.sha256(shown.encode()).hexdigest()
+
+    @property
+    def presets(self) -> list[tuple[str, float, float]]:
+        """(name, level, width): the file's own, the automatic one, and the workstation's for CT. Empty for RGB."""
+        found: list[tuple[str, float, float]] = []
+        if self._info.file_window is not None:
+            found.append(("file", *self._info.file_window))
+        if self._info.auto_window is not None:
+            found.append(("auto", *self._info.auto_window))
+        if self.unit == "HU":
+            found.extend(CT_PRESETS)
+        return found
+
+    def edge_letters(self, plane_axis: int = 0) -> tuple[str, str, str, str] | None:
+        """(left, right, top, bottom) patient directions of the picture with `plane_axis` fixed, or None if unknown.
+
+        The picture is the plain array plane: rows are the lower remaining axis, columns the higher one
+        (plane_axis 0: rows 1, columns 2; 1: rows 0, columns 2; 2: rows 0, columns 1), row 0 on top.
+        """
+        if plane_axis not in (0, 1, 2):
+            raise ValueError(f"plane_axis is 0, 1 or 2, got {plane_axis}")
+        if self.affine is None:
+            return self._info.letters if plane_axis == 0 else None
+        row_axis, column_axis = [a for a in (0, 1, 2) if a != plane_axis]
+        right = direction_letter(self.affine[:3, column_axis])
+        bottom = direction_letter(self.affine[:3, row_axis])
+        if right is None or bottom is None:
+            return None
+        return (_OPPOSITE[right], right, _OPPOSITE[bottom], bottom)
+
+    def index_at(self, seconds: float) -> int:
+        """The frame shown at this time of a clip: the last one that began at or before it."""
+        if self.times_s is None:
+            raise ValueError("only clips have times")
+        return max(0, int(np.searchsorted(self.times_s, seconds + 1e-6, side="right")) - 1)
+
+    def __len__(self) -> int:
+        return self.shape[0]
+
+    def __repr__(self) -> str:
+        t, h, w = self.shape
+        parts = [f"{self.kind} {t}x{h}x{w}", "RGB" if self.channels == 3 else str(self.dtype)]
+        if self.modality:
+            parts.append(self.modality)
+        if self.plane:
+            parts.append(self.plane)
+        if self.spacing_mm is not None:
+            parts.append("x".join("?" if s is None else f"{s:.3g}" for s in self.spacing_mm) + " mm")
+        if self.times_s is not None:
+            parts.append(f"{float(self.times_s[-1]):.2f} s")
+        if self.window is not None:
+            parts.append(f"window {self.window[0]:g}/{self.window[1]:g}")
+        parts.extend(self.warnings)
+        return f"<Study {', '.join(parts)}>"
+
+    # -- its pixels ---------------------------------------------------------------------------------------------
+
+    def frames(self, i0: int = 0, i1: int | None = None) -> NDArray[np.uint8]:
+        """uint8 (t,H,W,3) of frames i0..i1-1: windowed, MONOCHROME1 inverted, in anatomical or time order."""
+        return self.take(self._span(i0, i1))
+
+    def take(self, indices: Sequence[int] | NDArray[np.integer[Any]]) -> NDArray[np.uint8]:
+        """uint8 (n,H,W,3), as `frames` but for any list of indices; clips decode only what is asked."""
+        return self._show(self._source.read(self._check(indices)))
+
+    def values(self, i0: int = 0, i1: int | None = None) -> NDArray[np.float32]:
+        """float32 (t,H,W) in file units (HU for CT), or (t,H,W,3) 0..255 for RGB; never inverted or windowed."""
+        stored = self._source.read(self._span(i0, i1))
+        if self.channels == 3:
+            return stored.astype(np.float32)
+        return rescale(stored, self._info.slope, self._info.intercept)
+
+    def stored(self, i0: int = 0, i1: int | None = None) -> tuple[NDArray[Any], float, float]:
+        """(array (t,H,W[,3]) in its stored type, slope, intercept): file units are array * slope + intercept.
+
+        The array may be a view of the study's memory: copy it before changing it or before closing the study.
+        """
+        return self._source.read(self._span(i0, i1)), self._info.slope, self._info.intercept
+
+    def with_window(self, window: Window | None) -> Study:
+        """The same pixels under another window; nothing is read again. None goes back to the file's own or auto."""
+        if self.channels == 3:
+            return Study(self._source, self._info)
+        chosen = window if window is not None else (self._info.file_window or self._info.auto_window)
+        if chosen is not None:
+            level, width = float(chosen[0]), float(chosen[1])
+            if not (math.isfinite(level) and math.isfinite(width) and width > 0):
+                raise ValueError(f"a window is (level, width > 0) in file units, got {window}")
+            chosen = (level, width)
+        return Study(self._source, replace(self._info, window=chosen))
+
+    def close(self) -> None:
+        """Free the pixels and the worker. Studies made by `with_window` share them and close with this one."""
+        self._source.close()
+
+    def __enter__(self) -> Study:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _show(self, stored: NDArray[Any]) -> NDArray[np.uint8]:
+        if self.channels == 3:
+            return np.array(stored, dtype=np.uint8)
+        window = self.window or (127.5, 255.0)
+        key = (window, self.inverted)
+        if key not in self._tables:
+            self._tables[key] = window_table(
+                self.dtype, self._info.slope, self._info.intercept, window, self.inverted
+            )
+        table = self._tables[key]
+        if table is None:
+            values = rescale(stored, self._info.slope, self._info.intercept)
+            grey = apply_window(values, *window, inverted=self.inverted)
+        else:
+            unsigned = np.uint16 if stored.dtype.itemsize == 2 else np.uint8
+            grey = np.take(table, np.ascontiguousarray(stored).view(unsigned))
+        return np.repeat(grey[..., None], 3, axis=3)
+
+    def _span(self, i0: int, i1: int | None) -> list[int]:
+        t = self.shape[0]
+        stop = t if i1 is None else i1
+        if not 0 <= i0 < stop <= t:
+            raise IndexError(f"frames {i0}..{stop} asked of a study of {t}")
+        return list(range(i0, stop))
+
+    def _check(self, indices: Sequence[int] | NDArray[np.integer[Any]]) -> list[int]:
+        t = self.shape[0]
+        checked = [int(i) for i in indices]
+        for i in checked:
+            if not 0 <= i < t:
+                raise IndexError(f"frame {i} asked of a study of {t}")
+        return checked
+
+
+_OPPOSITE = {"L": "R", "R": "L", "A": "P", "P": "A", "S": "I", "I": "S"}
+_POSITIVE = ("R", "A", "S")  # RAS: +x right, +y anterior, +z superior
+
+
+def direction_letter(vector: NDArray[np.float64]) -> str | None:
+    """The patient direction a RAS vector mostly points to, or None for a vector of no length."""
+    if not np.all(np.isfinite(vector)) or float(np.abs(vector).max()) == 0.0:
+        return None
+    axis = int(np.argmax(np.abs(vector)))
+    letter = _POSITIVE[axis]
+    return letter if vector[axis] > 0 else _OPPOSITE[letter]
+
+
+def plane_of(affine: NDArray[np.float64], cosine: float = 0.9) -> str:
+    """Plane of a stack from its affine: the anatomical axis nearest to the slice normal, oblique beyond 26 degrees."""
+    normal = np.cross(affine[:3, 2], affine[:3, 1])
+    length = float(np.linalg.norm(normal))
+    if length == 0.0:
+        return "oblique"
+    axis = int(np.argmax(np.abs(normal)))
+    if abs(float(normal[axis])) / length < cosine:
+        return "oblique"
+    return ("sagittal", "coronal", "axial")[axis]
+
+
+def rescale(stored: NDArray[Any], slope: float, intercept: float) -> NDArray[np.float32]:
+    """float32 file units of stored numbers; computed in float64 where a 32-bit integer would lose digits."""
+    if slope == 1.0 and intercept == 0.0:
+        return stored.astype(np.float32)
+    if stored.dtype.itemsize > 2 and stored.dtype.kind in "iu":
+        return (stored.astype(np.float64) * slope + intercept).astype(np.float32)
+    values = stored.astype(np.float32)
+    values *= np.float32(slope)
+    values += np.float32(intercept)
+    return values
+
+
+def content_id(array: NDArray[Any], facts: object) -> str:
+    """sha256 over the stored numbers and the facts that give them meaning."""
+    digest = hashlib.sha256()
+    digest.update(f"{array.shape}|{array.dtype.str}|{facts}".encode())
+    digest.update(np.ascontiguousarray(array).data)
+    return digest.hexdigest()
