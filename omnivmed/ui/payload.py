@@ -10,7 +10,7 @@ A payload is one gzip stream; inside it:
     16+n    …      data: little-endian arrays, each starting on a 16-byte boundary
 
 Header, always: ``format`` ("study" | "mask" | "pixels"), ``version``, ``nonce`` (128 random bits: Gradio's
-cache address is a hash of the content, so the nonce makes it unguessable), ``digest`` (which study),
+cache address is a hash of the content, so the nonce makes it unguessable), ``content_id`` (which study),
 ``data_bytes`` and ``arrays`` {name: {dtype, shape, offset, bytes}}.
 
 Voxels are stored from the middle slice outwards (``order``): a browser that reads the stream can show the
@@ -146,15 +146,19 @@ def display_order(n: int) -> list[int]:
     return sorted(range(n), key=lambda i: (abs(i - middle), i < middle))
 
 
+def _floats(values: Sequence[float | None] | None) -> list[float | None] | None:
+    return None if values is None else [None if v is None else float(v) for v in values]
+
+
 def _common_header(study: Study) -> dict[str, Any]:
     """Technical facts the viewer shows. Only fields of `Study`, none of them free text from a file."""
     return {
         "format": "study",
-        "digest": study.digest,
+        "content_id": study.content_id,
         "kind": study.kind,
         "source_shape": [int(n) for n in study.shape],
-        "spacing_mm": [float(s) for s in study.spacing_mm] if study.spacing_mm is not None else None,
-        "window": [float(v) for v in study.window] if study.window is not None else None,
+        "spacing_mm": _floats(study.spacing_mm),
+        "window": _floats(study.window),
         "presets": [[str(n), float(level), float(width)] for n, level, width in study.presets],
         "inverted": bool(study.inverted),
         "unit": study.unit,
@@ -372,7 +376,7 @@ def mask_header(mask: KeepMask) -> dict[str, Any]:
         "reference": mask.reference,
         "min_tokens": int(mask.min_tokens),
         "scale": mask.scale,
-        "window": [float(v) for v in mask.window] if mask.window is not None else None,
+        "window": _floats(mask.window),
         "unit": mask.unit,
         "source_size": [int(n) for n in mask.source_size],
         "kept": int(mask.kept),
@@ -395,18 +399,18 @@ def _add_mask(layout: _Layout, mask: KeepMask) -> list[NDArray[Any]]:
     return list(arrays.values())
 
 
-def pack_mask(mask: KeepMask, path: str | Path, *, digest: str | None = None) -> PayloadInfo:
+def pack_mask(mask: KeepMask, path: str | Path, *, content_id: str | None = None) -> PayloadInfo:
     """Write only the mask: replaces the overlay after an answer without sending the picture again.
 
-    `digest` is the study's; the viewer ignores a mask that belongs to another study.
+    `content_id` is the study's; the viewer ignores a mask that belongs to another study.
     """
     layout = _Layout()
     arrays = _add_mask(layout, mask)
-    header = {"format": "mask", "digest": digest, "mask": mask_header(mask)}
+    header = {"format": "mask", "content_id": content_id, "mask": mask_header(mask)}
     return _write(Path(path), header, layout, _bytes_of(arrays), level=6)
 
 
-def pack_pixels(patches: Patches, path: str | Path, *, digest: str | None = None) -> PayloadInfo:
+def pack_pixels(patches: Patches, path: str | Path, *, content_id: str | None = None) -> PayloadInfo:
     """Write the model's own 8-bit pixels per token, for exact what-ifs with ``reference="last_kept"``.
 
     That rule compares with the patch last kept, which depends on the threshold, so the browser needs the
@@ -423,7 +427,7 @@ def pack_pixels(patches: Patches, path: str | Path, *, digest: str | None = None
     pixels = np.ascontiguousarray(pixels.reshape(t, tokens // t, -1))
     layout = _Layout()
     layout.add("pixels", pixels.dtype, pixels.shape)
-    header = {"format": "pixels", "digest": digest, "channels": 1 if grey else 3}
+    header = {"format": "pixels", "content_id": content_id, "channels": 1 if grey else 3}
     return _write(Path(path), header, layout, _bytes_of([pixels]), level=1)
 
 

@@ -7,7 +7,7 @@ How the app uses it
     info = pack_study(study, mask, payload_path(folder, "study"))       # omnivmed.ui.payload
     return show(study=info.path)                                 # output = viewer: a new picture
 
-    info = pack_mask(answer.mask, payload_path(folder, "mask"), digest=study.digest)
+    info = pack_mask(answer.mask, payload_path(folder, "mask"), content_id=study.content_id)
     return show(study=same_path, mask=info.path, role="answer")  # same study path: picture is not sent again
 
 `show(...)` makes the value; every call states the whole of it:
@@ -29,7 +29,7 @@ Events back to Python (`viewer.<name>(fn)`; `fn(event: gr.EventData)`, data in `
     ask_slice          {"index": 41, "time_s": 12.0 | None, "plane": "axial" | None}   "ask about this slice"
     use_window         {"level": 40.0, "width": 400.0}   "give the model this window": prune again, then show()
     confirm            {"what": "..."}   a confirmation asked for by the app through window.omnivmedViewer
-    viewer_ready       {"digest": "...", "first_ms": 180.0}   the first slice of a new study is on screen
+    viewer_ready       {"content_id": "...", "first_ms": 180.0}   the first slice of a new study is on screen
 
 Everything else (scrolling, window, zoom, threshold while dragging, opacity, modes) stays in the browser and
 causes no request. Do not list the viewer among an event's inputs: it would send its value back for nothing.
