@@ -50,13 +50,17 @@ def radiograph(size: tuple[int, int] = (300, 260)) -> np.ndarray:
 def ct_study(slices: int = 12, size: tuple[int, int] = (96, 112)) -> Study:
     """The CT volume as a study: 3 x 1 x 1 mm, window 40/400."""
     return Study.from_array(
-        ct_volume(slices, size), kind="volume", spacing_mm=(3.0, 1.0, 1.0), modality="CT", unit="HU", window=(40, 400)
+        ct_volume(slices, size),
+        kind="volume",
+        spacing_mm=(3.0, 1.0, 1.0),
+        modality="CT",
+        window=(40, 400),
     )
 
 
 def clip_study(frames: int = 20, fps: float = 10.0) -> Study:
     """The moving clip as a video study."""
-    return Study.from_array(moving_clip(frames), kind="video", times_s=np.arange(frames) / fps, unit="rgb")
+    return Study.from_array(moving_clip(frames), kind="video", times_s=np.arange(frames) / fps)
 
 
 def patches_of(frames_THWC: np.ndarray, merge_size: int = 2) -> Patches:

@@ -103,7 +103,8 @@ class KeepMask:
         Happens with wide CT windows and densely sampled clips; the person should hear about it.
         """
         later = self.kept_per_frame[1:]
-        return bool(len(later)) and float((later <= self.min_tokens).mean()) >= FLOOR_SHARE
+        floor = (later <= self.min_tokens) & (later < self.keep[0].size)
+        return bool(len(later)) and float(floor.mean()) >= FLOOR_SHARE
 
     def to_dict(self) -> dict[str, Any]:
         """JSON-ready, schema ``omnivmed.keep_mask/1`` (documented in docs/pruning.md); no file name, no header text.

@@ -130,13 +130,10 @@ def square_size(study: Study) -> tuple[float, float]:
     A sagittal stack of 1 x 3 mm pixels would otherwise reach the model squashed to a third.
     """
     _, height, width = study.shape
-    if study.spacing_mm is None:
+    aspect = study.pixel_aspect
+    if abs(aspect - 1) < 0.01:
         return height, width
-    _, row_mm, col_mm = study.spacing_mm
-    if min(row_mm, col_mm) <= 0 or abs(row_mm / col_mm - 1) < 0.01:
-        return height, width
-    finest = min(row_mm, col_mm)
-    return height * row_mm / finest, width * col_mm / finest
+    return (height * aspect, width) if aspect > 1 else (height, width / aspect)
 
 
 def prepare(

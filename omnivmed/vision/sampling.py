@@ -29,12 +29,11 @@ def sample_frames(
     cap = budget.max_frames if max_frames is None else max_frames
     if cap < 1:
         raise ValueError(f"max_frames must be at least 1, got {cap}")
-    cap = min(cap, count)
     if count == 1:
         return np.zeros(1, dtype=np.int64)
     if study.kind == "video":
         return _by_time(study.times_s, count, cap, budget)
-    return _by_position(study.spacing_mm[0] if study.spacing_mm else None, count, cap, budget)
+    return _by_position(study.spacing_mm[0] if study.spacing_mm else None, count, min(cap, count), budget)
 
 
 def _by_position(step_mm: float | None, count: int, cap: int, budget: VisionBudget) -> np.ndarray:
@@ -48,7 +47,7 @@ def _by_position(step_mm: float | None, count: int, cap: int, budget: VisionBudg
 
 def _by_time(times_s: np.ndarray | None, count: int, cap: int, budget: VisionBudget) -> np.ndarray:
     if times_s is None or times_s[-1] <= times_s[0]:
-        return np.unique(np.round(np.linspace(0, count - 1, cap)).astype(np.int64))
+        return np.unique(np.round(np.linspace(0, count - 1, min(cap, count))).astype(np.int64))
     first, last = float(times_s[0]), float(times_s[-1])
     by_rate = int((last - first) * budget.fps + 1e-6) + 1
     wanted = max(by_rate, min(budget.min_frames, count))

@@ -66,7 +66,9 @@ def test_pruning_loads_no_torch() -> None:
         "ov.prune(s)\n"
         "print([m for m in ('torch', 'transformers', 'gradio') if m in sys.modules])"
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120, check=True)
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=120, check=True
+    )
     assert done.stdout.strip() == "[]"
 
 
@@ -74,4 +76,6 @@ def test_pruning_loads_no_torch() -> None:
 def test_the_threshold_stands_in_the_mask(threshold: float) -> None:
     mask = prune(ct_study(), threshold=threshold)
     assert mask.threshold == threshold
-    assert np.array_equal(mask.keep[1:].reshape(11, -1)[:, 1:], (mask.distance[1:] > threshold).reshape(11, -1)[:, 1:])
+    assert np.array_equal(
+        mask.keep[1:].reshape(11, -1)[:, 1:], (mask.distance[1:] > threshold).reshape(11, -1)[:, 1:]
+    )

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import pytest
@@ -19,7 +21,9 @@ def random_frames(t: int = 5, h: int = 56, w: int = 84, seed: int = 0) -> np.nda
     """Each frame is the one before plus a change of different strength at every place."""
     rng = np.random.default_rng(seed)
     base = rng.integers(0, 256, (1, h, w, 3)).astype(np.int64)
-    steps = rng.integers(-40, 41, (t, h, w, 3)) * rng.random((t, h // 28, w // 28, 1)).repeat(28, 1).repeat(28, 2)
+    steps = rng.integers(-40, 41, (t, h, w, 3)) * rng.random((t, h // 28, w // 28, 1)).repeat(28, 1).repeat(
+        28, 2
+    )
     return np.clip(base + np.cumsum(steps, axis=0), 0, 255).astype(np.uint8)
 
 
@@ -110,21 +114,25 @@ def test_a_higher_threshold_never_keeps_more(seed: int, low: float, high: float)
     assert keep_mask(patches, high).kept <= keep_mask(patches, low).kept
 
 
-@pytest.mark.parametrize(("ours", "scale", "theirs"), [(0.1, "unit", 25.5), (0.1, "x255", 0.1), (0.03, "unit", 7.65)])
+@pytest.mark.parametrize(
+    ("ours", "scale", "theirs"), [(0.1, "unit", 25.5), (0.1, "x255", 0.1), (0.03, "unit", 7.65)]
+)
 def test_equals_the_public_function(ours: float, scale: str, theirs: float) -> None:
     torch = pytest.importorskip("torch")
-    module = pytest.importorskip("transformers.models.video_llama_3.processing_video_llama_3")
-    source = getattr(module, "VideoLlama3Processor", None)
-    function = _public_mask_function(source)
+    function = _public_mask_function()
     patches = patches_of(random_frames(6, seed=5))
     expected = function(
-        torch.from_numpy(patches.patches), torch.tensor([patches.grid_thw]), torch.tensor([2]), threshold=theirs
+        None,
+        torch.from_numpy(patches.patches),
+        torch.tensor([patches.grid_thw]),
+        torch.tensor([2]),
+        threshold=theirs,
     )
     mask = keep_mask(patches, ours, scale=scale)  # type: ignore[arg-type]
     assert np.array_equal(mask.keep.ravel(), np.asarray(expected).ravel())
 
 
-def _public_mask_function(processor: object) -> object:
+def _public_mask_function() -> Callable[..., object]:
     """transformers keeps it in the video processor's module, which only imports with torchvision; read it there."""
     import ast
     import importlib.util
@@ -137,13 +145,16 @@ def _public_mask_function(processor: object) -> object:
     assert spec.origin is not None
     path = Path(spec.origin).parent / "video_processing_video_llama_3.py"
     tree = ast.parse(path.read_text())
-    found = [n for n in ast.walk(tree) if isinstance(n, ast.FunctionDef) and n.name == "_get_compression_mask"]
+    found = [
+        n for n in ast.walk(tree) if isinstance(n, ast.FunctionDef) and n.name == "_get_compression_mask"
+    ]
     if not found:
         pytest.skip("this transformers version has no _get_compression_mask")
     node = found[0]
     node.decorator_list = []
-    namespace: dict[str, object] = {"torch": torch}
-    exec(compile(ast.Module(body=[node], type_ignores=[]), str(path), "exec"), namespace)
+    namespace: dict[str, Any] = {"torch": torch}
+    # The installed library's own text, run without the torchvision that its module imports on top.
+    exec(compile(ast.Module(body=[node], type_ignores=[]), str(path), "exec"), namespace)  # noqa: S102
     return namespace[node.name]
 
 
@@ -167,7 +178,7 @@ def test_the_window_decides_what_a_threshold_means() -> None:
     """A step of 30 HU crosses 0.1 under a 400 HU window (20 HU) and not under a 1500 HU one (75 HU)."""
     volume = np.zeros((2, 56, 56), dtype=np.int16)
     volume[1, :28, :28] = 30
-    study = Study.from_array(volume, kind="volume", spacing_mm=(5, 1, 1), modality="CT", unit="HU", window=(40, 400))
+    study = Study.from_array(volume, kind="volume", spacing_mm=(5, 1, 1), modality="CT", window=(40, 400))
     budget = VisionBudget(max_tokens=8, min_tokens=1)
     narrow = prune(study, budget=budget, min_tokens=0)
     wide = prune(study.with_window((-600, 1500)), budget=budget, min_tokens=0)
@@ -178,17 +189,14 @@ def test_the_window_decides_what_a_threshold_means() -> None:
 
 
 def test_a_lesion_shows_in_the_slices_where_it_begins_and_ends() -> None:
-    mask = prune(ct_study())
-    lesion = (slice(None), slice(int(0.3 * mask.keep.shape[1]), int(0.45 * mask.keep.shape[1])))
-    del lesion
-    changed = prune(ct_study().with_window((40, 80))).kept_per_frame
+    changed = prune(ct_study().with_window((40, 80)), threshold=0.03, min_tokens=0).kept_per_frame
     assert changed[4] > changed[3]
     assert changed[7] > changed[8]
 
 
 def test_sixty_four_frames_take_less_than_a_second_of_processor_time() -> None:
     volume = ct_volume(64, (256, 256))
-    study = Study.from_array(volume, kind="volume", spacing_mm=(3, 1, 1), modality="CT", unit="HU", window=(40, 400))
+    study = Study.from_array(volume, kind="volume", spacing_mm=(3, 1, 1), modality="CT", window=(40, 400))
     start = time.process_time()
     mask = prune(study)
     assert time.process_time() - start < 2.0  # two cores

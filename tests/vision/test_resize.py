@@ -34,7 +34,9 @@ def test_known_targets(
     merge=st.sampled_from([1, 2]),
     budget=st.integers(16, 20_000),
 )
-def test_any_shape_stays_within_the_budget(height: int, width: int, frames: int, merge: int, budget: int) -> None:
+def test_any_shape_stays_within_the_budget(
+    height: int, width: int, frames: int, merge: int, budget: int
+) -> None:
     new_h, new_w = target_size(height, width, frames=frames, merge_size=merge, max_tokens=budget)
     factor = 14 * merge
     assert new_h % factor == new_w % factor == 0

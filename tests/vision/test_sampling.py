@@ -55,7 +55,7 @@ def test_a_short_clip_is_taken_more_densely() -> None:
 
 def test_variable_rate_takes_the_frame_on_screen() -> None:
     times = np.array([0.0, 0.1, 0.2, 5.0, 5.1, 10.0])
-    study = Study.from_array(np.zeros((6, 8, 8, 3), np.uint8), kind="video", times_s=times, unit="rgb")
+    study = Study.from_array(np.zeros((6, 8, 8, 3), np.uint8), kind="video", times_s=times)
     # On screen at 0, 1, 2 … 10 s: frame 2 until 5 s, frame 4 until 10 s.
     assert sample_frames(study, VisionBudget(min_frames=1)).tolist() == [0, 2, 3, 4, 5]
 
