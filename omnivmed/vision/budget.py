@@ -53,11 +53,10 @@ DEFAULT_BUDGET = VisionBudget()
 """The public checkpoints' setting."""
 
 NANO_BUDGET = VisionBudget(
-    max_tokens=1_024,
+    max_tokens=512,
     max_frames=32,
     image_merge_size=2,
-    fps=2.0,
-    image_max_tokens=64,
+    image_max_tokens=36,
     frame_max_tokens=16,
 )
-"""What nano was trained with: 2 x 2 merging for stills too, few and coarse tokens (`docs/nano.md`)."""
+"""What nano was trained with: 2 x 2 merging for stills too, 168 px squares for stills and 112 px for frames."""
