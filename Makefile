@@ -1,0 +1,34 @@
+# `make app` and `make test` do all set-up themselves; the rest is for everyday work.
+PYTHON ?= python3
+VENV ?= .venv
+RUN := $(VENV)/bin/python
+
+.PHONY: app test check lint types slow
+
+app: $(VENV)/app.ready
+	$(RUN) app.py $(ARGS)
+
+test: $(VENV)/dev.ready
+	$(RUN) -m pytest $(ARGS)
+
+check: lint types test
+
+lint: $(VENV)/dev.ready
+	$(RUN) -m ruff check .
+	$(RUN) -m ruff format --check .
+
+types: $(VENV)/dev.ready
+	$(RUN) -m mypy omnivmed train app.py
+
+slow: $(VENV)/dev.ready
+	$(RUN) -m pytest -m slow $(ARGS)
+
+$(VENV)/app.ready: requirements.txt
+	test -x $(RUN) || $(PYTHON) -m venv $(VENV)
+	$(RUN) -m pip install --quiet --requirement requirements.txt
+	touch $@
+
+$(VENV)/dev.ready: requirements.txt pyproject.toml
+	test -x $(RUN) || $(PYTHON) -m venv $(VENV)
+	$(RUN) -m pip install --quiet --requirement requirements.txt --editable ".[dev,eval]"
+	touch $@
