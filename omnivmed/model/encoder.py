@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import nn
@@ -99,9 +99,9 @@ def group_frames(grid_thw: list[list[int]], merge_sizes: list[int]) -> list[Fram
 
 
 def merge_tokens(hidden_BLC: torch.Tensor, group: FrameGroup) -> torch.Tensor:
-    """Merge each ``m x m`` block of patches to one token: ``(B, L, C)`` -> ``(B, L / m**2, C)``, raster order.
+    """Merge each ``m x m`` block of patches to one token: ``(B, L, C)`` -> ``(B, L / m**2, C)``.
 
-    Bilinear reduction as in the reference; for m = 2 that is the plain mean of the four patches, which are
+    The result is in raster order over blocks. Bilinear reduction as in the reference; for m = 2 that is the plain mean of the four patches, which are
     consecutive rows.
     """
     m = group.merge_size
@@ -120,9 +120,7 @@ def merge_tokens(hidden_BLC: torch.Tensor, group: FrameGroup) -> torch.Tensor:
 class OmniVMedVisionAttention(VideoLlama3VisionAttention):
     """Full attention within each frame of a batch of same-shaped frames; parameters as in the base class."""
 
-    def forward(  # type: ignore[override]
-        self, hidden_BLC: torch.Tensor, cos_LD: torch.Tensor, sin_LD: torch.Tensor
-    ) -> torch.Tensor:
+    def forward(self, hidden_BLC: torch.Tensor, cos_LD: torch.Tensor, sin_LD: torch.Tensor) -> torch.Tensor:
         frames, length, _ = hidden_BLC.shape
         q, k, v = (
             projection(hidden_BLC).view(frames, length, self.num_heads, self.head_dim).transpose(1, 2)
@@ -166,11 +164,11 @@ class OmniVMedVisionEncoder(nn.Module):
 class OmniVMedVisionModel(VideoLlama3VisionModel):
     """Encoder of images, slices and frames of any size: OmniV-Med §2.1, "rotary position-adaptive" encoder.
 
-    ``chunk_patches`` may be changed at any time; it changes memory and speed, never the result beyond rounding.
+    ``chunk_patches`` may be changed at any time; it alters memory and speed, never the result.
     """
 
-    _no_split_modules = ["OmniVMedVisionLayer"]
-    _can_record_outputs: dict[str, Any] = {}
+    _no_split_modules: ClassVar = ["OmniVMedVisionLayer"]
+    _can_record_outputs: ClassVar = {}
 
     def __init__(self, config: VideoLlama3VisionConfig) -> None:
         VideoLlama3PreTrainedModel.__init__(self, config)
@@ -182,7 +180,7 @@ class OmniVMedVisionModel(VideoLlama3VisionModel):
         self.post_init()
 
     def embed(self, patches: torch.Tensor) -> torch.Tensor:
-        """Embed patch rows ``(..., 3 * patch ** 2)`` in [-1, 1], channel first, to ``(..., C)``: one matmul."""
+        """Embed patch rows ``(..., 3 * patch**2)`` in [-1, 1] to ``(..., C)`` by one matmul."""
         convolution = self.embeddings.patch_embedding
         return nn.functional.linear(patches.to(self.dtype), convolution.weight.flatten(1), convolution.bias)
 
@@ -195,7 +193,7 @@ class OmniVMedVisionModel(VideoLlama3VisionModel):
             patch_positions(group.grid_h, group.grid_w, group.merge_size, device), frequencies
         )
 
-    def forward(  # type: ignore[override]
+    def forward(
         self,
         pixel_values: torch.Tensor,
         grid_thw: torch.Tensor,
@@ -205,10 +203,10 @@ class OmniVMedVisionModel(VideoLlama3VisionModel):
     ) -> BaseModelOutputWithPooling:
         """Encode all frames of all studies.
 
-        pixel_values: ``(N, 588)`` in [-1, 1], studies concatenated, rows in merge-block order within a frame.
+        pixel_values: ``(N, 588)`` in [-1, 1], studies concatenated, merge-block order within a frame.
         grid_thw: ``(n, 3)`` frames, patch rows, patch columns per study. merge_sizes: ``(n,)``.
-        Returns ``last_hidden_state`` ``(M, C)``: studies concatenated, raster order over (frame, row, column).
-        With ``output_hidden_states`` also the stream after the embedding and after each block, each ``(N, C)``
+        Returns ``last_hidden_state`` ``(M, C)``: studies concatenated, raster order (frame, row, column).
+        With ``output_hidden_states`` also the stream after the embedding and each block, each ``(N, C)``
         in the order of ``pixel_values``, before ``post_layernorm`` and merging. Remaining keyword arguments
         (passed along by callers to every part of the model) are ignored.
 
