@@ -1,0 +1,231 @@
+"""OmniV-Med: encoder, projector, [kept tokens], language model.
+
+Built on transformers' `video_llama_3`, which is also the numerical reference: parameter names, inputs and
+results are the same. Ours are the batched encoder, a loss over supervised positions only, logits of the
+wanted positions only, and a keep mask for stills as well as videos, applied in `tokens.select_kept`.
+
+Legend: ``N`` patches, ``M`` merged tokens, ``K`` kept tokens of all studies; ``B`` prompts of length ``S``;
+``W`` width of the language model.
+"""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+import torch
+from torch import nn
+from transformers import AutoModel
+from transformers.modeling_outputs import BaseModelOutputWithPooling
+from transformers.models.video_llama_3.modeling_video_llama_3 import (
+    VideoLlama3CausalLMOutputWithPast,
+    VideoLlama3ForConditionalGeneration,
+    VideoLlama3Model,
+    VideoLlama3ModelOutputWithPast,
+    VideoLlama3PreTrainedModel,
+    VideoLlama3Projector,
+)
+from transformers.utils.generic import can_return_tuple
+
+from omnivmed.model.config import OmniVMedConfig
+from omnivmed.model.encoder import OmniVMedVisionModel
+from omnivmed.model.loss import CHUNK_TOKENS, supervised_loss
+from omnivmed.model.tokens import place_tokens, select_kept
+
+
+class OmniVMedModel(VideoLlama3Model):
+    """Encoder, projector and language model without the head; names as in transformers."""
+
+    config: OmniVMedConfig
+    _no_split_modules: ClassVar[list[str]] = ["OmniVMedVisionLayer"]
+
+    def __init__(self, config: OmniVMedConfig) -> None:
+        VideoLlama3PreTrainedModel.__init__(self, config)
+        self.vision_model = OmniVMedVisionModel._from_config(config.vision_config)
+        self.projector = VideoLlama3Projector(config)
+        self.language_model = AutoModel.from_config(config.text_config)
+        self.post_init()
+
+    @can_return_tuple
+    def forward(
+        self,
+        input_ids: torch.Tensor | None = None,
+        attention_mask: torch.Tensor | None = None,
+        position_ids: torch.Tensor | None = None,
+        past_key_values: Any = None,
+        inputs_embeds: torch.Tensor | None = None,
+        use_cache: bool | None = None,
+        pixel_values: torch.Tensor | None = None,
+        image_grid_thw: torch.Tensor | None = None,
+        image_merge_sizes: torch.Tensor | None = None,
+        image_compression_mask: torch.Tensor | None = None,
+        pixel_values_videos: torch.Tensor | None = None,
+        video_grid_thw: torch.Tensor | None = None,
+        video_merge_sizes: torch.Tensor | None = None,
+        video_compression_mask: torch.Tensor | None = None,
+        mm_encoder_outputs: dict[str, BaseModelOutputWithPooling] | None = None,
+        **kwargs: Any,
+    ) -> VideoLlama3ModelOutputWithPast:
+        """Run prompts with any number of stills and videos (volumes count as videos) of any size.
+
+        pixel_values, pixel_values_videos: ``(N, 588)`` in [-1, 1], all of the batch concatenated.
+        image_compression_mask, video_compression_mask: bool ``(M,)``, True = kept; None keeps everything.
+        mm_encoder_outputs: outputs of `get_image_features` / `get_video_features` under "image" / "video",
+        in place of the pixels (a study encoded once, asked many times).
+        `input_ids` holds one placeholder per kept token.
+        """
+        if (pixel_values is not None or pixel_values_videos is not None) and mm_encoder_outputs:
+            raise ValueError("give either pixels or encoder outputs, not both")
+        if inputs_embeds is None:
+            if input_ids is None:
+                raise ValueError("give input_ids or inputs_embeds")
+            inputs_embeds = self.get_input_embeddings()(input_ids)
+        encoded = dict(mm_encoder_outputs or {})
+        if pixel_values is not None:
+            encoded["image"] = self.get_image_features(
+                pixel_values, image_grid_thw, image_merge_sizes, return_dict=True
+            )
+        if pixel_values_videos is not None:
+            encoded["video"] = self.get_video_features(
+                pixel_values_videos, video_grid_thw, video_merge_sizes, return_dict=True
+            )
+        masks = {"image": image_compression_mask, "video": video_compression_mask}
+        ids = {"image": self.config.image_token_id, "video": self.config.video_token_id}
+        present = [kind for kind in ids if encoded.get(kind) is not None]
+        if len(present) == 2 and ids["image"] == ids["video"]:
+            raise ValueError("images and videos in one batch need different placeholder ids in the config")
+        kept: dict[str, torch.Tensor] = {}
+        for kind in present:
+            features_MW = torch.cat(list(encoded[kind].pooler_output))
+            keep_M = masks[kind]
+            kept[kind] = features_MW if keep_M is None else select_kept(features_MW, keep_M)
+            if input_ids is None:
+                raise ValueError("input_ids are needed to know where the visual tokens go")
+            inputs_embeds = place_tokens(inputs_embeds, input_ids == ids[kind], kept[kind], kind)
+        outputs = self.language_model(
+            input_ids=None,
+            position_ids=position_ids,
+            attention_mask=attention_mask,
+            past_key_values=past_key_values,
+            inputs_embeds=inputs_embeds,
+            use_cache=use_cache,
+            **kwargs,
+        )
+        return VideoLlama3ModelOutputWithPast(
+            last_hidden_state=outputs.last_hidden_state,
+            past_key_values=outputs.past_key_values,
+            hidden_states=outputs.hidden_states,
+            attentions=outputs.attentions,
+            image_hidden_states=kept.get("image"),
+            video_hidden_states=kept.get("video"),
+        )
+
+
+class OmniVMedForConditionalGeneration(VideoLlama3ForConditionalGeneration):
+    """The whole model. `generate` works as in transformers; the engine uses `decode.Decoder` instead."""
+
+    config: OmniVMedConfig
+    accepts_loss_kwargs = True  # num_items_in_batch is honoured, see loss.supervised_loss
+    _no_split_modules: ClassVar[list[str]] = ["OmniVMedVisionLayer"]
+
+    def __init__(self, config: OmniVMedConfig) -> None:
+        VideoLlama3PreTrainedModel.__init__(self, config)
+        self.model = OmniVMedModel(config)
+        self.lm_head = nn.Linear(config.text_config.hidden_size, config.text_config.vocab_size, bias=False)
+        self.loss_chunk_tokens = CHUNK_TOKENS
+        self.post_init()
+
+    def encode(
+        self, patches: torch.Tensor, grid_thw: torch.Tensor, merge_sizes: torch.Tensor
+    ) -> torch.Tensor:
+        """Encode and project studies: patches ``(N, 588)`` in [-1, 1] -> ``(M, W)``, before any pruning.
+
+        grid_thw ``(n, 3)``, merge_sizes ``(n,)``. The result may be kept and used for every later question.
+        """
+        return self.model.projector(self.model.vision_model(patches, grid_thw, merge_sizes).last_hidden_state)
+
+    def embed_prompt(
+        self, input_ids: torch.Tensor, kept_features: torch.Tensor | None = None
+    ) -> torch.Tensor:
+        """Return ``inputs_embeds`` ``(B, S, W)`` of prompts whose placeholders hold the kept visual tokens.
+
+        input_ids ``(B, S)`` or ``(S,)``; kept_features ``(K, W)`` = `select_kept(encode(...), mask)`, in the
+        order of the placeholders (image or video alike); None for text alone. With these embeddings
+        `forward(inputs_embeds=...)` and `Decoder.prefill` run without the encoder.
+        Raises ValueError when the number of placeholders is not K.
+        """
+        if input_ids.ndim == 1:
+            input_ids = input_ids[None]
+        embeds = self.get_input_embeddings()(input_ids)
+        places = (input_ids == self.config.image_token_id) | (input_ids == self.config.video_token_id)
+        if kept_features is None:
+            kept_features = embeds.new_zeros(0, embeds.shape[-1])
+        return place_tokens(embeds, places, kept_features)
+
+    @can_return_tuple
+    def forward(
+        self,
+        input_ids: torch.Tensor | None = None,
+        attention_mask: torch.Tensor | None = None,
+        position_ids: torch.Tensor | None = None,
+        past_key_values: Any = None,
+        inputs_embeds: torch.Tensor | None = None,
+        labels: torch.Tensor | None = None,
+        use_cache: bool | None = None,
+        pixel_values: torch.Tensor | None = None,
+        image_grid_thw: torch.Tensor | None = None,
+        image_merge_sizes: torch.Tensor | None = None,
+        image_compression_mask: torch.Tensor | None = None,
+        pixel_values_videos: torch.Tensor | None = None,
+        video_grid_thw: torch.Tensor | None = None,
+        video_merge_sizes: torch.Tensor | None = None,
+        video_compression_mask: torch.Tensor | None = None,
+        mm_encoder_outputs: dict[str, BaseModelOutputWithPooling] | None = None,
+        logits_to_keep: int | torch.Tensor = 0,
+        num_items_in_batch: torch.Tensor | float | None = None,
+        **kwargs: Any,
+    ) -> VideoLlama3CausalLMOutputWithPast:
+        """Inputs as in `OmniVMedModel.forward`.
+
+        With `labels` ``(B, S)`` (-100 = not supervised) the loss is computed from the supervised positions
+        and `logits` is None. Without labels `logits` are those of the last `logits_to_keep` positions
+        (0 = all; `generate` asks for 1), or of the positions in a 1-D index tensor.
+        """
+        if labels is not None and past_key_values is None and use_cache is None:
+            use_cache = False
+        outputs = self.model(
+            input_ids=input_ids,
+            attention_mask=attention_mask,
+            position_ids=position_ids,
+            past_key_values=past_key_values,
+            inputs_embeds=inputs_embeds,
+            use_cache=use_cache,
+            pixel_values=pixel_values,
+            image_grid_thw=image_grid_thw,
+            image_merge_sizes=image_merge_sizes,
+            image_compression_mask=image_compression_mask,
+            pixel_values_videos=pixel_values_videos,
+            video_grid_thw=video_grid_thw,
+            video_merge_sizes=video_merge_sizes,
+            video_compression_mask=video_compression_mask,
+            mm_encoder_outputs=mm_encoder_outputs,
+            return_dict=True,
+            **kwargs,
+        )
+        hidden_BSW = outputs.last_hidden_state
+        loss = logits = None
+        if labels is not None:
+            loss = supervised_loss(
+                hidden_BSW, labels, self.lm_head, num_items_in_batch, self.loss_chunk_tokens
+            )
+        else:
+            wanted = slice(-logits_to_keep, None) if isinstance(logits_to_keep, int) else logits_to_keep
+            logits = self.lm_head(hidden_BSW[:, wanted])
+        return VideoLlama3CausalLMOutputWithPast(
+            loss=loss,
+            logits=logits,
+            past_key_values=outputs.past_key_values,
+            hidden_states=outputs.hidden_states,
+            attentions=outputs.attentions,
+            image_hidden_states=outputs.image_hidden_states,
+            video_hidden_states=outputs.video_hidden_states,
+        )
