@@ -48,15 +48,20 @@ def so400m_vision_config() -> VideoLlama3VisionConfig:
 
 def qwen2_5_config(size: Literal["1.5b", "7b"]) -> OmniVMedConfig:
     """Return OmniV-Med with Qwen2.5 1.5B (1,959,993,584 parameters) or 7B (8,044,744,944)."""
-    widths = {
-        "1.5b": dict(hidden_size=1536, intermediate_size=8960, num_attention_heads=12, num_key_value_heads=2),
-        "7b": dict(hidden_size=3584, intermediate_size=18944, num_attention_heads=28, num_key_value_heads=4),
+    shapes = {  # width, MLP width, heads, key-value heads
+        "1.5b": (1536, 8960, 12, 2),
+        "7b": (3584, 18944, 28, 4),
     }
-    if size not in widths:
+    if size not in shapes:
         raise ValueError(f'no Qwen2.5 configuration "{size}"; choose "1.5b" or "7b"')
+    hidden_size, intermediate_size, heads, kv_heads = shapes[size]
     tied = size == "1.5b"
     text = Qwen2Config(
         vocab_size=151936 if tied else 152064,
+        hidden_size=hidden_size,
+        intermediate_size=intermediate_size,
+        num_attention_heads=heads,
+        num_key_value_heads=kv_heads,
         num_hidden_layers=28,
         max_position_embeddings=32768,
         rms_norm_eps=1e-6,
@@ -65,7 +70,6 @@ def qwen2_5_config(size: Literal["1.5b", "7b"]) -> OmniVMedConfig:
         bos_token_id=151643,
         eos_token_id=151645,
         pad_token_id=151643,
-        **widths[size],
     )
     return OmniVMedConfig(text_config=text, vision_config=so400m_vision_config(), tie_word_embeddings=tied)
 

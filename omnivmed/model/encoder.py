@@ -101,8 +101,8 @@ def group_frames(grid_thw: list[list[int]], merge_sizes: list[int]) -> list[Fram
 def merge_tokens(hidden_BLC: torch.Tensor, group: FrameGroup) -> torch.Tensor:
     """Merge each ``m x m`` block of patches to one token: ``(B, L, C)`` -> ``(B, L / m**2, C)``.
 
-    The result is in raster order over blocks. Bilinear reduction as in the reference; for m = 2 that is the plain mean of the four patches, which are
-    consecutive rows.
+    The result is in raster order over blocks. Bilinear reduction as in the reference; for m = 2 that is the
+    plain mean of the four patches, which are consecutive rows.
     """
     m = group.merge_size
     if m == 1:
@@ -168,7 +168,7 @@ class OmniVMedVisionModel(VideoLlama3VisionModel):
     """
 
     _no_split_modules: ClassVar = ["OmniVMedVisionLayer"]
-    _can_record_outputs: ClassVar = {}
+    _can_record_outputs: ClassVar[dict[str, Any]] = {}
 
     def __init__(self, config: VideoLlama3VisionConfig) -> None:
         VideoLlama3PreTrainedModel.__init__(self, config)
