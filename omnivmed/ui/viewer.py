@@ -60,10 +60,12 @@ MODULES = (
     "stores.js",
     "icons.js",
     "paint.js",
+    "save.js",
     "panel.js",
     "pane.js",
-    "viewer.js",
+    "microscope.js",
     "input.js",
+    "viewer.js",
     "main.js",
 )
 EVENTS = ("threshold_release", "ask_slice", "use_window", "confirm", "viewer_ready")

@@ -1,0 +1,38 @@
+// The page's way in: mounting, and moving viewers from elsewhere (links in answers).
+import { Viewer } from './viewer.js';
+
+const CSS = "@viewer.css@";
+const viewers = new Map();
+
+function style() {
+  if (document.getElementById('omv-style')) return;
+  const node = document.createElement('style');
+  node.id = 'omv-style';
+  node.textContent = CSS;
+  document.head.appendChild(node);
+}
+
+/** Called by Gradio once per component; later values come through `watch`. */
+function mount(element, props, trigger, watch, events) {
+  style();
+  const root = element.querySelector('.omv') || element;
+  const known = new Set(events);
+  const viewer = new Viewer(root, (name, data) => { if (known.has(name)) trigger(name, data); });
+  viewers.set(element, viewer);
+  const host = element.closest('[id]');
+  viewer.id = host ? host.id : '';
+  const take = () => viewer.apply(props.value);
+  watch('value', take);
+  take();
+  return viewer;
+}
+
+/** goto({index | number | time_s}, elemId?) moves the viewers on the page. */
+function goto(place, id) {
+  for (const viewer of viewers.values()) {
+    const host = id && document.getElementById(id);
+    if (!id || (host && host.contains(viewer.root))) viewer.jump(place);
+  }
+}
+
+window.omnivmedViewer = { mount, goto, viewers, version: 1 };

@@ -1,0 +1,258 @@
+// One canvas showing one plane: picture, tokens, crosshair, measure, letters, scale bar.
+import { TEXT, say, num } from './texts.js';
+import { aspect, fitView, zoomView, clampView, toCanvas, toPicture, scaleBar } from './view2d.js';
+import { paintTokens, paintMeasure, paintCross } from './paint.js';
+import { el } from './panel.js';
+
+const SMOOTH_UP = 3; // enlarged beyond this, pixels are shown as squares
+const BIG = 1.5e6; // pixels from which a window drag is previewed at reduced size
+
+export class Pane {
+  constructor(viewer, spec) {
+    this.viewer = viewer;
+    this.spec = spec;
+    const { header, store } = viewer;
+    this.rows = spec ? header.shape[spec.down] : store.rows;
+    this.cols = spec ? header.shape[spec.across] : store.cols;
+    this.mm = pixelSize(header, spec);
+    this.stretch = this.mm ? aspect(this.mm.across, this.mm.down) : { ax: 1, ay: 1 };
+    this.fitted = true;
+    this.view = { scale: 1, x: 0, y: 0 };
+    this.measure = null;
+    this.hover = null;
+    this.sourceKey = '';
+    this.source = document.createElement('canvas');
+    this.half = []; // halved copies for drawing a large picture small
+    this.build();
+  }
+
+  build() {
+    const label = (this.spec && this.spec.name) || TEXT.canvas;
+    this.canvas = el('canvas', { class: 'omv-canvas', tabindex: 0, role: 'img', 'aria-label': label });
+    this.ctx = this.canvas.getContext('2d', { alpha: false });
+    const corner = (name) => el('div', { class: 'omv-mark omv-' + name });
+    this.marks = Object.fromEntries(['tl', 'tr', 'bl', 'br', 'l', 'r', 't', 'b'].map((k) => [k, corner(k)]));
+    this.bar = el('div', { class: 'omv-scale' }, el('span', {}), el('i', {}));
+    this.length = el('div', { class: 'omv-length', hidden: true });
+    this.root = el('div', { class: 'omv-pane' }, this.canvas, ...Object.values(this.marks), this.bar, this.length);
+    const letters = this.spec && this.spec.letters;
+    if (letters) ['l', 'r', 't', 'b'].forEach((k, i) => { this.marks[k].textContent = letters[i]; });
+  }
+
+  /** Give the canvas the size it has on the page; false while it is not visible. */
+  resize() {
+    const ratio = window.devicePixelRatio || 1;
+    const width = Math.round(this.root.clientWidth * ratio);
+    const height = Math.round(this.root.clientHeight * ratio);
+    if (!width || !height) return false;
+    if (this.canvas.width !== width || this.canvas.height !== height) {
+      const keepFit = this.fitted || !this.view;
+      this.canvas.width = width;
+      this.canvas.height = height;
+      if (keepFit) this.fit();
+      else this.setView(this.view);
+    }
+    this.ratio = ratio;
+    return true;
+  }
+
+  fit() {
+    this.fitted = true;
+    this.view = fitView(this.cols, this.rows, this.stretch, this.canvas.width, this.canvas.height);
+  }
+
+  setView(view) {
+    this.view = clampView(view, this.cols, this.rows, this.stretch, this.canvas.width, this.canvas.height);
+  }
+
+  zoom(factor, cx = this.canvas.width / 2, cy = this.canvas.height / 2) {
+    const whole = fitView(this.cols, this.rows, this.stretch, this.canvas.width, this.canvas.height).scale;
+    this.fitted = false;
+    this.setView(zoomView(this.view, factor, cx, cy, Math.min(whole, 1) / 4, Math.max(whole, 1) * 40));
+  }
+
+  pan(dx, dy) {
+    this.fitted = false;
+    this.setView({ scale: this.view.scale, x: this.view.x + dx, y: this.view.y + dy });
+  }
+
+  /** Page position -> picture position [column, row] of this pane. */
+  at(event) {
+    const box = this.canvas.getBoundingClientRect();
+    const cx = ((event.clientX - box.left) / box.width) * this.canvas.width;
+    const cy = ((event.clientY - box.top) / box.height) * this.canvas.height;
+    return toPicture(this.view, this.stretch, cx, cy);
+  }
+
+  /** Picture position -> voxel [slice, row, column], or null outside. */
+  voxel([col, row]) {
+    const c = Math.floor(col);
+    const r = Math.floor(row);
+    if (c < 0 || r < 0 || c >= this.cols || r >= this.rows) return null;
+    const { spec } = this;
+    const out = [0, 0, 0];
+    out[spec.axis] = this.viewer.cursor[spec.axis];
+    out[spec.down] = spec.flip_down ? this.rows - 1 - r : r;
+    out[spec.across] = spec.flip_across ? this.cols - 1 - c : c;
+    return out;
+  }
+
+  /** Prepare the source canvas; windowing happens here, once per slice and window, not per draw. */
+  prepare() {
+    const { viewer, spec } = this;
+    const { store, table } = viewer;
+    if (!table) return this.prepareBitmap();
+    let index = viewer.cursor[spec.axis];
+    if (spec.axis === 0 && !store.has(index)) index = store.nearest(index);
+    if (index < 0 || (spec.axis !== 0 && !store.complete())) return null;
+    const big = this.rows * this.cols > BIG;
+    const step = viewer.dragging && big ? Math.ceil(Math.sqrt((this.rows * this.cols) / 7e5)) : 1;
+    const key = [index, viewer.tableSerial, step].join();
+    if (key !== this.sourceKey) {
+      const w = Math.ceil(this.cols / step);
+      const h = Math.ceil(this.rows / step);
+      if (!this.image || this.image.width !== w || this.image.height !== h) {
+        this.image = new ImageData(w, h);
+        this.words = new Uint32Array(this.image.data.buffer);
+        this.source.width = w;
+        this.source.height = h;
+        this.sourceCtx = this.source.getContext('2d', { willReadFrequently: false });
+      }
+      store.fill(spec, index, table, this.words, step);
+      this.sourceCtx.putImageData(this.image, 0, 0);
+      this.half = [];
+      this.sourceKey = key;
+    }
+    return { image: this.source, index };
+  }
+
+  prepareBitmap() {
+    const { viewer } = this;
+    const { store } = viewer;
+    const wanted = viewer.cursor[0];
+    const live = viewer.clip && viewer.clip.at(wanted);
+    if (live) return { image: live, index: wanted };
+    let index = store.has(wanted) ? wanted : store.nearest(wanted);
+    if (index < 0) return null;
+    let image = store.bitmap(index, () => viewer.invalidate());
+    if (!image && viewer.shown !== undefined) { // keep the last picture until the new one is decoded
+      index = viewer.shown;
+      image = store.cache.get(index);
+    }
+    return image ? { image, index } : null;
+  }
+
+  /** Halved copies, so that a large picture drawn small stays smooth and cheap. */
+  sized(image, scale) {
+    if (image !== this.source || this.rows * this.cols < 5e5) return image;
+    let wanted = scale * Math.min(this.stretch.ax, this.stretch.ay) * (this.cols / this.source.width);
+    let level = 0;
+    let from = this.source;
+    while (wanted <= 0.5 && from.width > 64) {
+      if (!this.half[level]) {
+        const next = document.createElement('canvas');
+        next.width = Math.ceil(from.width / 2);
+        next.height = Math.ceil(from.height / 2);
+        next.getContext('2d').drawImage(from, 0, 0, next.width, next.height);
+        this.half[level] = next;
+      }
+      from = this.half[level++];
+      wanted *= 2;
+    }
+    return from;
+  }
+
+  draw() {
+    if (!this.resize()) return null;
+    const ready = this.prepare();
+    const { ctx, canvas, view, stretch, ratio, viewer } = this;
+    ctx.fillStyle = '#000';
+    ctx.fillRect(0, 0, canvas.width, canvas.height);
+    if (!ready) return null;
+    const w = this.cols * stretch.ax * view.scale;
+    const h = this.rows * stretch.ay * view.scale;
+    ctx.imageSmoothingEnabled = view.scale < SMOOTH_UP * ratio;
+    ctx.imageSmoothingQuality = 'medium';
+    ctx.drawImage(this.sized(ready.image, view.scale), view.x, view.y, w, h);
+    if (this.spec.axis === 0) this.drawTokens(ready.index);
+    if (viewer.panes.length > 1) this.drawCross();
+    if (this.measure) this.drawMeasure();
+    this.label(ready.index);
+    return ready.index;
+  }
+
+  drawTokens(index) {
+    const { viewer, ctx, ratio } = this;
+    const tokens = viewer.tokensAt(index);
+    if (!tokens || !viewer.overlay) return;
+    const { rects, w, h } = tokens;
+    const k = 1 / viewer.header.scale;
+    const rect = (j) => {
+      const [x0, y0] = toCanvas(this.view, this.stretch, rects[4 * j] * k, rects[4 * j + 1] * k);
+      const [x1, y1] = toCanvas(this.view, this.stretch, rects[4 * j + 2] * k, rects[4 * j + 3] * k);
+      return [x0, y0, x1 - x0, y1 - y0];
+    };
+    paintTokens(ctx, { ...tokens, mode: viewer.mode, opacity: viewer.opacity, line: 1.25 * ratio, rect, w, h });
+    if (viewer.hoverToken >= 0) {
+      ctx.strokeStyle = '#fff';
+      ctx.lineWidth = 1.5 * ratio;
+      ctx.strokeRect(...rect(viewer.hoverToken));
+    }
+  }
+
+  drawCross() {
+    const { spec, viewer } = this;
+    const on = (axis, flip) => {
+      const i = viewer.cursor[axis];
+      return (flip ? viewer.header.shape[axis] - 1 - i : i) + 0.5;
+    };
+    const [x, y] = toCanvas(this.view, this.stretch, on(spec.across, spec.flip_across), on(spec.down, spec.flip_down));
+    paintCross(this.ctx, x, y, this.canvas.width, this.canvas.height, this.ratio);
+  }
+
+  drawMeasure() {
+    const { a, b } = this.measure;
+    const p = toCanvas(this.view, this.stretch, ...a);
+    const q = toCanvas(this.view, this.stretch, ...b);
+    paintMeasure(this.ctx, p, q, this.ratio);
+    this.length.style.left = Math.max(p[0], q[0]) / this.ratio + 10 + 'px';
+    this.length.style.top = (p[1] + q[1]) / 2 / this.ratio - 10 + 'px';
+  }
+
+  setMeasure(measure) {
+    this.measure = measure;
+    this.length.hidden = !measure;
+    if (measure) this.length.textContent = this.lengthText(measure.a, measure.b);
+  }
+
+  /** Length in mm where the file gives spacing, else in source pixels. */
+  lengthText(a, b) {
+    const dx = b[0] - a[0];
+    const dy = b[1] - a[1];
+    if (this.mm) return say(TEXT.mm, { v: Math.hypot(dx * this.mm.across, dy * this.mm.down).toFixed(1) });
+    return say(TEXT.px, { v: (Math.hypot(dx, dy) * this.viewer.header.scale).toFixed(0) });
+  }
+
+  /** Scale bar and the view-dependent marks; text that depends on the slice is the viewer's. */
+  label(index) {
+    const { view, stretch, mm, ratio } = this;
+    if (mm) {
+      const perMm = (view.scale * stretch.ax) / mm.across / ratio; // page pixels per mm
+      const length = scaleBar(Math.min(160, this.root.clientWidth / 3) / perMm);
+      this.bar.hidden = false;
+      this.bar.lastChild.style.width = length * perMm + 'px';
+      const text = length >= 10 ? num(length / 10) + ' cm' : num(length) + ' mm';
+      if (this.bar.firstChild.textContent !== text) this.bar.firstChild.textContent = text;
+    } else this.bar.hidden = true;
+    this.viewer.labelPane(this, index);
+  }
+}
+
+/** Size of a display pixel in mm, {down, across}, or null when the file does not say. */
+export function pixelSize(header, spec) {
+  if (!header.spacing_mm || !spec) return null;
+  const size = (axis) => header.spacing_mm[axis] * (axis === 0 ? 1 : header.scale);
+  const down = size(spec.down);
+  const across = size(spec.across);
+  return down > 0 && across > 0 ? { down, across } : null;
+}

@@ -1,0 +1,154 @@
+// Take it with you: the picture with its tokens, and the mask as JSON or NPZ. Made here; no request.
+import { TEXT } from './texts.js';
+
+function offer(blob, name) {
+  const link = document.createElement('a');
+  link.href = URL.createObjectURL(blob);
+  link.download = name;
+  link.click();
+  setTimeout(() => URL.revokeObjectURL(link.href), 10000);
+}
+
+/** What every file carries, so that it can be understood later; nothing that names a patient. */
+export function facts(viewer) {
+  const { header, scope } = viewer;
+  const { run, now, wanted } = scope;
+  return {
+    schema: 'omnivmed.viewer_export/1',
+    program: 'OmniV-Med viewer',
+    note: TEXT.clinical,
+    model: viewer.state.model || null,
+    version: viewer.state.version || null,
+    kind: header.kind,
+    modality: header.modality,
+    frame: viewer.cursor[0],
+    time_s: viewer.times ? viewer.times[viewer.cursor[0]] : null,
+    window_shown: viewer.window ? [viewer.window.level, viewer.window.width] : null,
+    window_model: run ? run.window : null,
+    unit: header.unit,
+    threshold: run ? wanted.threshold : null,
+    threshold_run: run ? run.threshold : null,
+    what_if: run ? !scope.isRun : false,
+    reference: run ? wanted.reference : null,
+    scale: run ? run.scale : null,
+    min_tokens: run ? run.min_tokens : null,
+    kept: now ? now.kept : null,
+    total: now ? now.total : null,
+  };
+}
+
+export function savePng(viewer) {
+  const { canvas } = viewer.pane;
+  const out = document.createElement('canvas');
+  const foot = Math.round(22 * viewer.pane.ratio);
+  out.width = canvas.width;
+  out.height = canvas.height + foot;
+  const ctx = out.getContext('2d');
+  ctx.fillStyle = '#0b0e12';
+  ctx.fillRect(0, 0, out.width, out.height);
+  ctx.drawImage(canvas, 0, 0);
+  ctx.fillStyle = '#cdd6e0';
+  ctx.font = Math.round(12 * viewer.pane.ratio) + 'px sans-serif';
+  const f = facts(viewer);
+  const parts = [f.program, TEXT.frame + ' ' + (f.frame + 1)];
+  if (f.total) parts.push(f.kept + '/' + f.total + ' ' + TEXT.kept, TEXT.threshold.toLowerCase() + ' ' + f.threshold + (f.what_if ? ' (what if)' : ''));
+  if (f.window_shown) parts.push('L ' + Math.round(f.window_shown[0]) + ' W ' + Math.round(f.window_shown[1]));
+  parts.push(TEXT.clinical);
+  ctx.fillText(parts.join('  ·  '), 8 * viewer.pane.ratio, canvas.height + foot * 0.68);
+  out.toBlob((blob) => offer(blob, 'omnivmed-tokens.png'), 'image/png');
+}
+
+export function maskJson(viewer) {
+  const { now } = viewer.scope;
+  const rows = [];
+  for (let t = 0; t < now.frames; t++) {
+    const part = (array) => Array.from(array.subarray(t * now.n, (t + 1) * now.n));
+    rows.push({
+      frame: now.index[t],
+      keep: part(now.keep).join(''),
+      distance: t === 0 ? null : part(now.distance).map((d) => Number(d.toFixed(4))),
+    });
+  }
+  return { ...facts(viewer), grid: [now.frames, now.h, now.w], source_size: now.source_size, rects: Array.from(now.rects), frames: rows };
+}
+
+export function saveJson(viewer) {
+  offer(new Blob([JSON.stringify(maskJson(viewer))], { type: 'application/json' }), 'omnivmed-mask.json');
+}
+
+/** One .npy file: format 1.0, C order. */
+export function npy(array, shape, descr) {
+  const tuple = shape.length === 1 ? shape[0] + ',' : shape.join(', ');
+  let text = "{'descr': '" + descr + "', 'fortran_order': False, 'shape': (" + tuple + '), }';
+  text += ' '.repeat((64 - ((10 + text.length + 1) % 64)) % 64) + '\n';
+  const head = new Uint8Array(10 + text.length);
+  head.set([0x93, 0x4e, 0x55, 0x4d, 0x50, 0x59, 1, 0, text.length & 255, text.length >> 8]);
+  for (let i = 0; i < text.length; i++) head[10 + i] = text.charCodeAt(i);
+  const body = new Uint8Array(array.buffer, array.byteOffset, array.byteLength);
+  const out = new Uint8Array(head.length + body.length);
+  out.set(head);
+  out.set(body, head.length);
+  return out;
+}
+
+const CRC = Uint32Array.from({ length: 256 }, (_, n) => {
+  let c = n;
+  for (let k = 0; k < 8; k++) c = c & 1 ? 0xedb88320 ^ (c >>> 1) : c >>> 1;
+  return c >>> 0;
+});
+
+export function crc32(bytes) {
+  let c = 0xffffffff;
+  for (const b of bytes) c = CRC[(c ^ b) & 255] ^ (c >>> 8);
+  return (c ^ 0xffffffff) >>> 0;
+}
+
+/** An uncompressed zip of {name: bytes}; an .npz is one of .npy files. */
+export function zip(files) {
+  const parts = [];
+  const central = [];
+  let at = 0;
+  for (const [name, bytes] of Object.entries(files)) {
+    const label = new TextEncoder().encode(name);
+    const fixed = new DataView(new ArrayBuffer(26));
+    fixed.setUint16(0, 20, true);
+    fixed.setUint16(8, 0x21, true); // 1 January 1980: files carry no time of their own
+    fixed.setUint32(10, crc32(bytes), true);
+    fixed.setUint32(14, bytes.length, true);
+    fixed.setUint32(18, bytes.length, true);
+    fixed.setUint16(22, label.length, true);
+    const common = new Uint8Array(fixed.buffer);
+    parts.push(Uint8Array.of(0x50, 0x4b, 3, 4), common, label, bytes);
+    const tail = new DataView(new ArrayBuffer(14));
+    tail.setUint32(10, at, true);
+    central.push(Uint8Array.of(0x50, 0x4b, 1, 2, 20, 0), common, new Uint8Array(tail.buffer), label);
+    at += 30 + label.length + bytes.length;
+  }
+  const size = central.reduce((sum, p) => sum + p.length, 0);
+  const end = new DataView(new ArrayBuffer(22));
+  const n = Object.keys(files).length;
+  end.setUint32(0, 0x06054b50, true);
+  end.setUint16(8, n, true);
+  end.setUint16(10, n, true);
+  end.setUint32(12, size, true);
+  end.setUint32(16, at, true);
+  return [...parts, ...central, new Uint8Array(end.buffer)];
+}
+
+export function maskNpz(viewer) {
+  const { now } = viewer.scope;
+  const shape = [now.frames, now.h, now.w];
+  const json = new TextEncoder().encode(JSON.stringify(facts(viewer)));
+  return zip({
+    'keep.npy': npy(now.keep, shape, '|b1'),
+    'distance.npy': npy(now.distance, shape, '<f4'),
+    'run_length.npy': npy(now.runs, shape, '<i4'),
+    'rects.npy': npy(now.rects, [now.h, now.w, 4], '<f4'),
+    'frame_index.npy': npy(now.index, [now.frames], '<i4'),
+    'facts.json.npy': npy(json, [json.length], '|u1'),
+  });
+}
+
+export function saveNpz(viewer) {
+  offer(new Blob(maskNpz(viewer), { type: 'application/octet-stream' }), 'omnivmed-mask.npz');
+}
