@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 from omnivmed.inference.events import Answer, Done, Event, Failed, MaskReady, Stage, Text
 
 if TYPE_CHECKING:
-    from omnivmed.inference.engine import Assistant, load_model
+    from omnivmed.inference.engine import Assistant as Assistant
+    from omnivmed.inference.loading import load_model as load_model
 
 __all__ = [
     "Answer",
@@ -26,8 +27,12 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
-    if name in {"Assistant", "load_model"}:
-        from omnivmed.inference import engine
+    if name == "Assistant":
+        from omnivmed.inference.engine import Assistant
 
-        return getattr(engine, name)
+        return Assistant
+    if name == "load_model":
+        from omnivmed.inference.loading import load_model
+
+        return load_model
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

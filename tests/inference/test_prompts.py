@@ -5,37 +5,7 @@ from __future__ import annotations
 import pytest
 
 from omnivmed.inference.prompts import build_prompt, encode_text, format_target, study_prefix_length
-
-IMAGE, VIDEO = 4, 5
-
-
-CONTROL = {"<|im_start|>": 1, "<|im_end|>": 2, "<|endoftext|>": 3, "<filename>": IMAGE, "<file_sep>": VIDEO}
-
-
-class CharTokenizer:
-    """One id per character, and five control tokens it recognises wherever they stand, as real ones do."""
-
-    def get_added_vocab(self) -> dict[str, int]:
-        return dict(CONTROL)
-
-    def encode(self, text: str, *, add_special_tokens: bool) -> list[int]:
-        assert not add_special_tokens
-        ids: list[int] = []
-        while text:
-            for content, number in CONTROL.items():
-                if text.startswith(content):
-                    ids.append(number)
-                    text = text[len(content) :]
-                    break
-            else:
-                ids.append(100 + ord(text[0]))
-                text = text[1:]
-        return ids
-
-    def show(self, ids: list[int]) -> str:
-        names = {number: content for content, number in CONTROL.items()} | {IMAGE: "·", VIDEO: ":"}
-        return "".join(names.get(i) or chr(i - 100) for i in ids)
-
+from tests.inference.mock import CONTROL, IMAGE, VIDEO, CharTokenizer
 
 TOK = CharTokenizer()
 
@@ -100,7 +70,8 @@ def test_target_ends_with_the_closing_token():
 def test_prefix_is_the_same_for_every_question_on_a_study():
     one, two = prompt("What?", tokens=(5,)), prompt("And why is that?", tokens=(5,))
     n = study_prefix_length(one, IMAGE, VIDEO)
-    assert n == study_prefix_length(two, IMAGE, VIDEO) and one[:n] == two[:n]
+    assert n == study_prefix_length(two, IMAGE, VIDEO)
+    assert one[:n] == two[:n]
     assert one[n - 1] == IMAGE
     assert study_prefix_length(prompt(tokens=()), IMAGE, VIDEO) == 0
 
