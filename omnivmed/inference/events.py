@@ -4,7 +4,8 @@ One question yields, in this order::
 
     Stage*  MaskReady  Stage*  Text*  Done | Failed
 
-`Stage("waiting", …)` may stand before everything else when somebody else is being answered. Exactly one of
+Reading and pruning come first, so the mask can be shown at once; `Stage("waiting", …)` follows it when somebody
+else is being answered. Exactly one of
 `Done` and `Failed` ends the stream, unless the listener closed it first.
 """
 
@@ -58,7 +59,7 @@ class Answer:
     encoder_frames (frames that went through the encoder for this answer; 0 when all were cached),
     cached_tokens (prompt tokens whose keys and values were kept from an earlier question).
     `timings_s` (seconds): wait, read, patches, prune, encode, prefill, first_token, decode, total;
-    first_token counts from the moment the engine began with this question.
+    first_token and total count from the question, waiting included.
     """
 
     text: str

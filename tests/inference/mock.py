@@ -15,6 +15,8 @@ from omnivmed.vision import NANO_BUDGET, Patches
 IMAGE, VIDEO = 4, 5
 
 
+#: The mock's features are the token numbers, raised so that they cannot be taken for ids.
+FIRST_ROW = 10_000_000
 CONTROL = {"<|im_start|>": 1, "<|im_end|>": 2, "<|endoftext|>": 3, "<filename>": IMAGE, "<file_sep>": VIDEO}
 
 
@@ -106,7 +108,7 @@ class MockRuntime:
         for i in range(t):
             self.tick("encode")
             self.encoder_frames += 1
-            last = np.arange(t * h * w) if i == t - 1 else None
+            last = FIRST_ROW + np.arange(t * h * w) if i == t - 1 else None
             yield i + 1, last
 
     def visual(self, features: Any, mask: KeepMask) -> Any:
