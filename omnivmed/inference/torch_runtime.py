@@ -1,0 +1,151 @@
+"""The model on its device, as the engine wants it: encode in groups, place kept tokens, one greedy step at a time.
+
+Inference mode is entered inside each call and never held across a `yield`: the steps of one answer may run in
+different threads.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+
+from omnivmed.model import tokens
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerFast
+
+    from omnivmed.model.modeling import OmniVMedForConditionalGeneration
+    from omnivmed.pruning import KeepMask
+    from omnivmed.vision import Patches
+
+#: Patches per group of frames, and prompt tokens per chunk: about a third of a second of work on two CPU cores
+#: for nano, which is how fast a stop is felt.
+CPU_PATCHES, CPU_TOKENS = 1024, 256
+CUDA_PATCHES, CUDA_TOKENS = 16_384, 4096
+
+
+class TorchRuntime:
+    """An `OmniVMedForConditionalGeneration` with its tokenizer; implements `runtime.Runtime`."""
+
+    def __init__(
+        self, model: OmniVMedForConditionalGeneration, tokenizer: PreTrainedTokenizerFast, device: torch.device
+    ) -> None:
+        self.model = model.eval().requires_grad_(False)
+        self.tokenizer = tokenizer
+        self.device = device
+        self.dtype = model.dtype
+        config = model.config
+        self.image_token_id = int(config.image_token_id)
+        self.video_token_id = int(config.video_token_id)
+        self.context_length = int(config.text_config.max_position_embeddings)
+        control = {number for number, token in tokenizer.added_tokens_decoder.items() if token.special}
+        self.stop_ids = frozenset(control | {self.image_token_id, self.video_token_id})
+        self.encoder_frames = 0
+        large = device.type == "cuda"
+        self.prefill_chunk = CUDA_TOKENS if large else CPU_TOKENS
+        self.patches_per_group = CUDA_PATCHES if large else CPU_PATCHES
+
+    def encode(self, patches: Patches) -> Iterator[tuple[int, torch.Tensor | None]]:
+        """Yield (frames done, None) per group of frames, at last (frames, features (M, width))."""
+        t, gh, gw = patches.grid_thw
+        rows_TLD = patches.patches.reshape(t, gh * gw, -1)
+        first_seen, order = distinct_frames(rows_TLD)
+        step = max(1, self.patches_per_group // (gh * gw))
+        parts: list[torch.Tensor] = []
+        for begin in range(0, len(first_seen), step):
+            if begin:
+                yield first_seen[begin], None
+            group = first_seen[begin : begin + step]
+            parts.append(self._encode(rows_TLD[group], (gh, gw), patches.merge_size))
+            self.encoder_frames += len(group)
+        features_TLW = torch.cat(parts)
+        if len(first_seen) < t:
+            features_TLW = features_TLW[torch.tensor(order, device=self.device)]
+        yield t, features_TLW.flatten(0, 1)
+
+    @torch.inference_mode()
+    def _encode(self, rows_TLD: np.ndarray, grid_hw: tuple[int, int], merge_size: int) -> torch.Tensor:
+        """Some frames (t, patches, 588) → projected tokens (t, tokens, width)."""
+        frames = rows_TLD.shape[0]
+        pixels = torch.from_numpy(np.ascontiguousarray(rows_TLD)).flatten(0, 1).to(self.device, self.dtype)
+        grid = torch.tensor([[frames, *grid_hw]])
+        return self.model.encode(pixels, grid, torch.tensor([merge_size])).unflatten(0, (frames, -1))
+
+    @torch.inference_mode()
+    def visual(self, features: torch.Tensor, mask: KeepMask) -> torch.Tensor:
+        """Kept rows (K, width) of all tokens (M, width): the mask object's own memory decides."""
+        return tokens.select_kept(features, torch.from_numpy(mask.keep.reshape(-1)))
+
+    def nbytes(self, features: torch.Tensor) -> int:
+        return features.numel() * features.element_size()
+
+    def begin(self) -> TorchConversation:
+        return TorchConversation(self.model)
+
+    def decode(self, ids: list[int]) -> str:
+        return str(self.tokenizer.decode(ids, skip_special_tokens=True, clean_up_tokenization_spaces=False))
+
+    def is_out_of_memory(self, error: BaseException) -> bool:
+        return isinstance(error, (MemoryError, torch.OutOfMemoryError)) or (
+            isinstance(error, RuntimeError) and "can't allocate memory" in str(error)
+        )
+
+    def release(self) -> None:
+        if self.device.type == "cuda":
+            torch.cuda.empty_cache()
+
+
+def distinct_frames(rows_TLD: np.ndarray) -> tuple[list[int], list[int]]:
+    """(index of each distinct frame, place among those of every frame): bit-identical frames are encoded once."""
+    places: dict[bytes, int] = {}
+    first_seen: list[int] = []
+    order: list[int] = []
+    for i, frame in enumerate(rows_TLD):
+        key = hashlib.blake2b(np.ascontiguousarray(frame), digest_size=16).digest()
+        if key not in places:
+            places[key] = len(first_seen)
+            first_seen.append(i)
+        order.append(places[key])
+    return first_seen, order
+
+
+class TorchConversation:
+    """Keys and values of one conversation in transformers' own cache; works with every language model."""
+
+    def __init__(self, model: OmniVMedForConditionalGeneration) -> None:
+        from transformers import DynamicCache
+
+        self._model = model
+        self._cache = DynamicCache(config=model.config.text_config)
+
+    @property
+    def length(self) -> int:
+        return int(self._cache.get_seq_length())
+
+    @property
+    def nbytes(self) -> int:
+        held = (t for layer in self._cache.layers if layer.is_initialized for t in (layer.keys, layer.values))
+        return sum(tensor.numel() * tensor.element_size() for tensor in held)
+
+    def prefill(self, ids: Sequence[int], visual: torch.Tensor | None) -> int:
+        return self._append(ids, visual)
+
+    def step(self, token: int) -> int:
+        return self._append([token], None)
+
+    @torch.inference_mode()
+    def _append(self, ids: Sequence[int], visual: torch.Tensor | None) -> int:
+        embeds = self._model.embed_prompt(torch.tensor([list(ids)], device=self._model.device), visual)
+        out = self._model.model.language_model(
+            inputs_embeds=embeds, past_key_values=self._cache, use_cache=True
+        )
+        return int(self._model.lm_head(out.last_hidden_state[:, -1]).argmax())
+
+    @torch.inference_mode()
+    def truncate(self, length: int) -> None:
+        if length < self.length:
+            self._cache.crop(length - self.length)  # a negative number: how many to take off the end
