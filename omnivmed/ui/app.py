@@ -1,0 +1,237 @@
+"""The page: where everything stands and what is wired to what."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from typing import Any
+
+import gradio as gr
+
+from omnivmed.ui import parts, texts
+from omnivmed.ui.environment import PrivateRoot
+from omnivmed.ui.handlers import SUGGESTIONS, Handlers, Page
+from omnivmed.ui.health import health_route
+from omnivmed.ui.samples import SAMPLES
+from omnivmed.ui.service import Loader, ModelService, SampleShelf
+from omnivmed.ui.session import SessionStore, on_forget
+from omnivmed.ui.settings import AppSettings
+from omnivmed.ui.studies import Context
+from omnivmed.ui.theme import make_css, make_head, make_theme
+from omnivmed.ui.uploads import AnonymousNames
+from omnivmed.ui.viewer import StudyViewer
+
+log = logging.getLogger("omnivmed.ui")
+SWEEP_S = 60.0
+ANSWERING_AT_ONCE = 8  # they wait for the one model in the engine, where each is told its place
+
+
+def make_context(settings: AppSettings, root: PrivateRoot, loader: Loader | None = None) -> Context:
+    """The shared parts of one app. `loader` replaces `load_model` (tests)."""
+    service = ModelService(settings, loader)
+    store = SessionStore(root.sessions, root.served, settings.limits)
+    on_forget(service.forget)
+    return Context(settings, root, store, service, SampleShelf(settings))
+
+
+def build_demo(context: Context) -> gr.Blocks:
+    """The whole page, ready for `launch`."""
+    page = Page()
+    handlers = Handlers(context, page)
+    settings, limits = context.settings, context.limits
+    with gr.Blocks(
+        title=texts.TITLE, analytics_enabled=False, delete_cache=(300, 1800), fill_width=True
+    ) as demo:
+        gr.HTML(parts.header(settings), elem_id="ov-top", padding=False)
+        with gr.Row(elem_id="ov-pick"):
+            with gr.Row(elem_id="ov-samples"):
+                page.samples = tuple(
+                    gr.Button(sample.name, elem_id=f"sample-{sample.key}", min_width=104)
+                    for sample in SAMPLES
+                )
+            page.upload = gr.File(
+                label=texts.UPLOAD, file_count="multiple", show_label=False, elem_id="ov-upload", height=64
+            )
+        with gr.Row(elem_id="ov-work"):
+            with gr.Column(scale=7, elem_id="ov-left"):
+                page.status = gr.HTML(parts.progress(None), elem_id="ov-status", padding=False)
+                page.viewer = StudyViewer(elem_id="viewer")
+                page.series = gr.Dropdown(
+                    label=texts.SERIES, choices=[], visible=False, interactive=True, elem_id="ov-series"
+                )
+                page.confirm = gr.Checkbox(label=texts.CONFIRM_LABEL, visible=False, elem_id="ov-confirm")
+                page.notes = gr.HTML("", elem_id="ov-notes", padding=False)
+            with gr.Column(scale=5, elem_id="ov-right"), gr.Tabs(elem_id="ov-tabs"):
+                with gr.Tab(texts.ASK_TAB, id="ask"):
+                    _ask_tab(page, context)
+                with gr.Tab(texts.SAW, id="saw"):
+                    page.saw = gr.HTML(
+                        f'<div class="ov-saw"><p>{texts.SAW_EMPTY}</p></div>', elem_id="ov-saw", padding=False
+                    )
+                    with gr.Row():
+                        page.save_json = gr.DownloadButton(
+                            texts.DOWNLOAD_JSON, size="sm", interactive=False, elem_id="ov-save-json"
+                        )
+                        page.save_overlay = gr.DownloadButton(
+                            texts.DOWNLOAD_OVERLAY, size="sm", interactive=False, elem_id="ov-save-overlay"
+                        )
+        gr.HTML(parts.footer(limits), elem_id="ov-foot", padding=False)
+        page.timer = gr.Timer(1.0)
+        _wire(demo, page, handlers, context)
+    return demo
+
+
+def _ask_tab(page: Page, context: Context) -> None:
+    limits = context.limits
+    page.model = gr.HTML(parts.model_card(context.service), elem_id="ov-model", padding=False)
+    page.chat = gr.Chatbot(
+        label=texts.CHAT_LABEL,
+        show_label=False,
+        height=380,
+        buttons=["copy"],
+        feedback_options=None,
+        layout="bubble",
+        placeholder=texts.CHAT_EMPTY,
+        allow_tags=False,
+        elem_id="ov-chat",
+    )
+    with gr.Row(elem_id="ov-suggest"):
+        page.suggestions = tuple(
+            gr.Button(" ", size="sm", visible=False, elem_id=f"suggest-{k}") for k in range(SUGGESTIONS)
+        )
+    with gr.Row(elem_id="ov-ask-row"):
+        page.question = gr.Textbox(
+            show_label=False,
+            label=texts.ASK,
+            placeholder=texts.ASK_PLACEHOLDER,
+            container=False,
+            max_lines=4,
+            scale=6,
+            max_length=limits.max_question_chars,
+            elem_id="ov-question",
+        )
+        page.ask = gr.Button(texts.ASK, variant="primary", scale=1, elem_id="ov-ask")
+        page.stop = gr.Button(texts.STOP, interactive=False, scale=1, elem_id="ov-stop")
+    with gr.Accordion(texts.SETTINGS, open=False, elem_id="ov-settings"):
+        page.threshold = gr.Slider(
+            0, 2, context.settings.threshold, step=0.01, label=texts.THRESHOLD, info=texts.THRESHOLD_INFO
+        )
+        page.reference = gr.Radio(
+            list(texts.REFERENCES.items()), value="previous", label=texts.REFERENCE, info=texts.REFERENCE_INFO
+        )
+        page.max_frames = gr.Slider(
+            0, limits.max_frames, 0, step=1, label=texts.MAX_FRAMES, info=texts.MAX_FRAMES_INFO
+        )
+        page.max_new_tokens = gr.Slider(
+            1, min(limits.max_new_tokens, 512), 128, step=1, label=texts.MAX_NEW_TOKENS
+        )
+    with gr.Row():
+        page.save_chat = gr.DownloadButton(
+            texts.DOWNLOAD_CHAT, size="sm", interactive=False, elem_id="ov-save-chat"
+        )
+        page.fresh = gr.Button(texts.NEW_CHAT, size="sm", elem_id="ov-fresh")
+
+
+def _wire(demo: gr.Blocks, page: Page, handlers: Handlers, context: Context) -> None:
+    """Events. All of them private: the public interface is made in `api.py`."""
+    quiet: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
+    light: dict[str, Any] = {**quiet, "queue": False}
+    heavy: dict[str, Any] = {**quiet, "concurrency_id": "open", "concurrency_limit": context.limits.workers}
+    model: dict[str, Any] = {**quiet, "concurrency_id": "model", "concurrency_limit": ANSWERING_AT_ONCE}
+    planning = [page.threshold, page.reference, page.max_frames]
+    settings = [*planning, page.max_new_tokens]
+    shown = [
+        page.status, page.notes, page.viewer, page.series, page.confirm, page.chat, page.saw,
+        page.save_json, page.save_chat, page.save_overlay, *page.suggestions, *page.samples,
+    ]  # fmt: skip
+
+    demo.load(handlers.open_first, planning, shown, **heavy)
+    demo.unload(handlers.leave)
+    page.timer.tick(handlers.model_tick, None, [page.model, page.timer, *page.suggestions], **light)
+
+    for button, sample in zip(page.samples, SAMPLES, strict=True):
+        button.click(handlers.sample_opener(sample.key), planning, shown, **heavy)
+    page.upload.upload(handlers.open_files, [page.upload, *planning], [*shown, page.upload], **heavy)
+    page.series.input(handlers.choose_series, [page.series, *planning], shown, **heavy)
+    page.confirm.input(handlers.confirm_clean, page.confirm, page.notes, **light)
+
+    replanned = [page.viewer, page.status, page.saw]
+    page.threshold.release(handlers.replan, planning, replanned, **heavy)
+    page.reference.input(handlers.replan, planning, replanned, **heavy)
+    page.max_frames.release(handlers.replan, planning, replanned, **heavy)
+    page.viewer.threshold_release(
+        handlers.threshold_let_go, page.max_frames, [page.threshold, page.reference], **light
+    ).then(handlers.replan, planning, replanned, **heavy)
+    page.viewer.use_window(handlers.use_window, planning, replanned, **heavy)
+    page.viewer.ask_slice(handlers.ask_slice, None, page.question, **light)
+
+    begun = [page.chat, page.question, page.ask, page.stop, page.status]
+    answered = [page.chat, page.viewer, page.status]
+    told = [page.saw, page.save_json, page.save_chat, page.save_overlay]
+    starts = [(page.ask.click, page.question), (page.question.submit, page.question)]
+    starts += [(button.click, button) for button in page.suggestions]
+    for trigger, source in starts:
+        asked = trigger(handlers.begin, source, begun, **light)
+        done = asked.then(handlers.answer, settings, answered, **model)
+        done.then(handlers.finish, None, begun, **light).then(handlers.tell_saw, None, told, **heavy)
+    page.stop.click(handlers.stop_answer, None, None, **light)
+    page.fresh.click(handlers.start_over, None, [page.chat, page.status], **light)
+
+
+def launch(demo: gr.Blocks, context: Context, *, block: bool = True) -> tuple[Any, str, str]:
+    """Serve the page: private defaults, bounded queue, sweeping of idle sessions.
+
+    block: wait until the server ends. Returns what `gr.Blocks.launch` returns (app, local address, share address).
+    """
+    from starlette.middleware import Middleware
+
+    settings, limits = context.settings, context.limits
+    context.service.start()
+    threading.Thread(target=_warm_up, args=(context,), name="omnivmed-warm-up", daemon=True).start()
+    _sweep_forever(context.store)
+    demo.queue(max_size=limits.queue_size, default_concurrency_limit=ANSWERING_AT_ONCE, api_open=False)
+    return demo.launch(
+        server_name=settings.host,
+        server_port=settings.port or None,
+        auth=settings.login,
+        max_file_size=limits.upload_bytes,
+        run_history=False,
+        enable_monitoring=False,
+        show_error=False,
+        footer_links=[],
+        mcp_server=settings.mcp,
+        share=False,
+        ssr_mode=False,
+        allowed_paths=[],
+        strict_cors=True,
+        state_session_capacity=64,
+        prevent_thread_lock=not block,
+        quiet=not block,
+        theme=make_theme(),
+        css=make_css(),
+        head=make_head(),
+        app_kwargs={"routes": [health_route(context)], "middleware": [Middleware(AnonymousNames)]},
+    )
+
+
+def _warm_up(context: Context) -> None:
+    """Start the decoder and open the first sample, so that the first page shows its picture at once."""
+    from omnivmed.io import warm_up
+    from omnivmed.ui.studies import Options, open_sample
+
+    try:
+        warm_up()
+        open_sample(context, SAMPLES[0].key, Options.bounded(context.limits, context.settings.threshold))
+    except Exception as error:
+        log.warning("warm-up failed code=%s", type(error).__name__)
+
+
+def _sweep_forever(store: SessionStore) -> None:
+    def sweep() -> None:
+        import time
+
+        while True:
+            time.sleep(SWEEP_S)
+            store.sweep()
+
+    threading.Thread(target=sweep, name="omnivmed-sweep", daemon=True).start()

@@ -1,0 +1,83 @@
+"""Long work in a thread, its progress as a stream: so that a generator handler can yield while it waits."""
+
+from __future__ import annotations
+
+import queue
+import threading
+import time
+from collections.abc import Callable, Generator
+from dataclasses import dataclass
+from typing import Generic, TypeVar
+
+T = TypeVar("T")
+Progress = Callable[[str, int, int], None]
+
+BEAT_S = 0.1  # a page is told at most this often
+
+
+class Abandoned(Exception):
+    """Raised inside the work, at its next progress call, when nobody waits for it any more."""
+
+
+@dataclass(frozen=True)
+class Step:
+    """`done` of `total` units of `stage`; total 0 = not known."""
+
+    stage: str
+    done: int
+    total: int
+
+
+@dataclass
+class _Outcome(Generic[T]):
+    value: T | None = None
+    error: BaseException | None = None
+
+
+def run_with_progress(
+    work: Callable[[Progress], T], discard: Callable[[T], None] | None = None
+) -> Generator[Step, None, T]:
+    """Run `work(progress)` in a thread; yield its steps, return its value, raise its error.
+
+    When the generator is closed early, the work ends at its next progress call; a value that nobody will take
+    is handed to `discard`.
+    """
+    steps: queue.SimpleQueue[Step | _Outcome[T]] = queue.SimpleQueue()
+    abandoned = threading.Event()
+
+    def progress(stage: str, done: int, total: int) -> None:
+        if abandoned.is_set():
+            raise Abandoned
+        steps.put(Step(stage, done, total))
+
+    def run() -> None:
+        outcome: _Outcome[T] = _Outcome()
+        try:
+            outcome.value = work(progress)
+        except BaseException as error:  # handed to the waiting handler, whatever it is
+            outcome.error = error
+        if abandoned.is_set() and outcome.error is None and discard is not None:
+            discard(outcome.value)  # type: ignore[arg-type]
+        steps.put(outcome)
+
+    thread = threading.Thread(target=run, name="omnivmed-ui-work", daemon=True)
+    thread.start()
+    told = 0.0
+    finished = False
+    try:
+        while True:
+            item = steps.get()
+            while isinstance(item, Step) and not steps.empty():
+                item = steps.get()  # only the newest step matters
+            if isinstance(item, _Outcome):
+                finished = True
+                if item.error is not None:
+                    raise item.error
+                return item.value  # type: ignore[return-value]
+            now = time.monotonic()
+            if now - told >= BEAT_S or item.done >= item.total:
+                told = now
+                yield item
+    finally:
+        if not finished:
+            abandoned.set()

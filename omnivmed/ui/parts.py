@@ -1,0 +1,108 @@
+"""Pieces of HTML of the page. Every value that is not ours goes through `html.escape`."""
+
+from __future__ import annotations
+
+from html import escape
+
+from omnivmed import __version__
+from omnivmed.limits import Limits
+from omnivmed.ui import texts
+from omnivmed.ui.background import Step
+from omnivmed.ui.service import ModelService
+from omnivmed.ui.session import OpenStudy
+from omnivmed.ui.settings import AppSettings
+from omnivmed.ui.studies import facts_line
+
+
+def header(settings: AppSettings, *, teaching: bool = False) -> str:
+    """Name, one line, the badge, the link to the other page."""
+    link = (
+        f'<a href="./">{escape(texts.TO_APP)}</a>'
+        if teaching
+        else f'<a href="teach">{escape(texts.TO_TEACH)}</a>'
+    )
+    banner = f'<p class="ov-banner">{escape(texts.PUBLIC_BANNER)}</p>' if settings.public else ""
+    return (
+        f'<header><div class="ov-bar"><h1>{escape(texts.TEACH_TITLE if teaching else texts.TITLE)}</h1>'
+        f'<span class="ov-badge" id="ov-not-clinical">{escape(texts.NOT_CLINICAL)}</span>'
+        f'<span class="ov-tag">{escape(texts.TEACH_TAGLINE if teaching else texts.TAGLINE)}</span>'
+        f"<nav>{link}</nav></div>{banner}</header>"
+    )
+
+
+def footer(limits: Limits) -> str:
+    """The long form of the badge, the limits, the version."""
+    limit_text = "; ".join(f"{name} {value}" for name, value in limits.describe())
+    return (
+        f"{escape(texts.NOT_CLINICAL_LONG)}<br>{escape(texts.LIMITS)}: {escape(limit_text)}.<br>"
+        f"OmniV-Med {escape(__version__)} · Apache-2.0"
+    )
+
+
+def status(opened: OpenStudy | None) -> str:
+    """The line at rest."""
+    if opened is None:
+        return f'<div class="ov-line">{escape(texts.NO_STUDY)}</div>'
+    first, _, rest = facts_line(opened).partition(" · ")
+    return f'<div class="ov-line" role="status"><span><b>{escape(first)}</b> · {escape(rest)}</span></div>'
+
+
+def progress(step: Step | None, lead: str = "") -> str:
+    """The line while something runs: what is done, of how much."""
+    name = texts.STAGES.get(step.stage, step.stage) if step is not None else texts.OPENING
+    unit = texts.STAGE_UNITS.get(step.stage) if step is not None else None
+    if step is None or step.total <= 0:
+        bar, count = '<i class="ov-unknown"></i>', ""
+    else:
+        share = 100 * min(1.0, step.done / step.total)
+        bar = f'<i style="width:{share:.0f}%"></i>'
+        count = f" {step.done:,} of {step.total:,} {unit}" if unit else ""
+    words = escape(f"{lead}{name}{count}")
+    return (
+        f'<div class="ov-line" role="status" aria-live="polite"><span class="ov-meter">{bar}</span>'
+        f"<span>{words}</span></div>"
+    )
+
+
+def error(message: str) -> str:
+    return f'<div class="ov-error" role="alert">{escape(message)}</div>'
+
+
+def notes(opened: OpenStudy | None) -> str:
+    """Everything that was altered or is doubtful about the study, one sentence each."""
+    if opened is None:
+        return ""
+    sentences = list(opened.study.notes)
+    if opened.study.needs_confirmation and not opened.confirmed:
+        sentences.append(texts.CONFIRM_ASK)
+    if not sentences:
+        return ""
+    items = "".join(f"<li>{escape(sentence)}</li>" for sentence in dict.fromkeys(sentences))
+    return f'<ul class="ov-notes" aria-label="Warnings about this study">{items}</ul>'
+
+
+def model_card(service: ModelService) -> str:
+    """Which model speaks, in which state, and what it can be trusted with."""
+    name = escape(service.name)
+    if service.state == "ready" and service.assistant is not None:
+        assistant = service.assistant
+        return (
+            f'<div class="ov-model"><span class="ov-dot ready"></span><b>{name}</b> · '
+            f"{escape(assistant.description)}<br>{escape(assistant.trust)}</div>"
+        )
+    if service.state == "failed":
+        message = service.error.message if service.error is not None else texts.MODEL_MISSING
+        return (
+            f'<div class="ov-model"><span class="ov-dot failed"></span><b>{escape(texts.MODEL_FAILED)}</b> · '
+            f"{escape(message)}<br>{escape(texts.MODEL_MISSING)}</div>"
+        )
+    step = service.step
+    detail = ""
+    if step is not None:
+        detail = f" · {texts.STAGES.get(step.stage, step.stage)}"
+        if step.total > 1:
+            detail += f" {100 * step.done // step.total} %"
+    return (
+        f'<div class="ov-model"><span class="ov-dot loading"></span><b>{escape(texts.MODEL_LOADING)}</b> · '
+        f"{name}{escape(detail)}</div>"
+    )

@@ -1,0 +1,150 @@
+"""What all visitors share: the model, loaded in the background, and the sample studies, opened once."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from omnivmed.errors import ModelError
+from omnivmed.ui.background import Progress, Step
+from omnivmed.ui.samples import find_sample
+from omnivmed.ui.settings import AppSettings
+
+if TYPE_CHECKING:
+    from omnivmed.inference import Assistant
+    from omnivmed.study import Study
+    from omnivmed.vision import VisionBudget
+
+log = logging.getLogger("omnivmed.ui")
+State = Literal["waiting", "loading", "ready", "failed"]
+Loader = Callable[..., "Assistant"]
+
+
+class ModelService:
+    """The model and its state. `start` returns at once; the page works meanwhile."""
+
+    def __init__(self, settings: AppSettings, loader: Loader | None = None) -> None:
+        self._settings = settings
+        self._loader = loader
+        self._lock = threading.Lock()
+        self._done = threading.Event()
+        self._state: State = "waiting"
+        self.assistant: Assistant | None = None
+        self.error: ModelError | None = None
+        self.step: Step | None = None
+        self.seconds: float | None = None  # time to load
+
+    @property
+    def state(self) -> State:
+        return self._state
+
+    @property
+    def name(self) -> str:
+        """A name for the page; of a folder only its last part (a path is nobody's business)."""
+        if self.assistant is not None:
+            return self.assistant.name
+        return Path(self._settings.model).name
+
+    @property
+    def budget(self) -> VisionBudget:
+        """How the model in use (or about to be) cuts a study into tokens."""
+        from omnivmed.vision import DEFAULT_BUDGET, NANO_BUDGET
+
+        if self.assistant is not None:
+            return self.assistant.budget
+        return NANO_BUDGET if self._settings.model == "nano" else DEFAULT_BUDGET
+
+    def start(self) -> None:
+        """Begin loading in a thread, once."""
+        with self._lock:
+            if self._state != "waiting":
+                return
+            self._state = "loading"
+        threading.Thread(target=self._load, name="omnivmed-model", daemon=True).start()
+
+    def wait(self, seconds: float) -> bool:
+        """True when loading has ended, well or badly."""
+        return self._done.wait(seconds)
+
+    def _load(self) -> None:
+        began = time.monotonic()
+        try:
+            loader = self._loader
+            if loader is None:
+                from omnivmed.inference import (
+                    load_model as loader,
+                )  # torch is imported here, off the page's way
+            self.assistant = loader(
+                self._settings.model, offline=self._settings.offline, progress=self._progress
+            )
+            self._state = "ready"
+        except ModelError as error:
+            self.error = error
+            self._state = "failed"
+        except Exception as error:
+            log.exception("model load failed: %s", type(error).__name__)
+            self.error = ModelError(
+                "Unsupported", "This model could not be loaded; the server's log says why."
+            )
+            self._state = "failed"
+        self.seconds = time.monotonic() - began
+        self._done.set()
+        code = self.error.code if self.error is not None else "ok"
+        log.info("model state=%s seconds=%.1f code=%s", self._state, self.seconds, code)
+
+    def _progress(self, stage: str, done: int, total: int) -> None:
+        self.step = Step(stage, done, total)
+
+    def forget(self, study: Study) -> None:
+        """Drop what the model cached of this study."""
+        if self.assistant is not None:
+            self.assistant.forget(study)
+
+
+@dataclass
+class _Place:
+    lock: threading.Lock
+    study: Study | None = None
+
+
+class SampleShelf:
+    """The samples, each opened once per process and shared by every session."""
+
+    def __init__(self, settings: AppSettings, opener: Callable[..., Study] | None = None) -> None:
+        self._limits = settings.limits
+        self._opener = opener
+        self._places: dict[str, _Place] = {}
+        self._lock = threading.Lock()
+        self._views: dict[Any, Any] = {}
+
+    def open(self, key: str, progress: Progress | None = None) -> Study:
+        """The study of this sample; raises KeyError for an unknown key, StudyError when it cannot be read."""
+        sample = find_sample(key)
+        with self._lock:
+            place = self._places.setdefault(key, _Place(threading.Lock()))
+        with place.lock:
+            if place.study is None:
+                opener = self._opener
+                if opener is None:
+                    from omnivmed import open_study as opener
+                place.study = opener(sample.path, limits=self._limits, progress=progress)
+            return place.study
+
+    def view(self, key: Any, make: Callable[[], Any]) -> Any:
+        """What `make` built for this key, made once (payloads of samples are the same for everybody)."""
+        with self._lock:
+            if key in self._views:
+                return self._views[key]
+        made = make()
+        with self._lock:
+            return self._views.setdefault(key, made)
+
+    def close(self) -> None:
+        for place in self._places.values():
+            if place.study is not None:
+                place.study.close()

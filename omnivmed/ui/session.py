@@ -1,0 +1,256 @@
+"""One visitor's things: the open study, the conversation, the files - and their end.
+
+A session is found by the hash that Gradio gives each open page. On disk it has two folders with random
+128-bit names: one nobody can fetch from (uploads), one the browser may (what this program encoded). Both go
+when the study is replaced, the page is closed, or nobody has touched it for `idle_minutes`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import os
+import secrets
+import shutil
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from omnivmed.limits import Limits
+
+if TYPE_CHECKING:
+    from omnivmed.inference import Answer
+    from omnivmed.pruning import KeepMask
+    from omnivmed.study import Study
+
+log = logging.getLogger("omnivmed.ui")
+_SALT = secrets.token_bytes(16)
+
+
+@dataclass(frozen=True)
+class Turn:
+    """One question and what came of it, as shown and exported.
+
+    `answer` is None when the visitor stopped it; `text` is then what had been written until that moment.
+    """
+
+    question: str
+    text: str
+    model: str
+    facts: str
+    answer: Answer | None = None
+    stopped: bool = False
+
+
+@dataclass
+class OpenStudy:
+    """A study on the screen. `shared` ones (samples) belong to the process and are not closed here."""
+
+    study: Study
+    label: str  # made by this program, never the client's file name
+    served: list[Path] = field(default_factory=list)
+    sources: list[Path] = field(default_factory=list)
+    sample: str | None = None
+    shared: bool = False
+    confirmed: bool = False
+    mask: KeepMask | None = None  # the one the overlay shows: planned first, then the run's own
+    answered: bool = False  # True once `mask` is an answer's
+    payload: Path | None = None
+    mask_payload: Path | None = None
+    video: Path | None = None
+    video_fps: float | None = None
+
+
+class Session:
+    """State of one page. Every handler takes `lock` for the moment it reads or changes the fields."""
+
+    def __init__(self, key: str, sessions: Path, served: Path, clock: Callable[[], float]) -> None:
+        self.tag = session_tag(key)
+        self.sources = sessions / secrets.token_hex(16)
+        self.served = served / secrets.token_hex(16)
+        self.sources.mkdir(mode=0o700)
+        self.served.mkdir(mode=0o700)
+        self.lock = threading.RLock()
+        self.stop = threading.Event()
+        self.answering = threading.Lock()
+        self.current: OpenStudy | None = None
+        self.pending: str | None = None  # a question that waits for its turn
+        self.turns: list[Turn] = []
+        self.closed = False
+        self._opening = 0
+        self._clock = clock
+        self.last_used = clock()
+
+    def touch(self) -> None:
+        self.last_used = self._clock()
+
+    def begin_opening(self) -> int:
+        """A ticket for a study about to be opened; only the newest ticket may `show`."""
+        with self.lock:
+            self._opening += 1
+            self.touch()
+            return self._opening
+
+    def show(self, opened: OpenStudy, ticket: int) -> bool:
+        """Put a study on the screen and drop the one before. False when a newer one was chosen meanwhile."""
+        with self.lock:
+            if self.closed or ticket != self._opening:
+                self._discard(opened)
+                return False
+            before, self.current = self.current, opened
+            self.turns = []
+            self.stop.set()  # an answer about the study before is of no use now
+            self.touch()
+            if before is not None:
+                self._discard(before)
+            return True
+
+    def served_folder(self) -> Path:
+        """The folder for files the browser may fetch; its name cannot be guessed."""
+        self.served.mkdir(mode=0o700, exist_ok=True)
+        return self.served
+
+    def new_served(self, name: str) -> Path:
+        """A path for such a file under a plain name (a download), in a folder of its own; goes with the study."""
+        folder = self.served_folder() / secrets.token_hex(16)
+        folder.mkdir(mode=0o700)
+        path = folder / name
+        with self.lock:
+            if self.current is not None:
+                self.current.served.append(path)
+        return path
+
+    def history(self, limits: Limits) -> list[tuple[str, str]]:
+        """(question, answer) pairs for the prompt: the last turns the limits allow, kept on the server."""
+        with self.lock:
+            turns = [turn for turn in self.turns if turn.text][-limits.max_history_turns :]
+            return [(turn.question, turn.text) for turn in turns]
+
+    def close(self) -> None:
+        """Stop what runs, forget the study, delete the files."""
+        with self.lock:
+            if self.closed:
+                return
+            self.closed = True
+            self.stop.set()
+            if self.current is not None:
+                self._discard(self.current)
+            self.current = None
+            self.turns = []
+        shutil.rmtree(self.sources, ignore_errors=True)
+        shutil.rmtree(self.served, ignore_errors=True)
+
+    def _discard(self, opened: OpenStudy) -> None:
+        if not opened.shared:
+            opened.study.close()
+            _forget(opened.study)
+        for path in [*opened.served, *opened.sources]:
+            _remove(path, within=(self.sources, self.served))
+
+
+_forgetters: list[Callable[[Study], None]] = []
+
+
+def on_forget(forget: Callable[[Study], None]) -> None:
+    """Have `forget(study)` called when a visitor's study goes (the model drops what it cached of it)."""
+    _forgetters.append(forget)
+
+
+def _forget(study: Study) -> None:
+    for forget in _forgetters:
+        forget(study)
+
+
+def _remove(path: Path, within: tuple[Path, ...]) -> None:
+    """Delete a file and, when it stood alone in a folder of its own, that folder."""
+    path.unlink(missing_ok=True)
+    parent = path.parent
+    if parent not in within and any(parent.is_relative_to(base) for base in within):
+        try:
+            parent.rmdir()
+        except OSError:
+            log.debug("a session folder was not empty")
+
+
+def session_tag(key: str) -> str:
+    """What logs call a session: a salted hash, useless outside this run."""
+    return hashlib.blake2s(key.encode(), key=_SALT, digest_size=4).hexdigest()
+
+
+class SessionStore:
+    """All living sessions, by Gradio's session hash."""
+
+    def __init__(
+        self,
+        sessions: Path,
+        served: Path,
+        limits: Limits,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._sessions = sessions
+        self._served = served
+        self._limits = limits
+        self._clock = clock
+        self._by_key: dict[str, Session] = {}
+        self._lock = threading.Lock()
+
+    def get(self, key: str | None) -> Session:
+        """The session of this page, made when it is new (or was cleaned away meanwhile)."""
+        key = key or "no-session"
+        with self._lock:
+            session = self._by_key.get(key)
+            if session is None or session.closed:
+                session = Session(key, self._sessions, self._served, self._clock)
+                self._by_key[key] = session
+            session.touch()
+            return session
+
+    def peek(self, key: str | None) -> Session | None:
+        """The session if there is one; never makes one."""
+        with self._lock:
+            return self._by_key.get(key or "no-session")
+
+    @contextmanager
+    def temporary(self) -> Iterator[Session]:
+        """A session for one API call; nothing of it is left afterwards."""
+        session = Session(secrets.token_hex(16), self._sessions, self._served, self._clock)
+        try:
+            yield session
+        finally:
+            session.close()
+
+    def drop(self, key: str | None) -> None:
+        """The page was closed."""
+        with self._lock:
+            session = self._by_key.pop(key or "no-session", None)
+        if session is not None:
+            session.close()
+            log.info("session=%s closed", session.tag)
+
+    def sweep(self) -> int:
+        """Close sessions nobody touched for `idle_minutes`; returns how many."""
+        limit = self._clock() - 60 * self._limits.idle_minutes
+        with self._lock:
+            old = [key for key, s in self._by_key.items() if s.last_used < limit and not s.answering.locked()]
+        for key in old:
+            self.drop(key)
+        return len(old)
+
+    def close(self) -> None:
+        with self._lock:
+            keys = list(self._by_key)
+        for key in keys:
+            self.drop(key)
+
+    def __len__(self) -> int:
+        with self._lock:
+            return len(self._by_key)
+
+
+def private_mode(path: Path) -> bool:
+    """True when only the owner can look into this folder (always True where there are no such modes)."""
+    return os.name != "posix" or (path.stat().st_mode & 0o077) == 0

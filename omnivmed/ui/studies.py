@@ -1,0 +1,211 @@
+"""Open a study for a visitor and prepare what the viewer needs: decode, plan the pruning, pack."""
+
+from __future__ import annotations
+
+import logging
+import math
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, cast
+
+from omnivmed.limits import Limits
+from omnivmed.ui import payload, texts
+from omnivmed.ui.background import Progress
+from omnivmed.ui.environment import PrivateRoot
+from omnivmed.ui.samples import find_sample
+from omnivmed.ui.service import ModelService, SampleShelf
+from omnivmed.ui.session import OpenStudy, Session, SessionStore
+from omnivmed.ui.settings import AppSettings
+
+if TYPE_CHECKING:
+    from omnivmed.pruning import KeepMask
+    from omnivmed.study import Study
+
+log = logging.getLogger("omnivmed.ui")
+Reference = Literal["previous", "last_kept"]
+
+
+@dataclass(frozen=True)
+class Context:
+    """What every handler needs; made once per app."""
+
+    settings: AppSettings
+    root: PrivateRoot
+    store: SessionStore
+    service: ModelService
+    shelf: SampleShelf
+
+    @property
+    def limits(self) -> Limits:
+        return self.settings.limits
+
+
+@dataclass(frozen=True)
+class Options:
+    """The settings of one question, already within their limits."""
+
+    threshold: float = 0.1
+    reference: Reference = "previous"
+    max_frames: int | None = None
+    max_new_tokens: int = 128
+
+    @classmethod
+    def bounded(
+        cls,
+        limits: Limits,
+        threshold: Any = 0.1,
+        reference: Any = "previous",
+        max_frames: Any = None,
+        max_new_tokens: Any = 128,
+    ) -> Options:
+        """Whatever a client sent, made safe: numbers out of range go to the nearest end, nonsense to the default."""
+        frames = int(_number(max_frames, 0, 0, limits.max_frames))
+        return cls(
+            threshold=_number(threshold, 0.1, 0.0, 2.0),
+            reference=cast(Reference, reference if reference in ("previous", "last_kept") else "previous"),
+            max_frames=frames or None,
+            max_new_tokens=int(_number(max_new_tokens, 128, 1, limits.max_new_tokens)),
+        )
+
+
+def _number(value: Any, default: float, low: float, high: float) -> float:
+    try:
+        number = float(value)
+    except (TypeError, ValueError):
+        return default
+    return default if math.isnan(number) else min(max(number, low), high)
+
+
+def open_upload(
+    context: Context,
+    session: Session,
+    files: Sequence[Path],
+    options: Options,
+    progress: Progress | None = None,
+    series: int | None = None,
+) -> OpenStudy:
+    """Decode files that `take_in` has moved to the session's folder, and prepare the view.
+
+    Raises StudyError. The files of stills and volumes are deleted as soon as they are decoded, unless the
+    upload holds several series to choose from; those of clips stay as long as the clip is open.
+    """
+    from omnivmed import open_study
+
+    began = time.monotonic()
+    size = sum(path.stat().st_size for path in files)
+    source: Any = files[0] if len(files) == 1 else list(files)
+    code = "ok"
+    kind = "unknown"
+    try:
+        study = open_study(source, limits=context.limits, series=series, progress=progress)
+        kind = study.kind
+    except Exception as error:
+        code = getattr(error, "code", type(error).__name__)
+        raise
+    finally:
+        log.info(
+            "session=%s open kind=%s bytes=%d seconds=%.2f code=%s",
+            session.tag, kind, size, time.monotonic() - began, code,
+        )  # fmt: skip
+    keep = study.kind == "video" or len(study.series) > 1
+    opened = OpenStudy(study, label_of(study), sources=list(files) if keep else [])
+    if not keep:
+        for path in files:
+            path.unlink(missing_ok=True)
+    try:
+        _prepare(context, opened, session.served_folder(), options, progress)
+    except BaseException:
+        study.close()
+        raise
+    return opened
+
+
+def open_sample(context: Context, key: str, options: Options, progress: Progress | None = None) -> OpenStudy:
+    """A sample with its view; both are made once per process and setting, and shared. Raises KeyError."""
+    sample = find_sample(key)
+    study = context.shelf.open(key, progress)
+    opened = OpenStudy(study, sample.name, sample=key, shared=True, confirmed=True)
+
+    def make() -> OpenStudy:
+        folder = payload_folder(context.root)
+        made = OpenStudy(study, sample.name)
+        _prepare(context, made, folder, options, progress)
+        return made
+
+    view_key = (key, options.threshold, options.reference, options.max_frames, context.service.budget)
+    view = context.shelf.view(view_key, make)
+    opened.mask, opened.payload, opened.video, opened.video_fps = (
+        view.mask, view.payload, view.video, view.video_fps,
+    )  # fmt: skip
+    return opened
+
+
+def payload_folder(root: PrivateRoot) -> Path:
+    """The folder of payloads that belong to nobody (samples)."""
+    folder = root.served / "samples"
+    folder.mkdir(mode=0o700, exist_ok=True)
+    return folder
+
+
+def plan(context: Context, study: Study, options: Options) -> KeepMask:
+    """What would be pruned if the model were asked now, on the model's own budget; needs no model."""
+    from omnivmed.pruning import prune
+
+    return prune(
+        study,
+        options.threshold,
+        options.reference,
+        options.max_frames,
+        budget=context.service.budget,
+    )
+
+
+def _prepare(
+    context: Context, opened: OpenStudy, folder: Path, options: Options, progress: Progress | None
+) -> None:
+    opened.mask = plan(context, opened.study, options)
+    info = payload.pack_study(
+        opened.study, opened.mask, payload.payload_path(folder, "study"), progress=progress
+    )
+    opened.payload = info.path
+    opened.served.append(info.path)
+
+
+def label_of(study: Study) -> str:
+    """A name for a study made of technical facts only: "CT volume", "ultrasound clip", "picture"."""
+    modality = {
+        "CR": "X-ray", "DX": "X-ray", "RF": "X-ray", "MG": "mammogram", "CT": "CT", "MR": "MR", "PT": "PET",
+        "US": "ultrasound", "ES": "endoscopy", "XA": "angiography", "NM": "scintigraphy",
+    }.get(study.modality or "")  # fmt: skip
+    if study.kind == "image":
+        return f"{modality} image" if modality else "Picture"
+    if study.kind == "volume":
+        return f"{modality} volume" if modality else "Volume"
+    return f"{modality} clip" if modality else "Clip"
+
+
+def facts_line(opened: OpenStudy) -> str:
+    """One line under the picture: what it is, how large, at which window."""
+    study = opened.study
+    frames, rows, columns = study.shape
+    parts = [opened.label]
+    if study.modality and study.modality not in opened.label:
+        parts.append(study.modality)
+    if study.kind == "image":
+        parts.append(f"{columns} × {rows}")
+    elif study.kind == "volume":
+        plane = f"{study.plane} " if study.plane else ""
+        parts.append(f"{frames} {plane}slices of {columns} × {rows}")
+    else:
+        length = float(study.times_s[-1]) if study.times_s is not None else 0.0
+        parts.append(f"{frames} frames of {columns} × {rows}, {length:.1f} s")
+    if study.spacing_mm is not None and study.kind != "video":
+        parts.append(" × ".join(f"{s:.3g}" for s in study.spacing_mm if s is not None) + " mm")
+    if study.window is not None:
+        unit = " HU" if study.unit == "HU" else ""
+        parts.append(f"window {study.window[0]:g} / {study.window[1]:g}{unit}")
+    if opened.sample and find_sample(opened.sample).synthetic:
+        parts.append(texts.SYNTHETIC)
+    return " · ".join(parts)

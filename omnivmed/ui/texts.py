@@ -1,0 +1,145 @@
+"""Every sentence the page shows, in English, in one place."""
+
+from __future__ import annotations
+
+TITLE = "OmniV-Med"
+TAGLINE = "Open a study. See which tokens the model keeps. Ask."
+NOT_CLINICAL = "Not for clinical use"
+NOT_CLINICAL_LONG = (
+    "For teaching and research. Nothing here is a diagnosis, and no decision about a patient may rest on it."
+)
+PUBLIC_BANNER = (
+    "Teaching demo, open to anyone. Not for diagnosis. Please do not upload patient data: "
+    "use a sample, or images that may be shown to everybody."
+)
+
+# Picking a study
+SAMPLES = "Samples"
+UPLOAD = "Your own study"
+UPLOAD_DROP = r"Drop your own study, or click\a DICOM, zip, NIfTI, NRRD, picture, video"
+UPLOAD_HINT = "DICOM, a zip of a series, NIfTI, NRRD, MHA, PNG, JPEG, TIFF, MP4, MOV, AVI, MKV, WebM"
+UPLOAD_PRIVACY = "Stays on this computer; file name and header text are not kept."
+UPLOAD_PRIVACY_PUBLIC = "Kept for this visit only; file name and header text are dropped at once."
+SERIES = "This upload holds several series"
+CONFIRM_LABEL = "I have looked: no name, number or date of a patient is written into this picture"
+CONFIRM_ASK = (
+    "This picture may have text burned into it. Look at it first; the model gets it only after you tick the box "
+    "below the picture."
+)
+SYNTHETIC = "Drawn by code, not a patient."
+
+# Opening
+OPENING = "Opening"
+UPLOADING_DONE = "Checking the file"
+STAGES = {
+    "reading": "Reading",
+    "decoding": "Decoding",
+    "indexing": "Reading time stamps",
+    "sorting": "Sorting slices",
+    "unpacking": "Unpacking",
+    "preparing the picture": "Preparing the picture",
+    "transcoding": "Converting the clip for the browser",
+    "waiting": "Waiting for your turn",
+    "patches": "Cutting into patches",
+    "pruning": "Pruning",
+    "encoding": "Encoding",
+    "reading the study": "Reading the study",
+    "answering": "Answering",
+}
+STAGE_UNITS = {
+    "reading": "frames",
+    "decoding": "frames",
+    "preparing the picture": "slices",
+    "transcoding": "frames",
+    "patches": "frames",
+    "encoding": "frames",
+    "reading the study": "tokens",
+}
+
+# The model
+MODEL_LOADING = "Model is loading"
+MODEL_READY = "Model ready"
+MODEL_FAILED = "No model"
+MODEL_WAIT = "The model is still loading. Your question runs as soon as it is ready."
+MODEL_MISSING = "There is no model to answer. Viewing and pruning work all the same."
+
+# Asking
+ASK_TAB = "Ask"
+ASK = "Ask"
+STOP = "Stop"
+ASK_PLACEHOLDER = "Ask about the study on the left"
+CHAT_EMPTY = "Ask a question, or take one of those below."
+CHAT_LABEL = "Conversation"
+SUGGESTED = "It can be asked"
+NEW_CHAT = "Start over"
+STOPPED = "stopped"
+LENGTH = "cut at the token limit"
+NO_STUDY = "Choose a sample or upload a study first."
+NO_QUESTION = "Please type a question."
+ALREADY = "The answer before is still being written; stop it or wait."
+TOO_LONG = "The question is too long: at most {limit} characters."
+BUSY = "Many people are asking right now; please try again in a moment."
+STUDY_CHANGED = "Another study was opened; the answer was stopped."
+OUT_OF_MEMORY = (
+    "Not enough memory for this many tokens. Take fewer frames or a higher threshold in the settings."
+)
+UNEXPECTED = "Something went wrong here, and it is not your file's fault. Please try again."
+
+# Settings
+SETTINGS = "Settings"
+THRESHOLD = "Pruning threshold"
+THRESHOLD_INFO = (
+    "Tokens that changed less than this are dropped. 0.1 is the paper's; 0 keeps all that changed at all."
+)
+REFERENCE = "Compare with"
+REFERENCES = {"the frame before": "previous", "the token last kept": "last_kept"}
+REFERENCE_INFO = "The frame before misses slow drift; the token last kept lets it add up."
+MAX_FRAMES = "Slices or frames at most"
+MAX_FRAMES_INFO = "0 leaves it to the model's own budget."
+MAX_NEW_TOKENS = "Longest answer, tokens"
+LIMITS = "Limits of this page"
+
+# What the model saw
+SAW = "What the model saw"
+SAW_EMPTY = "Ask something: the slices or frames the model was given, and what was pruned, appear here."
+SAW_PLANNED = "This is what the model would be given; nothing has been asked yet."
+SAW_FLOOR = (
+    "Nearly every frame is down to a single token: the model sees almost nothing beyond the first one. "
+    "Lower the threshold, or narrow the window."
+)
+PRUNING_SAVES = "Pruning saves the language model's tokens and memory; the encoder sees every frame taken."
+DOWNLOAD_JSON = "Mask and numbers (JSON)"
+DOWNLOAD_CHAT = "Conversation (Markdown)"
+DOWNLOAD_OVERLAY = "Overlay (PNG)"
+
+# Side by side
+COMPARE = "Side by side"
+COMPARE_INFO = (
+    "The same question twice, one after the other, at two thresholds. 0 keeps every token that changed."
+)
+COMPARE_RUN = "Compare"
+COMPARE_LEFT = "Left threshold"
+COMPARE_RIGHT = "Right threshold"
+COMPARE_EMPTY = "Ask the same question at two thresholds: tokens, seconds and memory appear here."
+
+# Default questions, by kind of study, where the model does not bring its own
+QUESTIONS = {
+    "image": ("What kind of image is this?", "Which part of the body is shown?", "Is there a fracture?"),
+    "volume": ("What kind of scan is this?", "Which organ is shown?", "In which plane are the slices?"),
+    "video": ("What kind of video is this?", "Which organ is shown?", "What is happening in the clip?"),
+}
+
+API_ASK = (
+    "Ask a question about a medical study (DICOM, zip of a series, NIfTI, NRRD, MHA, picture, video). Streams "
+    "the answer. Teaching demo, not for diagnosis; do not send patient data to a public instance."
+)
+API_PRUNE = (
+    "Which visual tokens of a study would be pruned: counts and the keep mask as JSON; needs no model. "
+    "Teaching demo, not for diagnosis; do not send patient data to a public instance."
+)
+
+# Pages
+TO_TEACH = "How pruning works"
+TO_APP = "Back to the viewer"
+TEACH_TITLE = "How pruning works"
+TEACH_TAGLINE = "Five steps on a real study"

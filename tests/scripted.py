@@ -1,0 +1,137 @@
+"""A test double with the interface of `Assistant`: a script instead of a model, real pruning, a set speed.
+
+Only for tests and screenshots of the page; what it says is labelled as scripted.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+from omnivmed.errors import ModelError, StudyError
+from omnivmed.inference.events import Answer, Done, Event, Failed, MaskReady, Stage, Text
+from omnivmed.pruning import keep_mask
+from omnivmed.study import Study
+from omnivmed.vision import NANO_BUDGET, prepare
+
+Script = Callable[[Study, str], str]
+
+
+def default_script(study: Study, question: str) -> str:
+    """Says what it was asked and about what, so that a mix-up between visitors shows."""
+    return f"[scripted] You asked: {question} It is a {study.kind} of {study.shape[0]} frame(s); see slice 2."
+
+
+class ScriptedAssistant:
+    """Answers `script(study, question)` word by word."""
+
+    name = "scripted"
+    description = "a script for tests, not a model"
+    trust = "It looks at nothing; it may be trusted with nothing."
+    budget = NANO_BUDGET
+
+    def __init__(
+        self,
+        tokens_per_second: float = 200.0,
+        script: Script = default_script,
+        fail: Exception | None = None,
+    ) -> None:
+        self.tokens_per_second = tokens_per_second
+        self.script = script
+        self.fail = fail
+        self.answers: dict[str, list[str]] = {}
+        self.questions = {"image": ["What is this?", "Which organ is shown?"]}
+        self.steps = 0
+        self.asked: list[tuple[str, int]] = []  # (question, turns of history)
+        self.running = 0
+        self.forgotten: list[str] = []
+        self.masks: list[Any] = []
+        self._seen: set[str] = set()
+        self._one = threading.Lock()
+
+    def forget(self, study: Study) -> int:
+        self.forgotten.append(study.content_id)
+        return 0
+
+    def stream(
+        self,
+        study: Study,
+        question: str,
+        history: Sequence[tuple[str, str]] = (),
+        threshold: float = 0.1,
+        reference: str = "previous",
+        max_new_tokens: int = 128,
+        max_frames: int | None = None,
+        cancel: threading.Event | None = None,
+    ) -> Iterator[Event]:
+        try:
+            yield from self._run(
+                study, question, history, threshold, reference, max_new_tokens, max_frames, cancel
+            )
+        except (StudyError, ModelError) as error:
+            yield Failed(error.code, error.message)
+
+    def _run(
+        self,
+        study: Study,
+        question: str,
+        history: Sequence[tuple[str, str]],
+        threshold: float,
+        reference: Any,
+        max_new_tokens: int,
+        max_frames: int | None,
+        cancel: threading.Event | None,
+    ) -> Iterator[Event]:
+        self.asked.append((question, len(history)))
+        cancel = cancel or threading.Event()
+        began = time.monotonic()
+        yield Stage("reading", 0, 1)
+        mask = keep_mask(prepare(study, self.budget, max_frames=max_frames), threshold, reference)
+        self.masks.append(mask)
+        yield MaskReady(mask)
+        with self._one:
+            self.running += 1
+            try:
+                if self.fail is not None:
+                    raise self.fail
+                frames = 0 if study.content_id in self._seen else len(mask.frame_index)
+                for k in range(frames):
+                    yield Stage("encoding", k + 1, frames)
+                self._seen.add(study.content_id)
+                first = time.monotonic() - began
+                words, said, stopped = self.script(study, question).split(" "), [], "end"
+                for k, word in enumerate(words):
+                    if k >= max_new_tokens:
+                        stopped = "length"
+                        break
+                    if cancel.is_set():
+                        stopped = "cancelled"
+                        break
+                    time.sleep(1 / self.tokens_per_second)
+                    self.steps += 1
+                    said.append(word)
+                    yield Text(word if k == 0 else " " + word)
+                total = time.monotonic() - began
+                answer = Answer(
+                    text=" ".join(said),
+                    usage={
+                        "visual_tokens_before": mask.total,
+                        "visual_tokens_after": mask.kept,
+                        "prompt_tokens": mask.kept + 12,
+                        "output_tokens": len(said),
+                        "encoder_frames": frames,
+                        "cached_tokens": 0,
+                    },
+                    timings_s={"prune": 0.01, "first_token": first, "decode": total - first, "total": total},
+                    mask=mask,
+                    model=self.name,
+                    threshold=threshold,
+                    reference=reference,
+                    window=study.window,
+                    stopped=stopped,  # type: ignore[arg-type]
+                )
+                yield Done(answer, answer.stopped)
+            finally:
+                self.running -= 1
