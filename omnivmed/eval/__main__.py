@@ -1,0 +1,132 @@
+"""python -m omnivmed.eval: predict, then score, then report. `--help` of each says more."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from pathlib import Path
+
+from omnivmed.eval import baselines, predictions
+from omnivmed.eval.files import LayoutError
+from omnivmed.eval.predictions import Answerer, Header, PredictionsError
+from omnivmed.eval.registry import BENCHMARKS, find, find_protocol
+from omnivmed.eval.report import Row, markdown
+
+BASELINES = {"majority": baselines.majority, "question-only": baselines.question_only}
+
+
+def main(argv: list[str] | None = None) -> int:
+    """0 when done, 2 for a mistake in the call or the data folder."""
+    args = _parser().parse_args(argv)
+    try:
+        return int(args.run(args))
+    except (LayoutError, PredictionsError, ValueError) as error:
+        print(error, file=sys.stderr)
+        return 2
+
+
+def check(args: argparse.Namespace) -> int:
+    """Read the layout and say what was found and what was left out."""
+    reading = find(args.benchmark).read(args.data, args.split or find(args.benchmark).test_split)
+    closed = sum(item.closed for item in reading.items)
+    print(f"{len(reading.items)} questions ({closed} closed), {reading.note}")
+    for reason, count in sorted(reading.skipped_by_reason().items()):
+        first = next(row.name for row in reading.skipped if row.reason == reason)
+        print(f"left out: {count} x {reason}, first {first}")
+    return 0
+
+
+def predict(args: argparse.Namespace) -> int:
+    """Answers of a model or a baseline into a JSONL file; goes on where an earlier run stopped."""
+    benchmark = find(args.benchmark)
+    protocol = find_protocol(benchmark, args.protocol)
+    split = args.split or benchmark.test_split
+    reading = benchmark.read(args.data, split)
+    items = reading.items[: args.limit] if args.limit else reading.items
+    threshold = None
+    answer: Answerer
+    if args.model in BASELINES:
+        answer = BASELINES[args.model](benchmark.read(args.data, benchmark.train_split).items)
+    else:
+        from omnivmed.eval.model import ask
+        from omnivmed.inference import load_model  # type: ignore[attr-defined,unused-ignore]
+
+        threshold = args.threshold
+        answer = ask(load_model(args.model), threshold, args.max_new_tokens, args.blank)
+    name = args.model + (", blank picture" if args.blank else "")
+    digest = protocol.prompt_hash(items)
+    header = Header(benchmark.name, split, protocol.name, digest, name, threshold, reading.note, len(items))
+    replies = predictions.run(items, protocol, header, answer, args.out, _progress)
+    print(f"\n{len(replies)} answers in {args.out.name}")
+    return 0
+
+
+def score(args: argparse.Namespace) -> int:
+    """Markdown (and JSON beside it) from prediction files; no model is loaded."""
+    rows = []
+    for path in args.predictions:
+        header, replies = predictions.load(path)
+        benchmark = find(header.benchmark)
+        items = benchmark.read(args.data, header.split).items[: header.questions]
+        protocol = find_protocol(benchmark, header.protocol)
+        if protocol.prompt_hash(items) != header.prompt_hash:
+            raise PredictionsError(f"{path.name} answers other questions than those in the data folder")
+        seconds = [r.seconds for r in replies.values() if r.seconds]
+        rows.append(
+            Row(
+                header,
+                tuple(protocol.score(items, predictions.texts(replies))),
+                predictions.tokens_removed(replies),
+                sum(seconds) / len(seconds) if seconds else None,
+                sum(bool(r.error) for r in replies.values()),
+            )
+        )
+    text = markdown(
+        "Scores", rows, "python -m omnivmed.eval score " + " ".join(p.name for p in args.predictions)
+    )
+    print(text)
+    if args.out:
+        args.out.write_text(text, encoding="utf-8")
+        numbers = [
+            {"model": r.header.model, "benchmark": r.header.benchmark, "split": r.header.split, **vars(s)}
+            for r in rows
+            for s in r.scores
+        ]
+        args.out.with_suffix(".json").write_text(json.dumps(numbers, indent=1) + "\n", encoding="utf-8")
+    return 0
+
+
+def _progress(done: int, total: int) -> None:
+    print(f"\r{done} of {total}", end="", flush=True)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m omnivmed.eval", description=__doc__)
+    commands = parser.add_subparsers(required=True)
+    for name, run in (("check", check), ("predict", predict)):
+        command = commands.add_parser(name, help=(run.__doc__ or "").splitlines()[0])
+        command.add_argument("benchmark", choices=sorted(BENCHMARKS))
+        command.add_argument("--data", type=Path, required=True, help="folder of the data set")
+        command.add_argument("--split", help="default: the split that is reported")
+        command.set_defaults(run=run)
+        if run is predict:
+            command.add_argument(
+                "--model", required=True, help="majority, question-only, or a model name or folder"
+            )
+            command.add_argument("--protocol", help="default: the paper's")
+            command.add_argument("--out", type=Path, required=True, help="predictions, JSONL")
+            command.add_argument("--threshold", type=float, default=0.1)
+            command.add_argument("--max-new-tokens", type=int, default=64)
+            command.add_argument("--limit", type=int, help="only the first so many questions")
+            command.add_argument("--blank", action="store_true", help="show a grey picture instead")
+    command = commands.add_parser("score", help=(score.__doc__ or "").splitlines()[0])
+    command.add_argument("predictions", type=Path, nargs="+")
+    command.add_argument("--data", type=Path, required=True, help="folder of the data set")
+    command.add_argument("--out", type=Path, help="markdown file")
+    command.set_defaults(run=score)
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,47 @@
+"""An `Assistant` as the one who answers: each study is opened once, asked its question, closed and forgotten."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import numpy as np
+
+from omnivmed.errors import ModelError, StudyError
+from omnivmed.eval.items import Item
+from omnivmed.eval.media import open_media
+from omnivmed.eval.predictions import Answerer, Reply
+from omnivmed.study import Study
+
+
+def ask(assistant: Any, threshold: float = 0.1, max_new_tokens: int = 64, blank: bool = False) -> Answerer:
+    """An answerer by a loaded model. Errors of the study or the model become `Reply.error`, the run goes on.
+
+    blank: show a grey picture of the same size instead, to see what the words alone bring.
+    """
+
+    def answer(item: Item, prompt: str) -> Reply:
+        start = time.perf_counter()
+        try:
+            studies = open_media(item.media)
+            if len(studies) != 1:
+                return Reply("", error=f"{len(studies)} studies in one question")
+            with _blank(studies[0]) if blank else studies[0] as study:
+                given = assistant.answer(study, prompt, threshold=threshold, max_new_tokens=max_new_tokens)
+                assistant.forget(study)
+        except (StudyError, ModelError) as error:
+            return Reply("", time.perf_counter() - start, error=error.code)
+        return Reply(
+            given.text,
+            time.perf_counter() - start,
+            given.usage["visual_tokens_before"],
+            given.usage["visual_tokens_after"],
+        )
+
+    return answer
+
+
+def _blank(study: Study) -> Study:
+    with study:
+        grey = np.full((*study.shape, 3), 127, dtype=np.uint8)
+        return Study.from_array(grey, study.kind, times_s=study.times_s, spacing_mm=study.spacing_mm)

@@ -1,0 +1,65 @@
+"""The seven published benchmarks by name: how each is read, and under which protocols it is scored."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+from omnivmed.eval import cholec80, endovis18, m3d, pathvqa, psi_ava, slake, vqa_rad
+from omnivmed.eval.items import Reading
+from omnivmed.eval.protocol import Protocol
+
+
+@dataclass(frozen=True)
+class Benchmark:
+    """read(root, split) -> Reading; train_split feeds the baselines, test_split is what is reported."""
+
+    name: str
+    read: Callable[[Path, str], Reading]
+    protocols: tuple[Protocol, ...]
+    train_split: str = "train"
+    test_split: str = "test"
+
+
+BENCHMARKS: dict[str, Benchmark] = {
+    b.name: b
+    for b in (
+        Benchmark("vqa_rad", partial(vqa_rad.read, convention="original"), vqa_rad.PROTOCOLS),
+        Benchmark(
+            "vqa_rad-by-image",
+            partial(vqa_rad.read, convention="original"),
+            vqa_rad.PROTOCOLS,
+            train_split="train-by-image",
+            test_split="test-by-image",
+        ),
+        Benchmark("vqa_rad-hub", partial(vqa_rad.read, convention="hub"), vqa_rad.PROTOCOLS),
+        Benchmark("slake", slake.read, slake.PROTOCOLS),
+        Benchmark("pathvqa", pathvqa.read, pathvqa.PROTOCOLS),
+        Benchmark("m3d-closed", partial(m3d.read, form="closed"), (m3d.PROTOCOLS[0],)),
+        Benchmark("m3d-open", partial(m3d.read, form="open"), (m3d.PROTOCOLS[1],)),
+        Benchmark("cholec80", cholec80.read, cholec80.PROTOCOLS),
+        Benchmark("endovis18", endovis18.read, endovis18.PROTOCOLS),
+        Benchmark("psi_ava", psi_ava.read, psi_ava.PROTOCOLS),
+    )
+}
+
+
+def find(name: str) -> Benchmark:
+    """The benchmark of that name. Raises ValueError listing the names."""
+    if name not in BENCHMARKS:
+        raise ValueError(f"no benchmark {name!r}; choose from {', '.join(BENCHMARKS)}")
+    return BENCHMARKS[name]
+
+
+def find_protocol(benchmark: Benchmark, name: str | None) -> Protocol:
+    """The benchmark's protocol of that name, its first when None. Raises ValueError listing the names."""
+    if name is None:
+        return benchmark.protocols[0]
+    for protocol in benchmark.protocols:
+        if protocol.name == name:
+            return protocol
+    raise ValueError(
+        f"{benchmark.name} has no protocol {name!r}: {', '.join(p.name for p in benchmark.protocols)}"
+    )
