@@ -45,8 +45,8 @@ ALIGN = 16
 DISPLAY_BYTES = 64 * 2**20  # raw bytes of the voxels or pictures a browser is given at most
 PICTURE_EDGE = 4096  # longest edge of a colour still, pixels
 CLIP_EDGE = 960  # longest edge of a clip's frames, pixels
-CLIP_FRAMES = 240  # clips up to this length travel whole; longer ones as their sampled frames
-LOSSLESS_PIXELS = 4 * 2**20  # colour stills up to this size travel as PNG, larger ones as JPEG
+CLIP_PIXELS = 40 * 2**20  # clips of up to this many pixels travel whole; longer ones as their sampled frames
+LOSSLESS_PIXELS = 4 * 2**20  # stills and clips of up to this many pixels travel as PNG, larger ones as JPEG
 CHUNK_SLICES = 16
 
 Progress = Callable[[str, int, int], None]
@@ -315,11 +315,14 @@ def _pack_pictures(
     frames, rows, cols = (int(n) for n in study.shape)
     if frame_index is None and mask is not None:
         frame_index = [int(i) for i in mask.frame_index]
-    index = list(range(frames)) if frames <= CLIP_FRAMES or frame_index is None else list(frame_index)
     edge = PICTURE_EDGE if study.kind == "image" else CLIP_EDGE
     ratio = min(1.0, edge / max(rows, cols))
     size = (max(1, round(cols * ratio)), max(1, round(rows * ratio)))
-    lossless = study.kind == "image" and size[0] * size[1] <= LOSSLESS_PIXELS
+    whole = frames == 1 or frames * size[0] * size[1] <= CLIP_PIXELS
+    if frame_index is None:  # a long clip without a mask: enough to see something at every stretch of it
+        frame_index = np.unique(np.linspace(0, frames - 1, 32).astype(int)).tolist()
+    index = list(range(frames)) if whole else [int(i) for i in frame_index]
+    lossless = size[0] * size[1] * len(index) <= LOSSLESS_PIXELS
     kind = "png" if lossless else "jpeg"
     pictures: list[bytes] = []
     total = 0
@@ -351,6 +354,10 @@ def _pack_pictures(
     return _write(path, header, layout, parts(), level=0)
 
 
+# Full colour resolution: red on black in endoscopy, and thin coloured marks in ultrasound, would smear.
+JPEG = [1, 90, 7, 0x111111]  # cv2.IMWRITE_JPEG_QUALITY, cv2.IMWRITE_JPEG_SAMPLING_FACTOR = 4:4:4
+
+
 def _encode(frame: NDArray[np.uint8], size: tuple[int, int], kind: str) -> bytes:
     """One RGB frame as PNG or JPEG bytes, without any metadata."""
     import cv2
@@ -358,7 +365,7 @@ def _encode(frame: NDArray[np.uint8], size: tuple[int, int], kind: str) -> bytes
     if (frame.shape[1], frame.shape[0]) != size:
         frame = cv2.resize(frame, size, interpolation=cv2.INTER_AREA)  # type: ignore[assignment]
     bgr = cv2.cvtColor(frame, cv2.COLOR_RGB2BGR)
-    options = [cv2.IMWRITE_PNG_COMPRESSION, 3] if kind == "png" else [cv2.IMWRITE_JPEG_QUALITY, 90]
+    options = [cv2.IMWRITE_PNG_COMPRESSION, 3] if kind == "png" else JPEG
     done, data = cv2.imencode(".png" if kind == "png" else ".jpg", bgr, options)
     if not done:
         raise RuntimeError(f"could not encode a {size[0]} x {size[1]} picture as {kind}")

@@ -29,16 +29,17 @@ export function rgbaTable(grey) {
   return out;
 }
 
-// Cividis (Nuñez 2018; safe for colour-blind eyes), sampled at nine points.
-const CIVIDIS = [
-  [0, 34, 78], [18, 53, 112], [59, 73, 108], [87, 93, 109], [112, 113, 115],
-  [138, 134, 120], [165, 156, 116], [195, 179, 105], [253, 234, 69],
+// Viridis (van der Walt and Smith 2015), at nine points: even steps of lightness, safe for colour-blind eyes, and
+// nowhere grey, so that it is never mistaken for tissue.
+const VIRIDIS = [
+  [68, 1, 84], [71, 44, 122], [59, 81, 139], [44, 113, 142], [33, 144, 141],
+  [39, 173, 129], [92, 200, 99], [170, 220, 50], [253, 231, 37],
 ];
 
 /** Colour (r, g, b) at x in 0..1. */
-export function cividis(x) {
-  const at = Math.min(Math.max(x, 0), 1) * (CIVIDIS.length - 1);
-  const i = Math.min(Math.floor(at), CIVIDIS.length - 2);
+export function viridis(x) {
+  const at = Math.min(Math.max(x, 0), 1) * (VIRIDIS.length - 1);
+  const i = Math.min(Math.floor(at), VIRIDIS.length - 2);
   const f = at - i;
-  return CIVIDIS[i].map((c, k) => Math.round(c + (CIVIDIS[i + 1][k] - c) * f));
+  return VIRIDIS[i].map((c, k) => Math.round(c + (VIRIDIS[i + 1][k] - c) * f));
 }

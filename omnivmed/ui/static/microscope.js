@@ -3,7 +3,7 @@ import { TEXT, say, num } from './texts.js';
 import { arrayOf, fetchPayload } from './container.js';
 import { keepFrom, lastKept, keptPerFrame, runLength, nextChange, histogram, thresholdMeaning, givenAt } from './tokens.js';
 import { paintHistogram, heatAt, HEAT_TOP } from './paint.js';
-import { cividis } from './lut.js';
+import { viridis } from './lut.js';
 
 export const HIST_TOP = 0.5;
 const HIST_BINS = 100;
@@ -166,11 +166,11 @@ export class Microscope {
     ui.keptNumber.textContent = num(now.kept, 9) + ' / ' + num(now.total, 9);
     ui.keptRest.textContent = 'tokens ' + TEXT.kept + ' · ' + share + ' %';
     const perToken = viewer.state.seconds_per_token;
-    ui.cost.textContent = perToken ? ' · ' + say(TEXT.cost, { s: num(perToken * now.kept, 2) }) : '';
+    ui.cost.textContent = perToken ? say(TEXT.cost, { s: num(perToken * now.kept, 2) }) : '';
     const still = run.frames < 2;
     ui.still.hidden = !still;
     ui.still.textContent = TEXT.still;
-    ui.rule.hidden = still;
+    ui.rule.hidden = ui.look.hidden = still;
     ui.floor.hidden = still || !run.all_at_floor || !this.isRun;
     const t = this.wanted.threshold;
     const runText = num(run.threshold) + ' ' + TEXT.reference.toLowerCase() + ' ' + refName(run.reference);
@@ -213,7 +213,7 @@ export class Microscope {
       legend.innerHTML = '<span><i class="omv-sw omv-sw-kept"></i>' + TEXT.keptWord + '</span><span><i class="omv-sw omv-sw-pruned"></i>' + TEXT.prunedWord + '</span>';
       return;
     }
-    const stops = [0, 0.25, 0.5, 0.75, 1].map((x) => 'rgb(' + cividis(x).join(',') + ')').join(',');
+    const stops = [0, 0.25, 0.5, 0.75, 1].map((x) => 'rgb(' + viridis(x).join(',') + ')').join(',');
     const distance = viewer.mode === 'distance';
     const tick = distance ? '<b style="left:' + 100 * heatAt(this.wanted.threshold) + '%"></b>' : '';
     legend.innerHTML = '<span>' + (distance ? '0' : '1') + '</span><i class="omv-ramp" style="background:linear-gradient(90deg,' + stops + ')">' + tick

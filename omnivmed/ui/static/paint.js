@@ -1,5 +1,5 @@
 // Drawing on canvases: tokens over the picture, the strip, the histogram. No state of their own.
-import { cividis } from './lut.js';
+import { viridis } from './lut.js';
 
 export const VEIL = [30, 58, 138]; // pruned: blue
 export const EDGE = [255, 176, 0]; // kept: amber. Blue and amber stay apart for every kind of colour vision.
@@ -7,7 +7,7 @@ export const HEAT_TOP = 0.4; // distance at the bright end; the scale is a squar
 
 const rgba = (c, a) => 'rgba(' + c[0] + ',' + c[1] + ',' + c[2] + ',' + a + ')';
 const BINS = 24;
-const RAMP = Array.from({ length: BINS + 1 }, (_, i) => cividis(i / BINS));
+const RAMP = Array.from({ length: BINS + 1 }, (_, i) => viridis(i / BINS));
 
 /** 0..1 on the colour scale for a distance. */
 export function heatAt(distance) {
@@ -21,10 +21,18 @@ export function runAt(run, frames) {
 
 /**
  * Tokens of one frame. `rect(j)` gives [x, y, w, h] on the canvas; `now` holds keep, distance, run of the frame.
- * mode: 'kept' | 'distance' | 'run'.
+ * mode: 'kept' | 'distance' | 'run'. A still has nothing to tell apart: its grid is drawn.
  */
 export function paintTokens(ctx, { mode, opacity, line, w, h, frames, rect, keep, distance, run }) {
   const n = w * h;
+  if (frames === 1) {
+    ctx.strokeStyle = rgba(EDGE, 0.2 + opacity / 2);
+    ctx.lineWidth = line / 2;
+    ctx.beginPath();
+    for (let j = 0; j < n; j++) ctx.rect(...rect(j));
+    ctx.stroke();
+    return;
+  }
   if (mode === 'kept') {
     ctx.fillStyle = rgba(VEIL, opacity);
     ctx.beginPath();

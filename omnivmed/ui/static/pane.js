@@ -4,7 +4,7 @@ import { aspect, fitView, zoomView, clampView, toCanvas, toPicture, scaleBar } f
 import { paintTokens, paintMeasure, paintCross } from './paint.js';
 import { el } from './panel.js';
 
-const SMOOTH_UP = 3; // enlarged beyond this, pixels are shown as squares
+const SMOOTH_UP = 16; // enlarged beyond this, pixels are shown as squares
 const BIG = 1.5e6; // pixels from which a window drag is previewed at reduced size
 
 export class Pane {

@@ -162,7 +162,7 @@ function buildTokens(ui, act) {
   );
   ui.tokens = el(
     'section', { class: 'omv-tokens', 'aria-label': TEXT.tokens, hidden: true },
-    el('div', { class: 'omv-count' }, el('div', {}, ui.keptNumber, ' ', ui.keptRest), el('div', {}, ui.keptHere, ui.cost), ui.runLine),
+    el('div', { class: 'omv-count' }, el('div', {}, ui.keptNumber, ui.keptRest), el('div', {}, ui.keptHere, ui.cost), ui.runLine),
     ui.whatIf, ui.floor, ui.still,
     el('div', { class: 'omv-cols' }, ui.rule, ui.look),
   );

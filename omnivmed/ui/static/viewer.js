@@ -141,6 +141,7 @@ export class Viewer {
     this.data = data;
     this.store = storeFor(header, data);
     this.root.dataset.loaded = 'false';
+    this.root.dataset.study = header.nonce;
     const big = header.arrays.voxels || header.arrays.pictures;
     this.smallBytes = big.offset; // everything before the pixels has come
     this.grey = header.display === 'voxels';
@@ -159,6 +160,7 @@ export class Viewer {
     this.setPanes(1);
     const { ui } = this;
     const many = frames > 1;
+    this.showOverlay(many);
     ui.bar.hidden = false;
     ui.time.hidden = ui.strip.hidden = !many;
     ui.slider.max = frames - 1;
@@ -332,14 +334,14 @@ export class Viewer {
   }
 
   /** The model's window, as far as it is known. */
-  get given_window() {
+  get givenWindow() {
     const { run } = this.scope;
     if (run && run.window) return { level: run.window[0], width: run.window[1] };
     return this.start;
   }
 
   get windowDiffers() {
-    const given = this.grey && this.given_window;
+    const given = this.grey && this.givenWindow;
     if (!given) return false;
     const near = (a, b) => Math.abs(a - b) <= given.width * 1e-4;
     return this.inverted || !near(given.level, this.window.level) || !near(given.width, this.window.width);
@@ -347,7 +349,7 @@ export class Viewer {
 
   backToWindow() {
     if (this.inverted) this.invert();
-    this.setWindow(this.given_window.level, this.given_window.width);
+    this.setWindow(this.givenWindow.level, this.givenWindow.width);
   }
 
   useWindow() { this.trigger('use_window', { ...this.window }); }
@@ -373,16 +375,18 @@ export class Viewer {
 
   tokensAt(index) { return this.scope.at(index); }
 
-  toggleOverlay() {
-    this.overlay = !this.overlay;
-    this.ui.overlay.setAttribute('aria-pressed', String(this.overlay));
+  toggleOverlay() { this.showOverlay(!this.overlay); }
+
+  showOverlay(on) {
+    this.overlay = on;
+    this.ui.overlay.setAttribute('aria-pressed', String(on));
+    if (this.header) this.givenNote();
     this.invalidate();
   }
 
   setMode(mode) {
     this.mode = mode;
-    this.overlay = true;
-    this.ui.overlay.setAttribute('aria-pressed', 'true');
+    this.showOverlay(true);
     this.scope.sync();
     this.invalidate();
   }
@@ -497,7 +501,7 @@ export class Viewer {
       ui.place.textContent = place;
       ui.slider.setAttribute('aria-valuetext', place);
       this.scope.syncFrame(this.cursor[0]);
-      this.given_note();
+      this.givenNote();
     }
     if (this.store.prefetch) this.store.prefetch(index, this.direction || 1);
     if (root.dataset.ready !== 'true') {
@@ -509,7 +513,7 @@ export class Viewer {
   }
 
   /** Says so when the slice on screen was not among those given to the model. */
-  given_note() {
+  givenNote() {
     const { now } = this.scope;
     const { note } = this.ui;
     note.hidden = true;
@@ -533,11 +537,10 @@ export class Viewer {
     const k = this.header.presets.findIndex((p) => Math.abs(p[1] - level) < 1e-6 && Math.abs(p[2] - width) < 1e-6);
     ui.presets.value = k < 0 ? '' : String(k);
     this.root.dataset.window = level + ',' + width;
-    const given = this.given_window;
+    const given = this.givenWindow;
     ui.differs.hidden = !(this.scope.run && this.windowDiffers);
     ui.differsText.textContent = TEXT.differs;
     if (given) ui.differs.title = say(TEXT.differsHint, { level: num(given.level, 4), width: num(given.width, 4) });
-    ui.useWindow.hidden = this.header.shape[0] < 2 && false;
   }
 
   labelPane(pane, index) {

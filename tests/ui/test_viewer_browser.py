@@ -1,0 +1,368 @@
+"""The viewer in headless Chromium: the right pixels, the right tokens, and no request while one looks."""
+
+from __future__ import annotations
+
+import io
+import zipfile
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import pytest
+
+from omnivmed.pruning import keep_mask
+from omnivmed.window import apply_window
+from tests.ui import viewer_harness as harness
+from tests.ui.test_payload import screen
+
+pytestmark = pytest.mark.browser
+
+# The first pane's picture before it is scaled to the page, as grey (rows, columns).
+SOURCE = """k => { const p = document.querySelector('.omv').view.panes[k]; const c = p.source;
+  const d = c.getContext('2d').getImageData(0, 0, c.width, c.height).data;
+  return [c.height, c.width, Array.from({length: d.length / 4}, (_, i) => d[4 * i])]; }"""
+DATA = "({...document.querySelector('.omv').dataset})"
+
+
+@pytest.fixture(scope="module")
+def url() -> Iterator[str]:
+    if harness.chromium() is None:
+        pytest.skip("needs Chromium (Debian: apt-get install chromium)")
+    pytest.importorskip("playwright.sync_api", reason="needs the dev extra: playwright")
+    with harness.running_app() as address:
+        yield address
+
+
+@pytest.fixture(scope="module")
+def browser(url: str) -> Iterator[Any]:
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as play:
+        browser = play.chromium.launch(executable_path=harness.chromium(), headless=True, args=harness.FLAGS)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture(scope="module")
+def phantoms() -> dict[str, Any]:
+    return harness.studies()
+
+
+class Page:
+    """A page with the viewer, its requests and its console errors."""
+
+    def __init__(self, browser: Any, url: str, **kwargs: Any) -> None:
+        self.page = browser.new_page(**({"viewport": {"width": 1100, "height": 1000}} | kwargs))
+        self.requests: list[str] = []
+        self.errors: list[str] = []
+        self.page.on("request", lambda r: self.requests.append(r.url))
+        self.page.on("console", lambda m: self.errors.append(m.text) if m.type == "error" else None)
+        self.page.on("pageerror", lambda e: self.errors.append(str(e)))
+        self.page.goto(url)
+        self.page.wait_for_selector("#viewer .omv-dark", timeout=60_000)
+
+    def open(self, name: str, ready: bool = True) -> Page:
+        before = self.data().get("study", "")
+        self.page.get_by_label(name, exact=True).check()
+        if ready:
+            self.page.wait_for_function(
+                "b => { const d = document.querySelector('.omv').dataset;"
+                " return d.loaded === 'true' && d.ready === 'true' && d.study !== b }",
+                arg=before,
+            )
+            self.settle()
+        return self
+
+    def settle(self) -> None:
+        """Wait until what was asked for is drawn."""
+        self.page.evaluate("() => new Promise(r => requestAnimationFrame(() => requestAnimationFrame(r)))")
+
+    def data(self) -> dict[str, str]:
+        return self.page.evaluate(DATA)
+
+    def keys(self, *names: str) -> None:
+        self.page.locator(".omv-canvas").first.focus()
+        for name in names:
+            self.page.keyboard.press(name)
+        self.settle()
+
+    def view(self, code: str, arg: Any = None) -> Any:
+        """Run code with `v` the viewer."""
+        out = self.page.evaluate(f"a => {{ const v = document.querySelector('.omv').view; return {code}; }}", arg)
+        self.settle()
+        return out
+
+    def source(self, pane: int = 0) -> np.ndarray:
+        rows, cols, values = self.page.evaluate(SOURCE, pane)
+        return np.array(values, np.uint8).reshape(rows, cols)
+
+
+@pytest.fixture
+def page(browser: Any, url: str) -> Iterator[Page]:
+    page = Page(browser, url)
+    yield page
+    errors, outside = page.errors, [r for r in page.requests if not r.startswith((url, "blob:", "data:"))]
+    page.page.close()
+    assert errors == []
+    assert outside == []
+
+
+def test_slices_are_exact_and_left_is_left(page: Page, phantoms: dict[str, Any]) -> None:
+    page.open("oriented")
+    values = harness.orientation_volume()
+    assert page.data()["slice"] == "5"
+    for keys, expected in [((), 5), (("ArrowDown",), 6), (("PageUp",), 0), (("End",), 9), (("ArrowUp",), 8)]:
+        page.keys(*keys)
+        assert page.data()["slice"] == str(expected)
+        np.testing.assert_array_equal(page.source(), apply_window(values[expected], 100, 400))
+    marks = page.page.locator(".omv-pane").first
+    assert [marks.locator(f".omv-{k}").inner_text() for k in "lrtb"] == list("RLAP")
+
+
+def test_three_planes_are_resliced_right(page: Page, phantoms: dict[str, Any]) -> None:
+    page.open("oriented")
+    page.keys("x")
+    page.view("v.setAxis(1, 6) || v.setAxis(2, 5) || v.goto(8)")
+    study = phantoms["oriented"][0]
+    from omnivmed.ui.planes import plane_specs
+
+    for k, spec in enumerate(plane_specs(study)):
+        expected = screen(harness.orientation_volume(), spec, [8, 6, 5][spec["axis"]])
+        np.testing.assert_array_equal(page.source(k), apply_window(expected, 100, 400))
+        letters = [page.page.locator(".omv-pane").nth(k).locator(f".omv-{e}").inner_text() for e in "lrtb"]
+        assert letters == spec["letters"]
+    ratio = page.view("v.panes[1].stretch.ay / v.panes[1].stretch.ax")
+    assert ratio == pytest.approx(3.0), "3 mm slices are drawn three pixels high"
+
+
+def test_scrolling_100_slices_asks_the_server_nothing(page: Page) -> None:
+    page.open("long")
+    page.keys("Home")
+    page.page.wait_for_timeout(300)
+    page.requests.clear()
+    page.keys(*["ArrowDown"] * 100)
+    assert page.data()["slice"] == "100"
+    box = page.page.locator(".omv-canvas").first.bounding_box()
+    page.page.mouse.move(box["x"] + 200, box["y"] + 200)
+    page.page.mouse.wheel(0, -120)
+    page.settle()
+    assert page.data()["slice"] == "99"
+    page.page.mouse.down()
+    page.page.mouse.move(box["x"] + 260, box["y"] + 170, steps=5)
+    page.page.mouse.up()
+    page.view("v.scope.setThreshold(0.2)")
+    page.view("v.setMode('distance')")
+    page.keys("i", "m", "2", "+", "-", "f", "o", "n", "b", ",", ".")
+    assert page.requests == []
+
+
+def test_window_by_drag_keys_and_presets(page: Page, phantoms: dict[str, Any]) -> None:
+    page.open("oriented")
+    values = harness.orientation_volume()[5]
+    presets = phantoms["oriented"][0].presets
+    page.keys("2")
+    assert page.data()["window"] == f"{presets[1][1]:g},{presets[1][2]:g}"
+    np.testing.assert_array_equal(page.source(), apply_window(values, *presets[1][1:]))
+    assert page.page.locator(".omv-differs").is_visible()
+    page.keys("i")
+    np.testing.assert_array_equal(page.source(), apply_window(values, *presets[1][1:], inverted=True))
+    page.keys("r")
+    assert page.data()["window"] == "100,400"
+    assert not page.page.locator(".omv-differs").is_visible()
+    box = page.page.locator(".omv-canvas").first.bounding_box()
+    page.page.mouse.move(box["x"] + 100, box["y"] + 100)
+    page.page.mouse.down()
+    page.page.mouse.move(box["x"] + 150, box["y"] + 120, steps=4)
+    page.page.mouse.up()
+    page.settle()
+    level, width = (float(v) for v in page.data()["window"].split(","))
+    assert level > 100
+    assert width > 400
+    np.testing.assert_array_equal(page.source(), apply_window(values, level, width))
+
+
+def test_inverted_radiograph_is_shown_as_python_shows_it(page: Page, phantoms: dict[str, Any]) -> None:
+    page.open("chest")
+    np.testing.assert_array_equal(page.source(), phantoms["chest"][0].frames()[0, :, :, 0])
+    assert page.page.locator(".omv-mark.omv-l").first.inner_text() == "", "no letters without orientation"
+    assert page.page.locator(".omv-scale").first.is_visible()
+
+
+def test_clip_frames_are_exact(page: Page, phantoms: dict[str, Any]) -> None:
+    page.open("clip")
+    frames = phantoms["clip"][0].frames()
+    for k in (0, 7, 19, 3):
+        page.view("v.goto(a)", k)
+        page.page.wait_for_function("k => document.querySelector('.omv').dataset.frame === String(k)", arg=k)
+        got = page.page.evaluate(
+            "k => { const b = document.querySelector('.omv').view.store.cache.get(k);"
+            " const c = new OffscreenCanvas(b.width, b.height).getContext('2d'); c.drawImage(b, 0, 0);"
+            " return Array.from(c.getImageData(0, 0, b.width, b.height).data) }",
+            k,
+        )
+        np.testing.assert_array_equal(np.array(got).reshape(84, 112, 4)[..., :3], frames[k])
+
+
+def test_overlay_is_the_runs_mask_in_its_true_rectangles(page: Page, phantoms: dict[str, Any]) -> None:
+    """Every token's middle is veiled exactly when the run pruned it, on the canvas a person sees."""
+    _, mask, _ = phantoms["clip"]
+    page.open("clip")
+    k = 3
+    page.view("v.goto(a)", int(mask.frame_index[k]))
+    page.page.wait_for_timeout(200)
+    read = (
+        "(() => { const p = v.pane; const c = p.ctx; return a.map(([x, y]) => {"
+        " const px = p.view.x + x * p.view.scale, py = p.view.y + y * p.view.scale;"
+        " return Array.from(c.getImageData(px, py, 1, 1).data) }) })()"
+    )
+    middles = [((r[0] + r[2]) / 2, (r[1] + r[3]) / 2) for r in mask.rects.reshape(-1, 4).tolist()]
+    covered = np.array(page.view(read, middles))
+    page.keys("o")
+    plain = np.array(page.view(read, middles))
+    veiled = np.abs(covered - plain).max(axis=1) > 8
+    np.testing.assert_array_equal(veiled, ~mask.keep[k].ravel())
+
+
+def test_tokens_on_the_panel_are_the_runs(page: Page, phantoms: dict[str, Any]) -> None:
+    _, mask, _ = phantoms["oriented"]
+    page.open("oriented")
+    data = page.data()
+    assert (int(data["kept"]), int(data["total"])) == (mask.kept, mask.total)
+    assert float(data["threshold"]) == 0.1
+    assert "20 HU at a window of 400 HU" in page.page.locator(".omv-rule").inner_text()
+
+
+@pytest.mark.parametrize("reference", ["previous", "last_kept"])
+@pytest.mark.parametrize("threshold", [0.0, 0.02, 0.075, 2.0])
+def test_what_ifs_equal_the_rule_in_python(
+    page: Page, phantoms: dict[str, Any], reference: str, threshold: float
+) -> None:
+    for name in ("clip", "oriented"):
+        _, _, patches = phantoms[name]
+        page.open(name)
+        page.view("v.scope.setReference(a)", reference)
+        page.view("v.scope.setThreshold(a)", threshold)
+        page.page.wait_for_function(
+            "a => { const s = document.querySelector('.omv').view.scope;"
+            " return s.wanted.reference === a[0] && (!s.needsPixels || s.pixels) }",
+            arg=[reference],
+        )
+        page.settle()
+        expected = keep_mask(patches, threshold, reference)  # type: ignore[arg-type]
+        keep = np.array(page.view("Array.from(v.scope.now.keep)"), bool).reshape(expected.keep.shape)
+        np.testing.assert_array_equal(keep, expected.keep)
+        runs = np.array(page.view("Array.from(v.scope.now.runs)")).reshape(expected.keep.shape)
+        np.testing.assert_array_equal(runs, expected.run_length)
+        assert int(page.data()["kept"]) == expected.kept
+        assert page.page.locator(".omv-whatif").is_visible()
+        page.page.locator(".omv-whatif button").click()
+        assert page.data()["whatif"] == "false"
+
+
+def test_answers_mask_replaces_the_overlay_without_sending_the_picture_again(page: Page) -> None:
+    page.open("oriented")
+    page.keys("Home", "ArrowDown", "+", "+")
+    scale = page.view("v.pane.view.scale")
+    page.requests.clear()
+    page.page.get_by_label("oriented-answer", exact=True).check()
+    page.page.wait_for_function("document.querySelector('.omv').dataset.threshold === '0.02'")
+    files = [r for r in page.requests if "/file=" in r]
+    assert len(files) == 1
+    assert "mask-" in files[0]
+    assert page.data()["slice"] == "1"
+    assert page.view("v.pane.view.scale") == scale
+    assert "Used for the answer" in page.page.locator(".omv-tokens").inner_text()
+
+
+def test_events_reach_python(page: Page) -> None:
+    page.open("oriented")
+    page.page.locator(".omv-number").fill("0.15")
+    page.page.locator(".omv-number").press("Enter")
+    heard = page.page.locator("#heard textarea, #heard input").first
+    page.page.wait_for_function("document.querySelector('#heard textarea, #heard input').value.includes('0.15')")
+    page.page.get_by_role("button", name="Ask about this slice").click()
+    page.page.wait_for_function("document.querySelector('#heard textarea, #heard input').value.includes('index')")
+    assert '"index": 5' in heard.input_value()
+    page.keys("2")
+    page.page.get_by_role("button", name="Give the model this window").click()
+    page.page.wait_for_function("document.querySelector('#heard textarea, #heard input').value.includes('level')")
+
+
+def test_strip_jumps_and_change_keys(page: Page, phantoms: dict[str, Any]) -> None:
+    _, mask, _ = phantoms["oriented"]
+    page.open("oriented")
+    box = page.page.locator(".omv-strip").bounding_box()
+    page.page.mouse.click(box["x"] + box["width"] * 0.75, box["y"] + 10)
+    page.settle()
+    assert page.data()["slice"] == "7"
+    page.keys("Home", "n")
+    changes = [int(i) for i, n in zip(mask.frame_index, mask.kept_per_frame, strict=True) if n > 1][1:]
+    assert page.data()["slice"] == str(changes[0])
+
+
+def test_measure_in_millimetres(page: Page) -> None:
+    page.open("oriented")
+    page.keys("d")
+    box = page.page.locator(".omv-canvas").first.bounding_box()
+    scale = page.view("v.pane.view.scale / v.pane.ratio")
+    x, y = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
+    page.page.mouse.move(x, y)
+    page.page.mouse.down()
+    page.page.mouse.move(x + 3 * scale, y + 4 * scale, steps=3)
+    page.page.mouse.up()
+    assert page.page.locator(".omv-length").inner_text() == "5.0 mm"
+
+
+def test_readout_under_the_pointer(page: Page) -> None:
+    page.open("oriented")
+    point = page.view(
+        "(() => { const p = v.pane, b = p.canvas.getBoundingClientRect();"
+        " return [b.x + (p.view.x + 10.5 * p.view.scale) / p.ratio, b.y + (p.view.y + 20.5 * p.view.scale) / p.ratio] })()"
+    )
+    page.page.mouse.move(*point)
+    page.settle()
+    text = page.page.locator(".omv-br").first.inner_text()
+    assert f"{10 * 5 + 2 * 20 + 3 * 10} HU" in text
+    assert "R 10.0  A -5.0  S 5.0 mm" in text
+    assert "Token" in page.page.locator(".omv-hover").inner_text()
+
+
+def test_goto_from_links(page: Page) -> None:
+    page.open("clip")
+    page.page.evaluate("window.omnivmedViewer.goto({time_s: 1.23})")
+    page.page.wait_for_function("document.querySelector('.omv').dataset.frame === '12'")
+    page.page.evaluate("window.omnivmedViewer.goto({number: 3}, 'viewer')")
+    page.page.wait_for_function("document.querySelector('.omv').dataset.frame === '2'")
+
+
+def test_mask_export_opens_in_numpy(page: Page, phantoms: dict[str, Any]) -> None:
+    _, mask, _ = phantoms["oriented"]
+    page.open("oriented")
+    page.page.get_by_role("button", name="Take it with you").click()
+    with page.page.expect_download() as got:
+        page.page.get_by_role("menuitem", name="Mask as NPZ (NumPy)").click()
+    data = got.value.path().read_bytes()
+    assert zipfile.ZipFile(io.BytesIO(data)).testzip() is None
+    with np.load(io.BytesIO(data), allow_pickle=False) as arrays:
+        np.testing.assert_array_equal(arrays["keep"], mask.keep)
+        np.testing.assert_array_equal(arrays["distance"], mask.distance)
+        np.testing.assert_array_equal(arrays["rects"], mask.rects)
+        np.testing.assert_array_equal(arrays["frame_index"], mask.frame_index)
+
+
+def test_empty_again(page: Page) -> None:
+    page.open("oriented")
+    page.open("none", ready=False)
+    page.page.wait_for_selector(".omv-empty:visible")
+    assert page.data()["ready"] == "false"
+
+
+def test_phone_width_has_no_overflow(browser: Any, url: str) -> None:
+    page = Page(browser, url, viewport={"width": 390, "height": 844}).open("oriented")
+    assert page.page.evaluate("document.documentElement.scrollWidth") <= 390
+    wide = page.page.evaluate(
+        "[...document.querySelectorAll('.omv *')].filter(e => e.getBoundingClientRect().right > 391)"
+        ".map(e => e.className)"
+    )
+    page.page.close()
+    assert wide == []

@@ -1,0 +1,146 @@
+"""A Blocks app with nothing but the viewer, and a headless browser to look at it."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+FLAGS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+
+
+def orientation_volume() -> np.ndarray:
+    """int16 (T, H, W) = (10, 40, 48), every voxel different from its mirror image.
+
+    value = 10·slice + 2·row + column·3, plus a block of 1500 at the patient's right, front, head end of an
+    axial stack (low columns, low rows, high slices).
+    """
+    t, r, c = np.mgrid[:10, :40, :48]
+    volume = (10 * t + 2 * r + 3 * c).astype(np.int16)
+    volume[7:, 2:10, 3:9] = 1500
+    return volume
+
+
+def studies() -> dict[str, Any]:
+    """Name -> (study, mask or None, patches or None): all drawn by code."""
+    from omnivmed.pruning import keep_mask
+    from omnivmed.study import Study
+    from omnivmed.vision import NANO_BUDGET, prepare
+    from tests import phantoms
+
+    axial = np.array([[0, 0, -1, 20], [0, -1, 0, 15], [3, 0, 0, -10], [0, 0, 0, 1]], float)
+    oriented = Study.from_array(
+        orientation_volume(), "volume", spacing_mm=(3.0, 1.0, 1.0), modality="CT", window=(100, 400), affine=axial
+    )
+    rng = np.random.default_rng(0)
+    tall = rng.integers(-200, 300, (120, 64, 64), dtype=np.int16)
+    long = Study.from_array(tall, "volume", spacing_mm=(2.0, 2.0, 1.0), modality="CT", window=(40, 400))
+    chest = Study.from_array(phantoms.radiograph()[0], "image", spacing_mm=(None, 0.5, 0.5), modality="CR", inverted=True)
+    clip = Study.from_array(phantoms.moving_clip(), "video", times_s=np.arange(20) / 10)
+    found: dict[str, Any] = {}
+    for name, study in {"oriented": oriented, "long": long, "chest": chest, "clip": clip}.items():
+        patches = prepare(study, NANO_BUDGET)
+        found[name] = (study, keep_mask(patches), patches)
+    return found
+
+
+def serve(port: int, more: dict[str, Any] | None = None) -> None:
+    """Run the app on `port` until killed; `more` are further values to choose from."""
+    os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
+    import gradio as gr
+
+    from omnivmed.pruning import keep_mask
+    from omnivmed.ui.payload import pack_mask, pack_pixels, pack_study, payload_path
+    from omnivmed.ui.viewer import StudyViewer, show
+
+    folder = tempfile.mkdtemp()
+    values: dict[str, Any] = {"none": None}
+    for name, (study, mask, patches) in studies().items():
+        values[name] = show(
+            study=pack_study(study, mask, payload_path(folder, "study")).path,
+            pixels=pack_pixels(patches, payload_path(folder, "pixels"), content_id=study.content_id).path,
+            seconds_per_token=0.002,
+        )
+        if name == "oriented":
+            other = keep_mask(patches, 0.02)
+            path = pack_mask(other, payload_path(folder, "mask"), content_id=study.content_id).path
+            values["oriented-answer"] = show(study=values[name].study.path, mask=path, role="answer")
+    values |= more or {}
+
+    def pick(name: str) -> Any:
+        return values[name]
+
+    def heard(event: Any) -> str:
+        return json.dumps(event._data)
+
+    # Gradio looks at the annotation itself; the module's annotations are strings.
+    heard.__annotations__["event"] = gr.EventData
+
+    with gr.Blocks(analytics_enabled=False) as demo:
+        gr.Markdown("# Viewer")
+        names = gr.Radio(list(values), label="Study", elem_id="names")
+        viewer = StudyViewer(elem_id="viewer")
+        said = gr.Textbox(label="Heard", elem_id="heard")
+        names.input(pick, names, viewer, show_progress="hidden")
+        for event in ("threshold_release", "ask_slice", "use_window"):
+            getattr(viewer, event)(heard, None, said, show_progress="hidden")
+    demo.queue().launch(server_name="127.0.0.1", server_port=port, run_history=False, enable_monitoring=False, footer_links=[])
+
+
+def free_port() -> int:
+    with socket.socket() as s:
+        s.bind(("127.0.0.1", 0))
+        return int(s.getsockname()[1])
+
+
+@contextmanager
+def running_app() -> Iterator[str]:
+    """The app in a process of its own; yields its address."""
+    port = free_port()
+    root = Path(__file__).parents[2]
+    env = os.environ | {"PYTHONPATH": str(root), "GRADIO_ANALYTICS_ENABLED": "False"}
+    process = subprocess.Popen([sys.executable, "-m", "tests.ui.viewer_harness", str(port)], cwd=root, env=env)
+    url = f"http://127.0.0.1:{port}"
+    try:
+        deadline = time.monotonic() + 120
+        while True:
+            try:
+                urllib.request.urlopen(url, timeout=2).close()
+                break
+            except OSError:
+                if process.poll() is not None or time.monotonic() > deadline:
+                    raise RuntimeError("the viewer's test app did not start") from None
+                time.sleep(0.3)
+        yield url
+    finally:
+        process.terminate()
+        process.wait(20)
+
+
+def chromium() -> str | None:
+    """Path of the system's Chromium, or None."""
+    return shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+
+
+if __name__ == "__main__":
+    serve(int(sys.argv[1]))
