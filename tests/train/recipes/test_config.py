@@ -1,0 +1,60 @@
+"""Recipes as values: complete, frozen, and given back whole by their JSON."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+
+import pytest
+
+from train.recipes import RECIPES, Rates, TrainConfig, recipe
+
+
+@pytest.mark.parametrize("name", sorted(RECIPES))
+def test_the_saved_json_is_the_recipe(name: str) -> None:
+    config = recipe(name)
+    assert config.name == name
+    assert TrainConfig.from_json(config.to_json()) == config
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        config.seed = 1  # type: ignore[misc]
+
+
+def test_unknown_and_missing_fields_are_refused() -> None:
+    value = json.loads(recipe("tiny").to_json())
+    with pytest.raises(ValueError, match="unknown fields"):
+        TrainConfig.from_json(json.dumps({**value, "learning_rate": 1}))
+    del value["stages"][0]["rates"]["llm"]
+    with pytest.raises(ValueError, match="missing fields"):
+        TrainConfig.from_json(json.dumps(value))
+
+
+def test_the_three_stages_are_those_of_the_paper() -> None:
+    config = recipe("omnivmed_1p5b_8x24gb")
+    table = [(s.name, s.rates.trained(), s.threshold, s.planned_steps()) for s in config.stages]
+    every = ("llm", "projector", "encoder")
+    assert table == [
+        ("align", ("projector", "encoder"), None, 5055),
+        ("instruct", every, None, 5055),
+        ("mixed", every, 0.1, 1969),
+    ]
+    assert config.accumulation(config.stages[0], world=8) == 16
+
+
+def test_a_batch_that_does_not_divide_is_refused_with_a_way_out() -> None:
+    config = recipe("omnivmed_1p5b_8x24gb")
+    with pytest.raises(ValueError, match="multiple of 6"):
+        config.accumulation(config.stages[0], world=6)
+
+
+def test_a_stage_that_trains_nothing_is_refused() -> None:
+    config = recipe("tiny")
+    frozen = dataclasses.replace(config.stages[0], rates=Rates(None, None, None))
+    with pytest.raises(ValueError, match="trains no part"):
+        dataclasses.replace(config, stages=(frozen,))
+    with pytest.raises(ValueError, match="align, instruct, mixed"):
+        config.stage("pretrain")
+
+
+def test_fingerprints_tell_recipes_apart() -> None:
+    config = recipe("tiny")
+    assert config.fingerprint == recipe("tiny").fingerprint != dataclasses.replace(config, seed=1).fingerprint
