@@ -34,7 +34,8 @@ class Limits:
     # One worker process (it is killed above, and the study gets an error).
     worker_memory: int = 4096 * MIB  # RLIMIT_AS
     worker_cpu_s: int = 60  # per request: opening a study, or decoding one frame
-    worker_wall_s: float = 90.0  # per request, without a sign of life
+    worker_wall_s: float = 60.0  # without a sign of life (a slice, a frame or a part of a file read)
+    worker_total_s: float = 600.0  # for opening one study
     worker_files: int = 64  # open descriptors
     workers: int = 2  # studies decoded at the same time; others wait their turn
     open_clips: int = 8  # lazily read clips with a live worker; the oldest is closed and reopened when asked
@@ -83,6 +84,7 @@ PUBLIC = Limits(
     worker_memory=2048 * MIB,
     worker_cpu_s=20,
     worker_wall_s=30.0,
+    worker_total_s=120.0,
     open_clips=16,
     frame_cache_bytes=32 * MIB,
     confirm_burned_in=True,

@@ -10,7 +10,7 @@ Axis table (index order everywhere: frame or slice T, row H, column W[, channel 
 
 Volumes with known orientation are turned to the radiological display: axial rows to posterior, columns to the
 patient's left, slices to superior; coronal rows to inferior, columns to left, slices to posterior; sagittal rows to
-inferior, columns to posterior, slices to the patient's left. Index axes (column, row, slice) are right-handed.
+inferior, columns to posterior, slices to the patient's right. Index axes (column, row, slice) are right-handed.
 `affine` maps (slice, row, column, 1) to RAS millimetres: +x is the patient's right, +y anterior, +z superior.
 """
 
@@ -19,7 +19,7 @@ from __future__ import annotations
 import hashlib
 import math
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from types import TracebackType
 from typing import Any, Literal, Protocol
 
@@ -114,6 +114,7 @@ class StudyInfo:
     channels: int = 1
     spacing_mm: Spacing | None = None
     times_s: NDArray[np.float64] | None = None
+    slice_mm: NDArray[np.float64] | None = None  # (T,) position along the slice normal, first slice 0
     window: Window | None = None  # the window in force
     file_window: Window | None = None  # what the file asked for
     auto_window: Window | None = None  # what statistics or the body part suggest
@@ -131,7 +132,6 @@ class StudyInfo:
     series: tuple[dict[str, Any], ...] = ()
     needs_confirmation: bool = False
     content_id: str = ""
-    extra: dict[str, Any] = field(default_factory=dict)
 
 
 class Study:
@@ -240,6 +240,15 @@ class Study:
     def times_s(self) -> NDArray[np.float64] | None:
         """(T,) seconds from the first frame, for clips."""
         return self._info.times_s
+
+    @property
+    def slice_mm(self) -> NDArray[np.float64] | None:
+        """(T,) where each slice of a volume lies along the normal, in mm from the first; gaps show here."""
+        if self._info.slice_mm is not None:
+            return self._info.slice_mm
+        if self.kind != "volume" or self.spacing_mm is None or self.spacing_mm[0] is None:
+            return None
+        return np.arange(self.shape[0], dtype=np.float64) * float(self.spacing_mm[0])
 
     @property
     def window(self) -> Window | None:

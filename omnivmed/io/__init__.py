@@ -1,3 +1,7 @@
-"""File(s) to `Study`: one door, one worker, one place for limits."""
+"""File(s) to `Study`: one door (`open_study`), one limited worker per study, limits in `omnivmed.limits`."""
 
 from __future__ import annotations
+
+from omnivmed.io.door import open_study, warm_up
+
+__all__ = ["open_study", "warm_up"]

@@ -1,0 +1,130 @@
+"""Small facts that every reader needs: content id, allow-listed words, numbers of doubtful text."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from omnivmed.study import StudyInfo
+
+# Modality (0008,0060) values that may leave the worker: DICOM defined terms for things with pixels.
+MODALITIES = frozenset(
+    {
+        "CT",
+        "MR",
+        "CR",
+        "DX",
+        "US",
+        "PT",
+        "NM",
+        "XA",
+        "RF",
+        "MG",
+        "ES",
+        "GM",
+        "SM",
+        "XC",
+        "OP",
+        "OPT",
+        "OCT",
+        "IO",
+    }
+    | {
+        "PX",
+        "IVUS",
+        "IVOCT",
+        "DG",
+        "RG",
+        "BMD",
+        "SC",
+        "OT",
+        "SEG",
+        "RTDOSE",
+        "RTIMAGE",
+        "HC",
+        "TG",
+        "LS",
+        "BDUS",
+    }
+)
+# Body parts (0018,0015) that may leave the worker. Anything else in that field is free text and stays inside.
+BODY_PARTS = frozenset(
+    {
+        "ABDOMEN",
+        "ABDOMENPELVIS",
+        "ANKLE",
+        "ARM",
+        "BRAIN",
+        "BREAST",
+        "CHEST",
+        "CHESTABDOMEN",
+        "CSPINE",
+        "ELBOW",
+        "EYE",
+    }
+    | {
+        "EXTREMITY",
+        "FEMUR",
+        "FOOT",
+        "HAND",
+        "HEAD",
+        "HEADNECK",
+        "HEART",
+        "HIP",
+        "JAW",
+        "KIDNEY",
+        "KNEE",
+        "LEG",
+    }
+    | {
+        "LIVER",
+        "LSPINE",
+        "LUNG",
+        "NECK",
+        "PANCREAS",
+        "PELVIS",
+        "PROSTATE",
+        "SHOULDER",
+        "SINUS",
+        "SKULL",
+        "SPINE",
+    }
+    | {"SSPINE", "STOMACH", "THIGH", "THORAX", "THYROID", "TSPINE", "UTERUS", "WHOLEBODY", "WRIST"}
+)
+
+
+def allowed_modality(value: Any) -> str | None:
+    """The modality when it is a defined term."""
+    word = str(value or "").strip().upper()
+    return word if word in MODALITIES else None
+
+
+def allowed_body_part(value: Any) -> str | None:
+    """The body part when it is one of the common terms; letters only ('CHEST_ABDOMEN' counts as CHESTABDOMEN)."""
+    word = "".join(c for c in str(value or "").upper() if c.isascii() and c.isalpha())
+    return word if word in BODY_PARTS else None
+
+
+def finite(value: Any, default: float | None = None) -> float | None:
+    """A finite number, or the default for anything else ('', None, 'nan', text)."""
+    try:
+        number = float(value)
+    except (TypeError, ValueError, OverflowError):
+        return default
+    return number if math.isfinite(number) else default
+
+
+def stored_facts(info: StudyInfo, array: NDArray[Any], *more: object) -> StudyInfo:
+    """Info with its content id: sha256 over the stored numbers and what gives them meaning."""
+    digest = hashlib.sha256()
+    meaning = (info.kind, info.slope, info.intercept, info.spacing_mm, info.plane, *more)
+    digest.update(f"{array.shape}|{array.dtype.str}|{meaning}".encode())
+    if info.times_s is not None:
+        digest.update(np.ascontiguousarray(info.times_s).data)
+    digest.update(np.ascontiguousarray(array).data)
+    return replace(info, content_id=digest.hexdigest())

@@ -1,0 +1,363 @@
+"""The door's side of the workers: start them, bound them, and turn any death into an error class.
+
+One first process (`omnivmed.io.worker`) is started when it is first needed, or by `warm_up`; it forks one child per
+study. Children that decode are limited in number; children of open clips stay until the oldest is closed.
+"""
+
+from __future__ import annotations
+
+import atexit
+import os
+import signal
+import socket
+import stat
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from omnivmed.errors import STUDY_ERROR_CODES, StudyError
+from omnivmed.io import wire
+from omnivmed.limits import Limits
+
+Progress = Callable[[str, int, int], None]
+START_S = 60.0
+MAX_SENTENCE = 400
+
+
+@dataclass
+class Handle:
+    """One file of an upload: opened only by the door, passed to workers as a descriptor."""
+
+    path: Path | None
+    extension: str
+    size: int
+    fd: int = -1
+
+    @classmethod
+    def of(cls, path: Path) -> Handle:
+        """Handle of a regular file; NotAnImage for anything else. Symbolic links to files are followed."""
+        try:
+            status = path.stat()
+        except (OSError, ValueError):
+            raise StudyError("NotAnImage", "There is no such file; choose another one.") from None
+        if not stat.S_ISREG(status.st_mode):
+            raise StudyError("NotAnImage", "This is not an ordinary file; choose an image, volume or clip.")
+        return cls(path, extension_of(path.name), status.st_size)
+
+    def open(self) -> int:
+        """A new descriptor at the start of the file; the caller closes it."""
+        if self.fd >= 0:
+            os.lseek(self.fd, 0, os.SEEK_SET)
+            return os.dup(self.fd)
+        if self.path is None:
+            raise StudyError("Corrupt", "The study was closed; open it again.")
+        try:
+            return os.open(self.path, os.O_RDONLY | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0))
+        except OSError:
+            raise StudyError("Corrupt", "The file could not be read; send it again.") from None
+
+    def open_binary(self) -> BinaryIO:
+        """A new file object, for reading in-process."""
+        return os.fdopen(self.open(), "rb")
+
+    def pin(self) -> None:
+        """Keep the file readable although it may be deleted or replaced under its name."""
+        if self.fd < 0:
+            self.fd = self.open()
+            self.path = None
+
+    def unpin(self) -> None:
+        """Give the descriptor back."""
+        if self.fd >= 0:
+            os.close(self.fd)
+            self.fd = -1
+
+
+def extension_of(name: str) -> str:
+    """Ending of a file name in lower case, '.nii.gz' as one; '' when there is none or it says nothing."""
+    lower = name.lower()
+    for double in (".nii.gz", ".img.gz", ".tar.gz", ".nrrd.gz"):
+        if lower.endswith(double):
+            return double
+    ending = os.path.splitext(lower)[1]
+    return ending if 1 < len(ending) <= 8 and ending[1:].isalnum() and ending.isascii() else ""
+
+
+class Child:
+    """One worker of one study."""
+
+    def __init__(self, sock: socket.socket, pid: int, limits: Limits, family: Family) -> None:
+        self._sock = sock
+        self._family = family
+        self.pid = pid
+        self.limits = limits
+        self.ended = False
+        self.status = 0
+        self.last_used = time.monotonic()
+
+    def send(self, message: dict[str, Any], fds: Sequence[int] = ()) -> None:
+        self.last_used = time.monotonic()
+        wire.send(self._sock, message, fds)
+
+    def receive(self, deadline: float) -> tuple[dict[str, Any], list[int]]:
+        """Next message before the deadline and within the wall clock of one sign of life; StudyError otherwise."""
+        patience = min(self.limits.worker_wall_s, deadline - time.monotonic())
+        self._sock.settimeout(max(patience, 0.001))
+        try:
+            return wire.receive(self._sock)
+        except TimeoutError:
+            self.end()
+            raise too_slow(self.limits) from None
+        except wire.Closed:
+            raise death(self.end(), self.limits) from None
+
+    def end(self) -> int:
+        """Close, kill if need be, and bury. The exit code, negative for a signal."""
+        if not self.ended:
+            self.ended = True
+            self._sock.close()
+            self.status = self._family.bury(self.pid)
+        return self.status
+
+
+class Family:
+    """The first process and its children. One per program, restarted when it dies."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._control: socket.socket | None = None
+        self._process: subprocess.Popen[bytes] | None = None
+        self.walls: dict[str, bool] = {}
+
+    def fork(self, limits: Limits) -> Child:
+        """A fresh child, ready for one request."""
+        for attempt in (0, 1):
+            ours, theirs = socket.socketpair()
+            try:
+                with self._lock:
+                    control = self._started()
+                    wire.send(control, {"op": "fork"}, [theirs.fileno()])
+                    message, _ = wire.receive(control)
+                return Child(ours, int(message["pid"]), limits, self)
+            except (wire.Closed, TimeoutError, OSError):
+                ours.close()
+                self.stop()
+                if attempt:
+                    raise StudyError(
+                        "Unsupported", "The decoder could not be started on this machine; see doctor."
+                    ) from None
+            finally:
+                theirs.close()
+        raise AssertionError("unreachable")
+
+    def bury(self, pid: int) -> int:
+        with self._lock:
+            if self._control is None:
+                return -int(signal.SIGKILL)
+            try:
+                wire.send(self._control, {"op": "end", "pid": pid})
+                message, _ = wire.receive(self._control)
+                return int(message["status"])
+            except (wire.Closed, TimeoutError):
+                return -int(signal.SIGKILL)
+
+    def start(self) -> None:
+        """Start the first process now, so that the first study does not wait for its imports."""
+        with self._lock:
+            self._started()
+
+    def stop(self) -> None:
+        """End the first process and with it every child."""
+        with self._lock:
+            if self._control is not None:
+                self._control.close()
+                self._control = None
+            if self._process is not None:
+                with suppress(subprocess.TimeoutExpired):
+                    self._process.wait(timeout=5)
+                if self._process.poll() is None:
+                    self._process.kill()
+                    self._process.wait()
+                self._process = None
+
+    def _started(self) -> socket.socket:
+        if self._control is not None and self._process is not None and self._process.poll() is None:
+            return self._control
+        if self._control is not None:
+            self._control.close()
+        ours, theirs = socket.socketpair()
+        with theirs:
+            self._process = subprocess.Popen(
+                [sys.executable, "-P", "-m", "omnivmed.io.worker"],
+                stdin=theirs.fileno(),
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.DEVNULL,
+                cwd=os.path.abspath(os.sep),
+                env=_environment(),
+            )
+        ours.settimeout(START_S)
+        message, _ = wire.receive(ours)
+        self.walls = {str(k): bool(v) for k, v in message["walls"].items()}
+        self._control = ours
+        return ours
+
+
+def _environment() -> dict[str, str]:
+    """Only what an interpreter needs: no tokens, no proxies, one thread per library."""
+    package_parent = str(Path(__file__).resolve().parents[2])
+    kept = {k: os.environ[k] for k in ("PATH", "SYSTEMROOT", "LD_LIBRARY_PATH") if k in os.environ}
+    inherited = [p for p in sys.path if p and p != package_parent]
+    return kept | {
+        "PYTHONPATH": os.pathsep.join([package_parent, *inherited]),
+        "PYTHONDONTWRITEBYTECODE": "1",
+        "LANG": "C.UTF-8",
+        "OPENBLAS_NUM_THREADS": "1",
+        "OMP_NUM_THREADS": "1",
+    }
+
+
+def supported() -> bool:
+    """True where a worker can be forked and handed descriptors (Linux, macOS)."""
+    return hasattr(os, "fork") and hasattr(socket, "SCM_RIGHTS")
+
+
+FAMILY = Family()
+_turns = threading.Condition()
+_busy = 0
+_clips: list[Child] = []
+
+
+@contextmanager
+def turn(limits: Limits) -> Iterator[None]:
+    """Wait until fewer than `limits.workers` studies are being decoded."""
+    global _busy
+    with _turns:
+        _turns.wait_for(lambda: _busy < limits.workers)
+        _busy += 1
+    try:
+        yield
+    finally:
+        with _turns:
+            _busy -= 1
+            _turns.notify()
+
+
+def keep_clip(child: Child) -> None:
+    """A child that stays for its clip; the one unused for longest is ended above the limit."""
+    with _turns:
+        _clips[:] = [c for c in _clips if not c.ended]
+        _clips.append(child)
+        surplus = sorted(_clips, key=lambda c: c.last_used)[: max(0, len(_clips) - child.limits.open_clips)]
+    for old in surplus:
+        if old is not child:
+            old.end()
+            old.status = 0  # ended for room, not for a fault: its clip opens another one when asked
+
+
+def read_remote(
+    files: Sequence[Handle], limits: Limits, series: int | None, progress: Progress | None
+) -> tuple[dict[str, Any], list[wire.Block], Child]:
+    """Let a child read these files: its report, the blocks it filled, and the child (which the caller ends).
+
+    Raises StudyError for whatever the child reports and for whatever befalls it.
+    """
+    child = FAMILY.fork(limits)
+    blocks: list[wire.Block] = []
+    try:
+        first = [f.open() for f in files[:1]]
+        try:
+            child.send(
+                {
+                    "limits": asdict(limits),
+                    "series": series,
+                    "files": [{"extension": f.extension, "size": f.size} for f in files],
+                },
+                first,
+            )
+        finally:
+            wire.close_all(first)
+        deadline = time.monotonic() + limits.worker_total_s
+        while True:
+            message, extra = child.receive(deadline)
+            wire.close_all(extra)
+            op = message.get("op")
+            if op == "allocate":
+                blocks.append(_hand_memory(child, message, limits, sum(b.nbytes for b in blocks)))
+            elif op == "open":
+                _hand_file(child, files, message)
+            elif op == "progress":
+                if progress is not None:
+                    progress(str(message["stage"])[:40], int(message["done"]), int(message["total"]))
+            elif op == "study":
+                return message, blocks, child
+            else:
+                raise reported(message)
+    except wire.Closed:
+        raise death(child.end(), limits) from None
+    except (KeyError, TypeError, ValueError, IndexError):
+        raise StudyError(
+            "Corrupt", "The file is damaged and could not be decoded; export it again."
+        ) from None
+    except BaseException:
+        child.end()
+        raise
+
+
+def _hand_memory(child: Child, message: dict[str, Any], limits: Limits, already: int) -> wire.Block:
+    from omnivmed.io.job import check_bytes
+
+    nbytes = check_bytes(tuple(int(n) for n in message["shape"]), str(message["dtype"]), limits)
+    if already + nbytes > 2 * limits.raw_voxel_bytes:
+        raise StudyError("TooLarge", "The study needs more memory than one study may use.")
+    block = wire.Block.create(nbytes)
+    child.send({"op": "memory"}, [block.fd])
+    block.close_fd()
+    return block
+
+
+def _hand_file(child: Child, files: Sequence[Handle], message: dict[str, Any]) -> None:
+    fd = files[int(message["index"])].open()
+    try:
+        child.send({"op": "file"}, [fd])
+    finally:
+        os.close(fd)
+
+
+def reported(message: dict[str, Any]) -> StudyError:
+    """The error a child reported; an unknown code or an odd message becomes Corrupt."""
+    code, sentence = message.get("code"), message.get("message")
+    if message.get("op") != "error" or code not in STUDY_ERROR_CODES or not isinstance(sentence, str):
+        return StudyError("Corrupt", "The file is damaged and could not be decoded; export it again.")
+    return StudyError(code, sentence[:MAX_SENTENCE])
+
+
+def too_slow(limits: Limits) -> StudyError:
+    """No sign of life in time."""
+    return StudyError(
+        "TooLarge",
+        f"Decoding took longer than {limits.worker_wall_s:g} s and was stopped; send a smaller part of the study.",
+    )
+
+
+def death(status: int, limits: Limits) -> StudyError:
+    """What the end of a child means to the person who sent the file."""
+    if sys.platform != "win32":
+        if status == -signal.SIGXCPU:
+            return too_slow(limits)
+        if status == -signal.SIGKILL:
+            return StudyError(
+                "TooLarge",
+                "The decoder ran out of memory or time and was stopped; send a smaller part of the study.",
+            )
+    return StudyError(
+        "Corrupt", "The file made the decoder stop, so it is damaged or unsafe; export it again."
+    )
+
+
+atexit.register(FAMILY.stop)

@@ -1,0 +1,357 @@
+"""Clips by PyAV (FFmpeg), the container forced to the one found in the bytes, no protocol but the open file.
+
+A first pass over the packets gives every time stamp; frames are decoded when asked for, by time stamp, from the key
+frame before. Rotation and non-square pixels are applied, so a frame is what a player would show.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, BinaryIO
+
+import av
+import numpy as np
+from av.error import FFmpegError
+from numpy.typing import NDArray
+
+from omnivmed.errors import StudyError
+from omnivmed.io.job import Desk, Findings, Reading, Upload
+from omnivmed.limits import Limits
+from omnivmed.study import StudyInfo
+
+CODECS = frozenset(
+    {"h264", "hevc", "vp8", "vp9", "av1", "libdav1d", "libvpx", "libvpx-vp9", "mpeg4", "mjpeg", "prores"}
+    | {"mpeg2video", "mpeg1video", "ffv1"}
+)
+_DEMUXER = {f: f for f in ("mov", "matroska", "avi", "mpeg", "mpegvideo", "mpegts")}
+# No sub-demuxer may open anything by name, and external references of MOV stay closed.
+_OPTIONS = {"protocol_whitelist": "", "enable_drefs": "0", "use_absolute_path": "0"}
+VERIFY_PIXELS = (
+    50_000_000  # clips of fewer pixels are decoded once at opening, so that damage is known at once
+)
+DECODE_AHEAD_PIXELS = 40_000_000_000  # from one key frame to the frame asked: about minutes of decoding
+CUT = "The clip is cut or damaged; save it again."
+
+
+@dataclass(frozen=True)
+class Packets:
+    """Result of the first pass, in order of time: stamps in stream ticks, and which frames can be decoded alone."""
+
+    pts: NDArray[np.int64]
+    key: NDArray[np.bool_]
+    digest: str
+
+
+def read_video(upload: Upload, found: str, limits: Limits, desk: Desk) -> Reading:
+    """A clip, read lazily. Raises NotAnImage without moving pictures, TooLarge, Unsupported codecs, Corrupt."""
+    findings = Findings()
+    try:
+        file = upload.open()
+        container, stream = _open(file, found)
+        _check_stream(stream, limits)
+        packets = _index(container, stream, limits, desk, upload.size)
+        container.close()
+        file.close()
+        clip = VideoClip(upload, found, packets, limits)
+    except FFmpegError:
+        raise StudyError("Corrupt", CUT) from None
+    times_s = (packets.pts - packets.pts[0]).astype(np.float64) * clip.tick_s
+    if times_s[-1] > limits.video_seconds:
+        raise StudyError(
+            "TooLarge",
+            f"The clip lasts {times_s[-1] / 3600:.1f} hours and the limit is {limits.video_seconds / 3600:g}; cut it.",
+        )
+    if len(packets.pts) * clip.shape[1] * clip.shape[2] <= VERIFY_PIXELS:
+        shown = clip.verify(desk)
+        if shown == 0:
+            raise StudyError("Corrupt", CUT)
+        times_s = times_s[:shown]
+    if clip.stretched:
+        findings.warn(
+            "Stretched", "Pixels are not square; frames are shown stretched to their true proportions."
+        )
+    for code, sentence in clip.problems():
+        findings.warn(code, sentence)  # type: ignore[arg-type]
+    content = hashlib.sha256(f"{packets.digest}|{clip.shape}|{upload.size}".encode()).hexdigest()
+    info = StudyInfo(kind="video", channels=3, times_s=times_s, unit="rgb", content_id=content)
+    return Reading(findings.into(info), clip=clip)
+
+
+def _open(file: BinaryIO, found: str) -> tuple[Any, Any]:
+    """(container, video stream), or an error class. Probing may decode a frame: its size is bounded as well."""
+    try:
+        container = av.open(
+            file,
+            mode="r",
+            format=_DEMUXER[found],
+            options=_OPTIONS,
+            stream_options=[{"max_pixels": "40000000"}],
+            metadata_errors="ignore",
+        )
+    except (FFmpegError, ValueError, OSError):
+        raise StudyError("Corrupt", CUT) from None
+    moving = [s for s in container.streams.video if not _is_picture(s)]
+    if not moving:
+        raise StudyError("NotAnImage", "The file has sound but no moving picture; choose a clip.")
+    return container, moving[0]
+
+
+def _is_picture(stream: Any) -> bool:
+    return bool(
+        stream.disposition & (av.stream.Disposition.attached_pic | av.stream.Disposition.timed_thumbnails)
+    )
+
+
+def _check_stream(stream: Any, limits: Limits) -> None:
+    context = stream.codec_context
+    width, height = (int(context.width), int(context.height)) if context is not None else (0, 0)
+    if width * height > limits.video_pixels:
+        raise StudyError(
+            "TooLarge",
+            f"The clip has {width} x {height} pixels and the limit is {limits.video_pixels / 1e6:.1f} million; "
+            "scale it down.",
+        )
+    if width <= 0 or height <= 0:
+        raise StudyError("Corrupt", CUT)
+    if context.name not in CODECS:
+        raise StudyError(
+            "Unsupported", "This video codec is not read; save the clip as H.264 in an MP4 file."
+        )
+
+
+def _index(container: Any, stream: Any, limits: Limits, desk: Desk, total_bytes: int) -> Packets:
+    """Time stamps of every frame that will be shown, by a pass over the packets without decoding."""
+    stamps: list[int] = []
+    keys: list[bool] = []
+    digest = hashlib.sha256()
+    base = stream.time_base
+    step = 0
+    try:
+        for packet in container.demux(stream):
+            if packet.size == 0 or packet.is_discard:
+                continue
+            stamp = packet.pts if packet.pts is not None else packet.dts
+            if stamp is None:
+                # Elementary streams carry no stamps: count frames at the stated rate.
+                rate = stream.average_rate or stream.guessed_rate or 25
+                stamp = round(step / (rate * base))
+            step += 1
+            stamps.append(stamp)
+            keys.append(bool(packet.is_keyframe))
+            digest.update(f"{stamp},{packet.size};".encode())
+            if len(stamps) > limits.video_frames:
+                raise StudyError(
+                    "TooLarge", f"The clip has over {limits.video_frames} frames, the limit; cut it."
+                )
+            if len(stamps) % 256 == 0:
+                desk.progress("reading times", min(int(packet.pos or 0), total_bytes), total_bytes)
+    except FFmpegError:
+        if not stamps:
+            raise StudyError("Corrupt", CUT) from None
+    if not stamps:
+        raise StudyError("NotAnImage", "The clip holds no frames; choose another file.")
+    order = np.argsort(np.asarray(stamps, dtype=np.int64), kind="stable")
+    pts, first = np.unique(np.asarray(stamps, dtype=np.int64)[order], return_index=True)
+    return Packets(pts, np.asarray(keys, dtype=np.bool_)[order][first], digest.hexdigest())
+
+
+class VideoClip:
+    """An open decoder. Frames in rising order cost one decode each; others go back to the key frame before."""
+
+    def __init__(self, upload: Upload, found: str, packets: Packets, limits: Limits) -> None:
+        self._file = upload.open()
+        self._packets = packets
+        self._limits = limits
+        self._place = {int(p): i for i, p in enumerate(packets.pts)}
+        self._container, self._stream = _open(self._file, found)
+        self._stream.thread_type = "AUTO"
+        self._stream.codec_context.thread_count = min(4, os.cpu_count() or 1)
+        self.tick_s = float(self._stream.time_base)
+        self.channels = 3
+        self.dtype: np.dtype[Any] = np.dtype(np.uint8)
+        self._decoding: Iterator[Any] | None = None
+        self._next = 0  # lowest frame index that the running decoder may still give
+        self._held: tuple[int, NDArray[np.uint8]] | None = None
+        self._problems: list[tuple[str, str]] = []
+        self._coded_size: tuple[int, int] | None = None
+        first = self._first_frame()
+        self._turns = round(-first.rotation / 90) % 4  # quarter turns clockwise still to be made
+        self._coded_size = (first.height, first.width)
+        self._show_size = self._displayed(first)
+        self.stretched = self._show_size != self._coded_size
+        height, width = self._show_size if self._turns % 2 == 0 else self._show_size[::-1]
+        self.shape = (len(packets.pts), height, width)
+
+    def _first_frame(self) -> Any:
+        try:
+            for frame in self._container.decode(self._stream):
+                if frame.width * frame.height > self._limits.video_pixels:
+                    raise StudyError(
+                        "TooLarge", "The frames of the clip are larger than the limit; scale it down."
+                    )
+                return frame
+        except FFmpegError:
+            raise StudyError("Corrupt", CUT) from None
+        raise StudyError("Corrupt", CUT)
+
+    def _displayed(self, frame: Any) -> tuple[int, int]:
+        """(rows, columns) with square pixels: the shorter side of a pixel is stretched, never shrunk."""
+        ratio = self._stream.sample_aspect_ratio or self._stream.codec_context.sample_aspect_ratio
+        height, width = int(frame.height), int(frame.width)
+        if ratio is None or ratio <= 0 or ratio == 1:
+            return height, width
+        aspect = float(ratio)
+        new_height, new_width = (
+            (height, round(width * aspect)) if aspect > 1 else (round(height / aspect), width)
+        )
+        if new_height * new_width > self._limits.video_pixels or not 1 / 16 <= aspect <= 16:
+            return height, width
+        return new_height, new_width
+
+    def problems(self) -> list[tuple[str, str]]:
+        return list(self._problems)
+
+    def close(self) -> None:
+        self._decoding = None
+        self._container.close()
+        self._file.close()
+
+    def verify(self, desk: Desk) -> int:
+        """Decode everything once; how many frames there are. Missing ones at the end shorten the clip."""
+        count = len(self._packets.pts)
+        seen = -1
+        missing = 0
+        for index, _ in self._run(0, convert=False):
+            missing += max(0, index - seen - 1)
+            seen = max(seen, index)
+            if index % 32 == 0:
+                desk.progress("checking", index + 1, count)
+        self._decoding = None
+        if seen + 1 < count or missing:
+            self._problem("Partial", f"{count - seen - 1 + missing} of {count} frames could not be decoded.")
+            count = seen + 1
+            self._packets = Packets(
+                self._packets.pts[:count], self._packets.key[:count], self._packets.digest
+            )
+            self.shape = (count, *self.shape[1:])
+        return count
+
+    def frame(self, index: int) -> NDArray[np.uint8]:
+        """RGB (H,W,3) of the frame with this place in time; the nearest one before it when its data are damaged."""
+        if self._held is not None and self._held[0] == index:
+            return self._held[1]
+        if self._decoding is None or index < self._next or self._key_before(index) > self._next:
+            self._seek(self._key_before(index))
+        last: NDArray[np.uint8] | None = (
+            self._held[1] if self._held is not None and self._held[0] < index else None
+        )
+        for found, picture in self._advance(index):
+            if found == index:
+                self._held = (index, picture)
+                return picture
+            last = picture
+            if found > index:
+                break
+        if last is None:
+            raise StudyError("Corrupt", "This part of the clip is damaged and cannot be decoded.")
+        self._problem(
+            "Partial", "Some frames of the clip are damaged; the one before is shown in their place."
+        )
+        self._held = (index, last)
+        return last
+
+    def _key_before(self, index: int) -> int:
+        keys = np.flatnonzero(self._packets.key[: index + 1])
+        return int(keys[-1]) if keys.size else 0
+
+    def _seek(self, key: int) -> None:
+        try:
+            self._container.seek(int(self._packets.pts[key]), stream=self._stream, backward=True)
+        except FFmpegError:
+            raise StudyError("Corrupt", "This part of the clip is damaged and cannot be decoded.") from None
+        self._decoding = self._run(key)
+        self._next = key
+        self._held = None
+
+    def _advance(self, index: int) -> Iterator[tuple[int, NDArray[np.uint8]]]:
+        """Frames from the running decoder up to the one asked for; only the last ones are converted to RGB."""
+        budget = DECODE_AHEAD_PIXELS // max(1, self.shape[1] * self.shape[2])
+        if self._decoding is None:
+            return
+        last: Any = None
+        for found, frame in self._decoding:
+            self._next = max(self._next, found + 1)
+            budget -= 1
+            if found >= index:
+                if found > index and last is not None:
+                    yield found - 1, self._picture(last)
+                    return
+                yield found, self._picture(frame)
+                return
+            last = frame
+            if budget < 0:
+                raise StudyError(
+                    "TooLarge",
+                    "The clip has too few key frames to jump to this place; save it with more of them.",
+                )
+        self._decoding = None
+        if last is not None:
+            yield index - 1, self._picture(last)
+
+    def _run(self, start: int, convert: bool = True) -> Iterator[tuple[int, Any]]:
+        """(place in time, decoded frame) in order; damaged packets are stepped over and noted."""
+        if not convert:
+            self._seek_start()
+        pending: Iterator[Any] = iter(self._container.demux(self._stream))
+        failures = 0
+        while True:
+            try:
+                packet = next(pending)
+                frames = packet.decode()
+            except StopIteration:
+                return
+            except FFmpegError:
+                failures += 1
+                self._problem(
+                    "Partial", "Some frames of the clip are damaged; the one before is shown in their place."
+                )
+                if failures > 1000:
+                    return
+                continue
+            for frame in frames:
+                stamp = frame.pts if frame.pts is not None else frame.dts
+                place = self._place.get(int(stamp)) if stamp is not None else None
+                if place is None:
+                    continue
+                if frame.is_corrupt:
+                    self._problem("Partial", "Some frames of the clip are damaged.")
+                if self._coded_size is not None and (frame.height, frame.width) != self._coded_size:
+                    if frame.height * frame.width > self._limits.video_pixels:
+                        raise StudyError(
+                            "TooLarge", "The frames of the clip are larger than the limit; scale it down."
+                        )
+                    self._problem(
+                        "Partial",
+                        "The clip changes its size on the way; later frames are scaled to the first.",
+                    )
+                yield place, frame
+
+    def _seek_start(self) -> None:
+        self._container.seek(int(self._packets.pts[0]), stream=self._stream, backward=True)
+
+    def _picture(self, frame: Any) -> NDArray[np.uint8]:
+        if frame.width * frame.height > self._limits.video_pixels:
+            raise StudyError("TooLarge", "The frames of the clip are larger than the limit; scale it down.")
+        rows, columns = self._show_size
+        try:
+            rgb = frame.to_ndarray(format="rgb24", width=columns, height=rows)
+        except (FFmpegError, ValueError):
+            raise StudyError("Corrupt", "This part of the clip is damaged and cannot be decoded.") from None
+        return np.ascontiguousarray(np.rot90(rgb, -self._turns)) if self._turns else rgb
+
+    def _problem(self, code: str, sentence: str) -> None:
+        if all(sentence != s for _, s in self._problems):
+            self._problems.append((code, sentence))

@@ -1,0 +1,157 @@
+"""What NIfTI, NRRD and MHA have in common once their headers are understood: numbers, an affine, one study."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from omnivmed.errors import StudyError
+from omnivmed.io.facts import stored_facts
+from omnivmed.io.inflate import Stream
+from omnivmed.io.job import Desk, Findings, Reading, check_bytes, check_plane
+from omnivmed.io.orient import radiological, turned_affine, usable
+from omnivmed.limits import Limits
+from omnivmed.study import Spacing, StudyInfo, plane_of, rescale
+from omnivmed.window import auto_window
+
+CUT = "The volume ends before its declared size; export it again."
+# Stored types that stay as they are; wider ones become float32.
+_KEPT = frozenset(["u1", "i1", "u2", "i2", "u4", "i4", "f4"])
+
+
+def stored_dtype(declared: np.dtype[Any]) -> np.dtype[Any]:
+    """Type in memory of a declared type: native byte order, at most 4 bytes."""
+    code = declared.str[1:]
+    return np.dtype(code) if code in _KEPT else np.dtype(np.float32)
+
+
+def check_grid(
+    sizes_xyz: tuple[int, int, int], declared: np.dtype[Any], channels: int, limits: Limits
+) -> None:
+    """Every size above zero, planes and the whole within the limits; before anything is allocated."""
+    x, y, z = sizes_xyz
+    if min(sizes_xyz) <= 0:
+        raise StudyError("Corrupt", "The volume declares an empty axis; export it again.")
+    tail = (3,) if channels == 3 else ()
+    check_bytes((z, y, x, *tail), stored_dtype(declared), limits)
+    if x * y * z > limits.volume_voxels:
+        raise StudyError(
+            "TooLarge",
+            f"The volume has {x * y * z / 1e6:.0f} million voxels and the limit is {limits.volume_voxels / 1e6:.0f}; "
+            "send a part of it or a coarser one.",
+        )
+    check_plane(y, x, limits)
+
+
+def load_grid(
+    stream: Stream, sizes_xyz: tuple[int, int, int], declared: np.dtype[Any], channels: int, desk: Desk
+) -> NDArray[Any]:
+    """Read (z, y, x[, 3]) numbers, x fastest in the file, into the desk's memory. Corrupt when there are fewer."""
+    x, y, z = sizes_xyz
+    shape = (z, y, x, 3) if channels == 3 else (z, y, x)
+    target = stored_dtype(declared)
+    array = desk.allocate(shape, target)
+    if target.itemsize == declared.itemsize and target.kind == declared.kind:
+        flat = array.reshape(-1).view(np.uint8)
+        if stream.fill(flat, lambda done: desk.progress("reading", done, flat.size)) < flat.size:
+            raise StudyError("Corrupt", CUT)
+        if not declared.isnative:
+            array.byteswap(inplace=True)
+        return array
+    for k in range(z):  # wider types go through one slice at a time
+        plane = np.empty(array[k].size * declared.itemsize, np.uint8)
+        if stream.fill(plane) < plane.size:
+            raise StudyError("Corrupt", CUT)
+        with np.errstate(over="ignore", invalid="ignore"):
+            array[k] = plane.view(declared).reshape(array[k].shape).astype(np.float32)
+        desk.progress("reading", k + 1, z)
+    return array
+
+
+def volume_study(
+    array_zyx: NDArray[Any],
+    affine_xyz: NDArray[np.float64] | None,
+    spacing_xyz: tuple[float, float, float] | None,
+    findings: Findings,
+    *,
+    slope: float = 1.0,
+    intercept: float = 0.0,
+    modality: str | None = None,
+    series: tuple[dict[str, Any], ...] = (),
+) -> Reading:
+    """A study of (z, y, x[, 3]) numbers; `affine_xyz` maps (x, y, z, 1) to RAS mm, or is None when not known."""
+    rgb = array_zyx.ndim == 4
+    axes: tuple[int, int, int] | None = None
+    flips: tuple[bool, bool, bool] | None = None
+    affine: NDArray[np.float64] | None = None
+    spacing: Spacing | None = None
+    plane: str | None = None
+    flat = [axis for axis in range(3) if array_zyx.shape[axis] == 1]
+    slice_axis = flat[0] if flat else None  # a single slice, whichever way it is stored
+    if affine_xyz is not None and usable(affine_xyz):
+        by_index = affine_xyz[:, [2, 1, 0, 3]]  # columns in the array's axis order (z, y, x)
+        turn = radiological(by_index, slice_axis)
+        axes, flips = turn.axes, turn.flips
+        affine = turned_affine(turn, array_zyx.shape)
+        s, r, c = (float(v) for v in np.linalg.norm(affine[:3, :3], axis=0))
+        spacing = (s, r, c)
+        plane = plane_of(affine)
+    else:
+        findings.warn(
+            "NoOrientation",
+            "The file does not say how the patient lies; slices are shown as stored, without letters.",
+        )
+        if spacing_xyz is not None:
+            spacing = (spacing_xyz[2], spacing_xyz[1], spacing_xyz[0])
+    if array_zyx.dtype.kind == "f" and not rgb:
+        _note_nonfinite(array_zyx, findings)
+    auto = None
+    if not rgb:
+        step = max(1, array_zyx.size // 4_000_000)
+        sample = array_zyx.reshape(-1)[:: step | 1]
+        auto = auto_window(rescale(sample, slope, intercept), modality)
+    is_image = array_zyx.shape[axes[0] if axes is not None else 0] == 1
+    info = StudyInfo(
+        kind="image" if is_image else "volume",
+        channels=3 if rgb else 1,
+        spacing_mm=(None, spacing[1], spacing[2]) if is_image and spacing is not None else spacing,
+        window=auto,
+        auto_window=auto,
+        affine=affine,
+        modality=modality,
+        unit="rgb" if rgb else "HU" if modality == "CT" else "raw",
+        slope=slope,
+        intercept=intercept,
+        plane=plane,
+        series=series,
+    )
+    info = findings.into(stored_facts(info, array_zyx, axes, flips))
+    return Reading(info, array_zyx, axes, flips)
+
+
+def _note_nonfinite(array: NDArray[Any], findings: Findings) -> None:
+    bad = sum(int(np.count_nonzero(~np.isfinite(plane))) for plane in array)
+    if bad == array.size:
+        raise StudyError("Corrupt", "The volume holds no numbers at all; export it again.")
+    if bad:
+        findings.warn("NonFinite", f"{bad} voxels are not numbers; they are shown black or white.")
+
+
+def volume_choices(count: int, chosen: int, sizes_xyz: tuple[int, int, int]) -> tuple[dict[str, Any], ...]:
+    """Entries of `Study.series` for a file of several volumes (time points, echoes, directions)."""
+    x, y, z = sizes_xyz
+    return tuple(
+        {
+            "index": i,
+            "label": f"volume {i + 1} of {count}",
+            "kind": "volume",
+            "frames": z,
+            "rows": y,
+            "columns": x,
+            "modality": None,
+            "selected": i == chosen,
+        }
+        for i in range(min(count, 256))
+    )
