@@ -105,8 +105,8 @@ def read_mha(upload: Upload, limits: Limits, series: int | None, desk: Desk) -> 
         spatial = (*sizes[:3], 1)[:3]
         packing = "zlib" if _true(fields.get("compresseddata", "False")) else "raw"
         return _load(
-            Stream(file, packing, rest), (spatial[0], spatial[1], spatial[2]), declared, channels, count, series, limits,
-            desk, findings, *_mha_geometry(fields, findings), modality=_mha_modality(fields),
+            Stream(file, packing, rest), (spatial[0], spatial[1], spatial[2]), declared, channels, count, series,
+            limits, desk, findings, *_mha_geometry(fields, findings), modality=_mha_modality(fields),
         )  # fmt: skip
 
 
