@@ -115,16 +115,18 @@ def write_manifest(folder: Path, names: Iterable[str], **facts: Any) -> dict[str
     return manifest
 
 
-def verify_folder(folder: Path, required: Iterable[str] = ()) -> dict[str, Any]:
+def verify_folder(
+    folder: Path, required: Iterable[str] = (), advice: str = f"Remove it and run: {FETCH_COMMAND}"
+) -> dict[str, Any]:
     """Check every file the manifest names, and return the manifest.
 
-    Raises ModelError: WeightsMissing when there is no manifest or a file is absent, ChecksumMismatch when a
-    file differs, is not named in the manifest though `required`, or the manifest itself is damaged.
+    advice: the sentence at the end of every error, what to do. Raises ModelError: WeightsMissing when there is
+    no manifest or a file is absent, ChecksumMismatch when a file differs, is not named in the manifest though
+    `required`, or the manifest itself is damaged.
     """
-    advice = f"Remove it and run: {FETCH_COMMAND}"
     path = folder / MANIFEST
     if not path.is_file():
-        raise ModelError("WeightsMissing", f"There are no weights of this model here. Run: {FETCH_COMMAND}")
+        raise ModelError("WeightsMissing", f"There are no weights of this model here. {advice}")
     try:
         manifest = json.loads(path.read_text(encoding="utf-8"))
         listed = {str(name): str(entry["sha256"]) for name, entry in manifest["files"].items()}

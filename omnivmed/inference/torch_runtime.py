@@ -8,16 +8,18 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 
 from omnivmed.model import tokens
+from omnivmed.model.decode import AnyDecoder, make_decoder
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast
 
+    from omnivmed.model.cache import Cache
     from omnivmed.model.modeling import OmniVMedForConditionalGeneration
     from omnivmed.pruning import KeepMask
     from omnivmed.vision import Patches
@@ -32,12 +34,16 @@ class TorchRuntime:
     """An `OmniVMedForConditionalGeneration` with its tokenizer; implements `runtime.Runtime`."""
 
     def __init__(
-        self, model: OmniVMedForConditionalGeneration, tokenizer: PreTrainedTokenizerFast, device: torch.device
+        self,
+        model: OmniVMedForConditionalGeneration,
+        tokenizer: PreTrainedTokenizerFast,
+        device: torch.device,
     ) -> None:
         self.model = model.eval().requires_grad_(False)
         self.tokenizer = tokenizer
         self.device = device
         self.dtype = model.dtype
+        self.decoder = make_decoder(model)
         config = model.config
         self.image_token_id = int(config.image_token_id)
         self.video_token_id = int(config.video_token_id)
@@ -84,7 +90,7 @@ class TorchRuntime:
         return features.numel() * features.element_size()
 
     def begin(self) -> TorchConversation:
-        return TorchConversation(self.model)
+        return TorchConversation(self.model, self.decoder)
 
     def decode(self, ids: list[int]) -> str:
         return str(self.tokenizer.decode(ids, skip_special_tokens=True, clean_up_tokenization_spaces=False))
@@ -114,38 +120,29 @@ def distinct_frames(rows_TLD: np.ndarray) -> tuple[list[int], list[int]]:
 
 
 class TorchConversation:
-    """Keys and values of one conversation in transformers' own cache; works with every language model."""
+    """One conversation's cache, and the decoder that all conversations share."""
 
-    def __init__(self, model: OmniVMedForConditionalGeneration) -> None:
-        from transformers import DynamicCache
-
+    def __init__(self, model: OmniVMedForConditionalGeneration, decoder: AnyDecoder) -> None:
         self._model = model
-        self._cache = DynamicCache(config=model.config.text_config)
+        self._decoder = decoder
+        self._cache: Cache = decoder.new_cache()
 
     @property
     def length(self) -> int:
-        return int(self._cache.get_seq_length())
+        return self._cache.length
 
     @property
     def nbytes(self) -> int:
-        held = (t for layer in self._cache.layers if layer.is_initialized for t in (layer.keys, layer.values))
-        return sum(tensor.numel() * tensor.element_size() for tensor in held)
+        return self._cache.nbytes
 
+    @torch.inference_mode()
     def prefill(self, ids: Sequence[int], visual: torch.Tensor | None) -> int:
-        return self._append(ids, visual)
-
-    def step(self, token: int) -> int:
-        return self._append([token], None)
-
-    @torch.inference_mode()
-    def _append(self, ids: Sequence[int], visual: torch.Tensor | None) -> int:
         embeds = self._model.embed_prompt(torch.tensor([list(ids)], device=self._model.device), visual)
-        out = self._model.model.language_model(
-            inputs_embeds=embeds, past_key_values=self._cache, use_cache=True
-        )
-        return int(self._model.lm_head(out.last_hidden_state[:, -1]).argmax())
+        return int(self._decoder.prefill(embeds, self._cache).argmax())
 
     @torch.inference_mode()
+    def step(self, token: int) -> int:
+        return int(self._decoder.step(token, self._cache).argmax())
+
     def truncate(self, length: int) -> None:
-        if length < self.length:
-            self._cache.crop(length - self.length)  # a negative number: how many to take off the end
+        self._cache.truncate(length)
