@@ -16,7 +16,7 @@ How the app uses it
     mask    path of a `pack_mask` payload: replaces the overlay
     pixels  path of a `pack_pixels` payload: fetched only when the person picks "last kept" as a what-if
     video   path of an MP4 from `omnivmed.ui.transcode`, whose frame k is frame k of the study, with
-            `video_fps`, its constant rate
+            `video_fps`, its constant rate; while it is being made, `video_progress` 0..1
     role    "preview" (pruned, nothing asked yet) or "answer" (the mask the last answer used)
     goto    slice or frame to jump to (index into the study), `goto_seq` any number that changes per wish
     seconds_per_token  measured prefill seconds per visual token of this model, for the live cost estimate
@@ -62,9 +62,12 @@ MODULES = (
     "paint.js",
     "save.js",
     "panel.js",
+    "labels.js",
     "pane.js",
     "microscope.js",
     "input.js",
+    "player.js",
+    "loader.js",
     "viewer.js",
     "main.js",
 )
@@ -88,6 +91,7 @@ def show(
     pixels: str | Path | None = None,
     video: str | Path | None = None,
     video_fps: float | None = None,
+    video_progress: float | None = None,
     role: Literal["preview", "answer"] = "preview",
     goto: int | None = None,
     goto_seq: int = 0,
@@ -103,6 +107,7 @@ def show(
         "goto": goto,
         "goto_seq": goto_seq,
         "video_fps": video_fps,
+        "video_progress": video_progress,
         "seconds_per_token": seconds_per_token,
     }
     return ViewerValue(

@@ -219,3 +219,26 @@ def test_no_orientation_no_letters() -> None:
 
 def test_stills_have_one_plane() -> None:
     assert len(plane_specs(Study.from_array(phantoms.radiograph()[0], "image"))) == 1
+
+
+def test_transcoded_clip_has_every_frame_at_one_rate(tmp_path: Path) -> None:
+    import av
+    import cv2
+
+    from omnivmed.ui.transcode import constant_rate, transcode
+
+    study = phantoms.clip_study(20, fps=10.0)
+    seen: list[tuple[int, int]] = []
+    clip = transcode(study, tmp_path / "c.mp4", progress=lambda done, total: seen.append((done, total)))
+    assert clip is not None
+    assert (clip.frames, clip.fps, seen[-1]) == (20, 10.0, (20, 20))
+    with av.open(str(clip.path)) as file:
+        assert file.metadata.get("title") is None
+        pictures = [(f.pts * f.time_base * clip.fps, f.to_ndarray(format="rgb24")) for f in file.decode(video=0)]
+    assert [round(float(t), 6) for t, _ in pictures] == list(range(20))
+    for (_, got), expected in zip(pictures, phantoms.moving_clip(), strict=True):
+        assert np.abs(cv2.resize(got, (112, 84)).astype(int) - expected).mean() < 6
+    assert transcode(study, tmp_path / "d.mp4", stopped=lambda: True) is None
+    assert not (tmp_path / "d.mp4").exists()
+    assert constant_rate(np.array([0.0, 0.04, 0.08]), 3) == 25
+    assert constant_rate(None, 3) == 25

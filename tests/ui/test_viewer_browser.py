@@ -203,6 +203,46 @@ def test_clip_frames_are_exact(page: Page, phantoms: dict[str, Any]) -> None:
         np.testing.assert_array_equal(np.array(got).reshape(84, 112, 4)[..., :3], frames[k])
 
 
+READ_CODE = """() => { const v = document.querySelector('.omv').view; const p = v.pane; let n = 0;
+  for (let bit = 0; bit < 8; bit++) {
+    const x = p.view.x + (90 + 64 * bit) * p.view.scale, y = p.view.y + 180 * p.view.scale;
+    if (p.ctx.getImageData(x, y, 1, 1).data[1] > 128) n += 1 << bit;
+  } return [n, Number(v.root.dataset.frame)]; }"""
+
+
+def test_frame_shown_is_the_frame_asked(page: Page) -> None:
+    """Random seeks over a long clip, the frame number read from its pixels on the page."""
+    page.open("coded")
+    page.keys("o")
+    page.page.wait_for_function("document.querySelector('.omv').dataset.clip === 'true'")
+    rng = np.random.default_rng(1)
+    wrong = []
+    for k in rng.integers(0, harness.CODED_FRAMES, 60).tolist():
+        page.view("v.goto(a)", k)
+        page.page.wait_for_function("k => document.querySelector('.omv').dataset.frame === String(k)", arg=k)
+        if page.page.evaluate(READ_CODE) != [k, k]:
+            wrong.append((k, page.page.evaluate(READ_CODE)))
+    assert wrong == []
+    page.view("v.goto(100)")
+    page.page.wait_for_function("document.querySelector('.omv').dataset.frame === '100'")
+    for k in (101, 102, 103):
+        page.keys("ArrowRight")
+        page.page.wait_for_function("k => document.querySelector('.omv').dataset.frame === String(k)", arg=k)
+        assert page.page.evaluate(READ_CODE) == [k, k]
+
+
+def test_a_playing_clip_says_the_frame_it_shows(page: Page) -> None:
+    page.open("coded")
+    page.keys("o")
+    page.page.wait_for_function("document.querySelector('.omv').dataset.clip === 'true'")
+    page.keys(" ")
+    page.page.wait_for_function("Number(document.querySelector('.omv').dataset.frame) > 20")
+    page.keys(" ")
+    page.page.wait_for_timeout(300)
+    shown, said = page.page.evaluate(READ_CODE)
+    assert shown == said > 20
+
+
 def test_overlay_is_the_runs_mask_in_its_true_rectangles(page: Page, phantoms: dict[str, Any]) -> None:
     """Every token's middle is veiled exactly when the run pruned it, on the canvas a person sees."""
     _, mask, _ = phantoms["clip"]

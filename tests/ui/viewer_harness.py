@@ -41,6 +41,25 @@ def orientation_volume() -> np.ndarray:
     return volume
 
 
+CODED_FRAMES = 240
+
+
+def coded_clip() -> np.ndarray:
+    """uint8 (T, 360, 640, 3) over a drifting background: the frame number as eight black and white squares."""
+    frames = np.empty((CODED_FRAMES, 360, 640, 3), np.uint8)
+    ramp = np.arange(640)[None, :, None]
+    for t in range(CODED_FRAMES):
+        frames[t] = (ramp + 3 * t) % 200 + 20
+        for bit in range(8):
+            frames[t, 150:210, 60 + 64 * bit : 120 + 64 * bit] = 235 if t >> bit & 1 else 16
+    return frames
+
+
+def coded_times() -> np.ndarray:
+    """Seconds of the coded clip's frames: a variable rate, as phones and screen recorders write."""
+    return np.cumsum(np.where(np.arange(CODED_FRAMES) % 7 == 0, 0.09, 0.033)) - 0.09
+
+
 def studies() -> dict[str, Any]:
     """Name -> (study, mask or None, patches or None): all drawn by code."""
     from omnivmed.pruning import keep_mask
@@ -85,6 +104,7 @@ def serve(port: int, more: dict[str, Any] | None = None) -> None:
             other = keep_mask(patches, 0.02)
             path = pack_mask(other, payload_path(folder, "mask"), content_id=study.content_id).path
             values["oriented-answer"] = show(study=values[name].study.path, mask=path, role="answer")
+    values["coded"] = coded_value(folder)
     values |= more or {}
 
     def pick(name: str) -> Any:
@@ -105,6 +125,28 @@ def serve(port: int, more: dict[str, Any] | None = None) -> None:
         for event in ("threshold_release", "ask_slice", "use_window"):
             getattr(viewer, event)(heard, None, said, show_progress="hidden")
     demo.queue().launch(server_name="127.0.0.1", server_port=port, run_history=False, enable_monitoring=False, footer_links=[])
+
+
+def coded_value(folder: str) -> Any:
+    """The coded clip as a long one: sampled frames as pictures, the rest through the transcoded clip."""
+    import threading
+
+    from omnivmed.pruning import keep_mask
+    from omnivmed.study import Study
+    from omnivmed.ui.payload import pack_study, payload_path
+    from omnivmed.ui.transcode import transcode
+    from omnivmed.ui.viewer import show
+    from omnivmed.vision import NANO_BUDGET, prepare
+
+    study = Study.from_array(coded_clip(), "video", times_s=coded_times())
+    path = Path(folder) / (payload_path(folder, "clip").stem + ".mp4")
+    made: list[Any] = []
+    worker = threading.Thread(target=lambda: made.append(transcode(study, path)))
+    worker.start()
+    mask = keep_mask(prepare(study, NANO_BUDGET))
+    info = pack_study(study, mask, payload_path(folder, "study"))
+    worker.join()
+    return show(study=info.path, video=path, video_fps=made[0].fps)
 
 
 def free_port() -> int:

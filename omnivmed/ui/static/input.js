@@ -128,7 +128,7 @@ function keyAction(viewer, key) {
     Home: () => viewer.goto(0), End: () => viewer.goto(last),
     ',': () => viewer.given(-1), '.': () => viewer.given(1),
     b: () => viewer.change(-1), n: () => viewer.change(1),
-    ' ': () => viewer.play(), c: () => viewer.play(),
+    ' ': () => viewer.player.toggle(), c: () => viewer.player.toggle(),
     i: () => viewer.invert(), r: () => viewer.reset(), f: () => viewer.fit(),
     o: () => viewer.toggleOverlay(), m: () => viewer.nextMode(),
     '+': () => viewer.zoom(1.25), '=': () => viewer.zoom(1.25), '-': () => viewer.zoom(1 / 1.25),

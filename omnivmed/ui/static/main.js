@@ -21,7 +21,7 @@ function mount(element, props, trigger, watch, events) {
   viewers.set(element, viewer);
   const host = element.closest('[id]');
   viewer.id = host ? host.id : '';
-  const take = () => viewer.apply(props.value);
+  const take = () => viewer.loader.apply(props.value);
   watch('value', take);
   take();
   return viewer;

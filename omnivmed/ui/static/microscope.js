@@ -16,6 +16,7 @@ export class Microscope {
   }
 
   clear() {
+    this.serial = 0;
     this.run = null; // what the run sent; never changed here
     this.now = null; // what is on screen: the run's own arrays, or a what-if
     this.pixels = null;
@@ -70,6 +71,7 @@ export class Microscope {
       this.loadPixels();
       return;
     }
+    this.serial = (this.serial || 0) + 1;
     this.counts = histogram(this.now.distance, HIST_TOP, HIST_BINS);
     this.viewer.invalidate();
     this.sync();

@@ -3,8 +3,10 @@ import { TEXT, say, num } from './texts.js';
 import { aspect, fitView, zoomView, clampView, toCanvas, toPicture, scaleBar } from './view2d.js';
 import { paintTokens, paintMeasure, paintCross } from './paint.js';
 import { el } from './panel.js';
+import { labelPane } from './labels.js';
 
 const SMOOTH_UP = 16; // enlarged beyond this, pixels are shown as squares
+const WAIT = 'wait'; // the wanted frame is being sought: leave the canvas as it is
 const BIG = 1.5e6; // pixels from which a window drag is previewed at reduced size
 
 export class Pane {
@@ -128,10 +130,12 @@ export class Pane {
 
   prepareBitmap() {
     const { viewer } = this;
-    const { store } = viewer;
+    const { store, player } = viewer;
     const wanted = viewer.cursor[0];
-    const live = viewer.clip && viewer.clip.at(wanted);
-    if (live) return { image: live, index: wanted };
+    if (player.hasClip && (player.playing || !store.has(wanted))) {
+      const live = player.clip.at(wanted);
+      return live ? { image: live, index: wanted } : WAIT;
+    }
     let index = store.has(wanted) ? wanted : store.nearest(wanted);
     if (index < 0) return null;
     let image = store.bitmap(index, () => viewer.invalidate());
@@ -165,6 +169,7 @@ export class Pane {
   draw() {
     if (!this.resize()) return null;
     const ready = this.prepare();
+    if (ready === WAIT) return null;
     const { ctx, canvas, view, stretch, ratio, viewer } = this;
     ctx.fillStyle = '#000';
     ctx.fillRect(0, 0, canvas.width, canvas.height);
@@ -244,7 +249,7 @@ export class Pane {
       const text = length >= 10 ? num(length / 10) + ' cm' : num(length) + ' mm';
       if (this.bar.firstChild.textContent !== text) this.bar.firstChild.textContent = text;
     } else this.bar.hidden = true;
-    this.viewer.labelPane(this, index);
+    labelPane(this.viewer, this, index);
   }
 }
 

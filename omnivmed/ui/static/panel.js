@@ -120,8 +120,9 @@ function buildTime(ui, act) {
   ui.nextChange = iconButton('nextChange', TEXT.nextChange, () => act.change(1));
   ui.slider = el('input', { type: 'range', class: 'omv-range', min: 0, max: 0, step: 1, 'aria-label': TEXT.position, oninput: (e) => act.goto(Number(e.target.value)) });
   ui.place = el('output', { class: 'omv-place' });
+  ui.clip = el('span', { class: 'omv-clip', role: 'status' });
   ui.speed = el('select', { class: 'omv-select', title: TEXT.speed, 'aria-label': TEXT.speed, onchange: (e) => act.speed(Number(e.target.value)) });
-  ui.time = el('div', { class: 'omv-time' }, ui.play, ui.prevFrame, ui.nextFrame, ui.slider, ui.place, ui.prevChange, ui.nextChange, ui.speed);
+  ui.time = el('div', { class: 'omv-time' }, ui.play, ui.prevFrame, ui.nextFrame, ui.slider, ui.clip, ui.place, ui.prevChange, ui.nextChange, ui.speed);
   ui.strip = el('canvas', { class: 'omv-strip', title: TEXT.strip, role: 'img', 'aria-label': TEXT.strip });
 }
 

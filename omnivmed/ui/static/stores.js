@@ -149,7 +149,11 @@ export class PictureStore {
 
   /** Decode the pictures that will be wanted next. */
   prefetch(frame, step) {
-    for (let k = 1; k <= 4; k++) if (this.has(frame + k * step)) this.decode(frame + k * step);
+    const at = this.at.get(frame);
+    for (let k = 1; k <= 4 && at !== undefined; k++) {
+      const next = this.index[at + k * step];
+      if (next !== undefined) this.decode(next);
+    }
   }
 
   close() {

@@ -4,6 +4,7 @@ export const TEXT = {
   root: 'Study viewer. Arrow keys or wheel: slices. 1 to 9: window. O: tokens. Question mark: all keys.',
   canvas: 'Picture',
   empty: 'Open a study, or pick a sample, to begin.',
+  preparing: 'Preparing the whole clip: {percent} %',
   loading: 'Loading picture… {percent} %',
   failed: 'The picture could not be loaded. Choose the study again.',
   slice: 'Slice', frame: 'Frame', picture: 'Picture',

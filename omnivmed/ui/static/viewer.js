@@ -1,33 +1,36 @@
 // One viewer: what is shown and where, and the loop that draws it. At most one draw per screen refresh.
-import { TEXT, say, num } from './texts.js';
-import { fetchPayload } from './container.js';
+import { TEXT, say } from './texts.js';
+import { Loader } from './loader.js';
 import { clock } from './view2d.js';
-import { tokenAt, givenAt } from './tokens.js';
+import { tokenAt } from './tokens.js';
 import { storeFor } from './stores.js';
-import { paintStrip, barSpan } from './paint.js';
+import { barSpan } from './paint.js';
 import { buildPanel, fillMenus } from './panel.js';
-import { icon } from './icons.js';
 import { Pane } from './pane.js';
 import { Microscope } from './microscope.js';
 import { bindPane, bindKeys, bindTrack } from './input.js';
+import { Player } from './player.js';
+import { givenNote, syncWindow, labelPane, readout, drawStrip } from './labels.js';
 import { saveJson, saveNpz, savePng } from './save.js';
 
-const RANGE_FOR = { uint8: 255, int8: 255, uint16: 65535, int16: 65535 };
+const RANGE = { uint8: 255, int8: 255, uint16: 65535, int16: 65535 };
 
 export class Viewer {
   constructor(root, trigger) {
     this.root = root;
     this.trigger = trigger;
-    this.value = null;
-    this.state = {};
+    this.value = null; // as the app sent it: addresses of files
+    this.state = {}; // and a few settings
     this.panes = [];
     this.tool = 'window';
     this.mode = 'kept';
     this.overlay = true;
     this.opacity = 0.55;
     this.hoverToken = -1;
-    this.stats = { draws: [], fetches: 0 };
+    this.stats = { draws: [] };
     this.scope = new Microscope(this);
+    this.player = new Player(this);
+    this.loader = new Loader(this);
     this.ui = buildPanel(root, this.actions());
     bindKeys(this, root);
     bindTrack(this.ui.strip, (x) => this.stripTo(x));
@@ -42,8 +45,10 @@ export class Viewer {
   actions() {
     const call = (name) => (...args) => this[name](...args);
     const names = ['setTool', 'pickPreset', 'invert', 'zoom', 'fit', 'reset', 'layout', 'toggleOverlay', 'ask', 'saveMenu', 'help', 'full',
-      'play', 'step', 'change', 'goto', 'speed', 'backToWindow', 'useWindow', 'release', 'setMode'];
+      'step', 'change', 'goto', 'backToWindow', 'useWindow', 'release', 'setMode'];
     const act = Object.fromEntries(names.map((name) => [name, call(name)]));
+    act.play = () => this.player.toggle();
+    act.speed = (value) => this.player.speed(value);
     act.threshold = (value) => this.scope.setThreshold(value);
     act.reference = (value) => { this.scope.setReference(value); this.release(); };
     act.backToRun = () => { this.scope.backToRun(); this.release(); };
@@ -57,9 +62,10 @@ export class Viewer {
   // ------------------------------------------------------------------------------------------- what is shown
 
   clear() {
-    this.stop();
+    this.player.stop();
+    this.player.setClip(null);
     if (this.store && this.store.close) this.store.close();
-    this.header = null;
+    this.header = this.data = null;
     this.store = null;
     this.table = null;
     this.shown = undefined;
@@ -70,70 +76,7 @@ export class Viewer {
     this.ui.load.hidden = true;
     for (const part of ['bar', 'time', 'strip', 'tokens', 'differs', 'note']) this.ui[part].hidden = true;
     this.root.dataset.ready = 'false';
-  }
-
-  /** A new value from the app: load what changed, keep what did not. */
-  apply(value) {
-    const before = this.value;
-    this.value = value || null;
-    this.state = (value && value.state) || {};
-    const url = (file) => (file && file.url) || null;
-    const study = url(value && value.study);
-    if (!study) {
-      if (this.abort) this.abort.abort();
-      this.studyUrl = null;
-      this.clear();
-      return;
-    }
-    if (study !== this.studyUrl) {
-      this.maskUrl = url(value.mask);
-      this.loadStudy(study).then(() => this.maskUrl && this.loadMask(this.maskUrl));
-    } else if (url(value.mask) !== this.maskUrl) {
-      this.maskUrl = url(value.mask);
-      if (this.maskUrl) this.loadMask(this.maskUrl);
-      else if (this.header && this.header.mask) this.scope.setRun(this.header, this.data, this.state.role);
-    } else if (this.scope.run) {
-      this.scope.run.role = this.state.role;
-      this.scope.sync();
-    }
-    const seq = (v) => (v && v.state && v.state.goto_seq) || 0;
-    if (this.header && this.state.goto != null && seq(value) !== seq(before)) this.goto(this.state.goto);
-  }
-
-  async loadStudy(url) {
-    if (this.abort) this.abort.abort();
-    this.abort = new AbortController();
-    this.clear();
-    this.studyUrl = url;
-    this.started = performance.now();
-    this.loading(0);
-    try {
-      await fetchPayload(url, {
-        signal: this.abort.signal,
-        onHeader: (header, data) => this.open(header, data),
-        onBytes: (bytes) => {
-          const changed = this.store.setLoaded(bytes);
-          this.loading(bytes / this.header.data_bytes);
-          if (!this.scope.run && this.header.mask && bytes >= this.smallBytes) this.scope.setRun(this.header, this.data, this.state.role);
-          if (changed) this.invalidate();
-        },
-      });
-      this.ui.load.hidden = true;
-      this.root.dataset.loaded = 'true';
-      this.invalidate();
-    } catch (error) {
-      if (error.name === 'AbortError') return;
-      this.ui.load.hidden = false;
-      this.ui.loadText.textContent = TEXT.failed;
-      console.warn('viewer: the study could not be loaded', error);
-    }
-  }
-
-  loading(share) {
-    this.ui.empty.hidden = true;
-    this.ui.load.hidden = share >= 1;
-    this.ui.loadText.textContent = say(TEXT.loading, { percent: Math.floor(share * 100) });
-    this.ui.loadBar.style.width = share * 100 + '%';
+    delete this.root.dataset.window;
   }
 
   open(header, data) {
@@ -142,13 +85,11 @@ export class Viewer {
     this.store = storeFor(header, data);
     this.root.dataset.loaded = 'false';
     this.root.dataset.study = header.nonce;
-    const big = header.arrays.voxels || header.arrays.pictures;
-    this.smallBytes = big.offset; // everything before the pixels has come
     this.grey = header.display === 'voxels';
     this.inverted = false;
     if (this.grey) {
       const { slope, window, arrays } = header;
-      this.span = RANGE_FOR[arrays.voxels.dtype] * Math.abs(slope);
+      this.span = RANGE[arrays.voxels.dtype] * Math.abs(slope);
       this.start = window ? { level: window[0], width: window[1] } : { level: header.intercept + this.span / 2, width: this.span };
       this.setWindow(this.start.level, this.start.width);
     } else this.window = null;
@@ -173,22 +114,9 @@ export class Viewer {
     ui.ask.hidden = !many;
     fillMenus(ui, header, header.kind === 'video');
     this.setTool(this.grey ? 'window' : 'pan');
-    this.speed(Number(ui.speed.value));
-    this.syncWindow();
+    this.player.speed(Number(ui.speed.value));
+    syncWindow(this);
     this.invalidate();
-  }
-
-  async loadMask(url) {
-    try {
-      const { header, data } = await fetchPayload(url);
-      if (this.maskUrl !== url || !this.header) return;
-      if (header.content_id && header.content_id !== this.header.content_id) return; // belongs to another study
-      this.scope.setRun(header, data, this.state.role);
-      this.syncWindow();
-      this.invalidate();
-    } catch (error) {
-      console.warn('viewer: the mask could not be loaded', error);
-    }
   }
 
   // ------------------------------------------------------------------------------------------- moving about
@@ -215,10 +143,26 @@ export class Viewer {
 
   setAxis(axis, index) {
     const n = this.header.shape[axis];
-    const at = Math.min(Math.max(Math.round(index), 0), n - 1);
+    let at = Math.min(Math.max(Math.round(index), 0), n - 1);
+    if (axis === 0 && Number.isFinite(at)) at = this.reachable(at);
     if (!Number.isFinite(at) || at === this.cursor[axis]) return;
     this.direction = Math.sign(at - this.cursor[axis]);
     this.cursor[axis] = at;
+    this.invalidate();
+  }
+
+  /** Until the whole clip has been prepared, only its sampled frames can be shown: the next one that way. */
+  reachable(at) {
+    if (this.grey || this.player.hasClip || this.store.at.has(at)) return at;
+    const { index } = this.store;
+    const found = at > this.cursor[0] ? index.find((k) => k >= at) : index.findLast((k) => k <= at);
+    return found === undefined ? this.cursor[0] : found;
+  }
+
+  /** A playing clip has put frame k on the element. */
+  showPlayed(k) {
+    if (!this.header || k < 0 || k >= this.header.shape[0]) return;
+    this.cursor[0] = k;
     this.invalidate();
   }
 
@@ -238,15 +182,11 @@ export class Viewer {
     }
   }
 
-  given(step) {
-    const k = this.scope.given(this.cursor[0], step);
-    if (k >= 0) this.goto(k);
-  }
+  given(step) { this.gotoKnown(this.scope.given(this.cursor[0], step)); }
 
-  change(step) {
-    const k = this.scope.change(this.cursor[0], step);
-    if (k >= 0) this.goto(k);
-  }
+  change(step) { this.gotoKnown(this.scope.change(this.cursor[0], step)); }
+
+  gotoKnown(k) { if (k >= 0) this.goto(k); }
 
   stripTo(x) {
     if (!this.header) return;
@@ -262,44 +202,6 @@ export class Viewer {
         return;
       }
     }
-  }
-
-  play() {
-    if (this.playing) {
-      this.stop();
-      return;
-    }
-    if (!this.header || this.header.shape[0] < 2) return;
-    this.playing = true;
-    this.ui.play.innerHTML = icon('pause');
-    this.ui.play.title = TEXT.pause;
-    this.ui.play.setAttribute('aria-label', TEXT.pause);
-    let last = performance.now();
-    const run = (now) => {
-      if (!this.playing) return;
-      const steps = Math.floor((now - last) / (1000 / this.rate));
-      if (steps) {
-        last += steps * (1000 / this.rate);
-        const n = this.header.shape[0];
-        this.goto((this.cursor[0] + Math.min(steps, 4)) % n);
-      }
-      requestAnimationFrame(run);
-    };
-    requestAnimationFrame(run);
-  }
-
-  stop() {
-    this.playing = false;
-    this.ui.play.innerHTML = icon('play');
-    this.ui.play.title = TEXT.play;
-    this.ui.play.setAttribute('aria-label', TEXT.play);
-  }
-
-  /** Frames per second for stacks; a multiple of real time for clips. */
-  speed(value) {
-    const seconds = this.times && this.times.length > 1 ? this.times[this.times.length - 1] - this.times[0] : 0;
-    const real = seconds > 0 ? (this.times.length - 1) / seconds : 10;
-    this.rate = this.header && this.header.kind === 'video' ? value * real : value;
   }
 
   // ------------------------------------------------------------------------------------------- window, zoom
@@ -329,8 +231,7 @@ export class Viewer {
     if (!this.grey || which === '') return;
     const preset = which === 'own' ? null : this.header.presets[Number(which)];
     if (which !== 'own' && !preset) return;
-    if (preset) this.setWindow(preset[1], preset[2]);
-    else this.setWindow(this.start.level, this.start.width);
+    this.setWindow(...(preset ? preset.slice(1) : [this.start.level, this.start.width]));
   }
 
   /** The model's window, as far as it is known. */
@@ -380,7 +281,6 @@ export class Viewer {
   showOverlay(on) {
     this.overlay = on;
     this.ui.overlay.setAttribute('aria-pressed', String(on));
-    if (this.header) this.givenNote();
     this.invalidate();
   }
 
@@ -411,7 +311,7 @@ export class Viewer {
       if (this.tokensAt(this.cursor[0])) token = tokenAt(this.scope.now.rects, point[0] * scale, point[1] * scale);
     }
     this.ui.hoverLine.textContent = this.scope.hoverText(this.cursor[0], token);
-    this.readout(pane);
+    readout(this, pane);
     if (token !== this.hoverToken) {
       this.hoverToken = token;
       if (this.overlay) this.invalidate();
@@ -450,7 +350,7 @@ export class Viewer {
     if (!this.ui.card.hidden) this.help();
     if (!this.ui.menu.hidden) this.saveMenu();
     this.panes.forEach((pane) => pane.setMeasure(null));
-    this.stop();
+    this.player.stop();
     this.invalidate();
   }
 
@@ -475,14 +375,14 @@ export class Viewer {
       this.table = this.store.table(this.window.level, this.window.width, this.inverted);
       this.tableSerial = (this.tableSerial || 0) + 1;
       this.windowChanged = false;
-      this.syncWindow();
+      syncWindow(this);
     }
     let shown = null;
     for (const pane of this.panes) {
       const index = pane.draw();
       if (pane.spec.axis === 0 && index !== null) shown = index;
     }
-    this.drawStrip();
+    drawStrip(this);
     this.stats.draws.push(performance.now() - start);
     if (this.stats.draws.length > 2000) this.stats.draws.splice(0, 1000);
     if (shown !== null) this.drawn(shown);
@@ -500,107 +400,19 @@ export class Viewer {
     if (ui.place.textContent !== place) {
       ui.place.textContent = place;
       ui.slider.setAttribute('aria-valuetext', place);
+    }
+    const key = [this.cursor[0], this.scope.serial, this.overlay].join();
+    if (key !== this.noteKey) {
+      this.noteKey = key;
       this.scope.syncFrame(this.cursor[0]);
-      this.givenNote();
+      givenNote(this);
     }
     if (this.store.prefetch) this.store.prefetch(index, this.direction || 1);
     if (root.dataset.ready !== 'true') {
       root.dataset.ready = 'true';
-      const first = Math.round(performance.now() - this.started);
+      const first = Math.round(performance.now() - this.loader.started);
       root.dataset.firstMs = String(first);
       this.trigger('viewer_ready', { content_id: this.header.content_id, first_ms: first });
     }
-  }
-
-  /** Says so when the slice on screen was not among those given to the model. */
-  givenNote() {
-    const { now } = this.scope;
-    const { note } = this.ui;
-    note.hidden = true;
-    if (!now || !this.overlay || now.frames < 2) return;
-    const { at, before, after } = givenAt(now.index, this.cursor[0]);
-    if (at > 0) return;
-    note.hidden = false;
-    const name = (k) => now.index[k] + 1;
-    if (at === 0) note.textContent = TEXT.firstWhole;
-    else if (before >= 0 && after >= 0) note.textContent = say(TEXT.notGivenTwo, { a: name(before), b: name(after) });
-    else note.textContent = say(TEXT.notGiven, { a: name(before >= 0 ? before : after) });
-  }
-
-  syncWindow() {
-    const { ui } = this;
-    if (!this.grey) {
-      ui.differs.hidden = true;
-      return;
-    }
-    const { level, width } = this.window;
-    const k = this.header.presets.findIndex((p) => Math.abs(p[1] - level) < 1e-6 && Math.abs(p[2] - width) < 1e-6);
-    ui.presets.value = k < 0 ? '' : String(k);
-    this.root.dataset.window = level + ',' + width;
-    const given = this.givenWindow;
-    ui.differs.hidden = !(this.scope.run && this.windowDiffers);
-    ui.differsText.textContent = TEXT.differs;
-    if (given) ui.differs.title = say(TEXT.differsHint, { level: num(given.level, 4), width: num(given.width, 4) });
-  }
-
-  labelPane(pane, index) {
-    const { header } = this;
-    const { marks, spec } = pane;
-    const set = (name, text) => { if (marks[name].textContent !== text) marks[name].textContent = text; };
-    set('tl', [header.modality, spec.name || header.plane].filter(Boolean).join(' · '));
-    if (this.grey) {
-      const { level, width } = this.window;
-      set('tr', say(TEXT.window, { level: num(level, 4), width: num(width, 4) }) + (this.inverted ? ' · ' + TEXT.inverted : ''));
-    }
-    const n = header.shape[spec.axis];
-    const word = header.kind === 'video' ? TEXT.frame : header.kind === 'image' ? TEXT.picture : TEXT.slice;
-    const i = spec.axis === 0 ? index : this.cursor[spec.axis];
-    const lines = [n > 1 ? word + ' ' + say(TEXT.of, { i: i + 1, n }) : ''];
-    if (header.scale > 1.01 && header.kind !== 'video') lines.push(say(TEXT.reduced, { scale: num(header.scale, 2) }));
-    set('bl', lines.filter(Boolean).join('\n'));
-    this.readout(pane);
-  }
-
-  /** Position and value under the pointer. */
-  readout(pane) {
-    const { header } = this;
-    const voxel = pane.hover && pane.voxel(pane.hover);
-    const mark = pane.marks.br;
-    if (!voxel) {
-      mark.textContent = '';
-      return;
-    }
-    const source = voxel.map((v, axis) => (axis === 0 ? v : (v + 0.5) * header.scale - 0.5));
-    const lines = [];
-    if (header.affine) {
-      const mm = [0, 1, 2].map((k) => header.affine[k].reduce((sum, a, c) => sum + a * (c < 3 ? source[c] : 1), 0));
-      lines.push(mm.map((v, k) => 'RAS'[k] + ' ' + v.toFixed(1)).join('  ') + ' mm');
-    } else if (header.spacing_mm) {
-      lines.push('↓ ' + (source[1] * header.spacing_mm[1]).toFixed(1) + '  → ' + (source[2] * header.spacing_mm[2]).toFixed(1) + ' mm');
-    }
-    let value = '';
-    if (this.grey && this.store.has(voxel[0])) {
-      const unit = header.unit === 'HU' ? ' HU' : '';
-      value = (header.exact ? '' : TEXT.exactNot + ' ') + num(this.store.value(...voxel), 5) + unit + '  ·  ';
-    }
-    lines.push(value + '↓ ' + Math.round(source[1]) + '  → ' + Math.round(source[2]) + ' px');
-    mark.textContent = lines.join('\n');
-  }
-
-  drawStrip() {
-    const { strip } = this.ui;
-    const ratio = window.devicePixelRatio || 1;
-    const width = Math.round(strip.clientWidth * ratio);
-    const height = Math.round(strip.clientHeight * ratio);
-    if (!width || !height || strip.hidden) return;
-    if (strip.width !== width || strip.height !== height) {
-      strip.width = width;
-      strip.height = height;
-    }
-    const { now } = this.scope;
-    paintStrip(strip.getContext('2d'), {
-      width, height, ratio, total: this.header.shape[0], current: this.cursor[0], faint: !this.scope.isRun,
-      index: now && now.index, perFrame: now && now.perFrame, n: now && now.n, at: now ? givenAt(now.index, this.cursor[0]).at : -1,
-    });
   }
 }

@@ -1,0 +1,96 @@
+// What is written round the picture: slice and window, the read-out under the pointer, the strip.
+import { TEXT, say, num } from './texts.js';
+import { givenAt } from './tokens.js';
+import { paintStrip } from './paint.js';
+
+/** Says so when the slice on screen was not among those given to the model. */
+export function givenNote(viewer) {
+  const { now } = viewer.scope;
+  const { note } = viewer.ui;
+  note.hidden = true;
+  if (!now || !viewer.overlay || now.frames < 2) return;
+  const { at, before, after } = givenAt(now.index, viewer.cursor[0]);
+  if (at > 0) return;
+  note.hidden = false;
+  const name = (k) => now.index[k] + 1;
+  if (at === 0) note.textContent = TEXT.firstWhole;
+  else if (before >= 0 && after >= 0) note.textContent = say(TEXT.notGivenTwo, { a: name(before), b: name(after) });
+  else note.textContent = say(TEXT.notGiven, { a: name(before >= 0 ? before : after) });
+}
+
+export function syncWindow(viewer) {
+  const { ui } = viewer;
+  if (!viewer.grey) {
+    ui.differs.hidden = true;
+    return;
+  }
+  const { level, width } = viewer.window;
+  const k = viewer.header.presets.findIndex((p) => Math.abs(p[1] - level) < 1e-6 && Math.abs(p[2] - width) < 1e-6);
+  ui.presets.value = k < 0 ? '' : String(k);
+  viewer.root.dataset.window = level + ',' + width;
+  const given = viewer.givenWindow;
+  ui.differs.hidden = !(viewer.scope.run && viewer.windowDiffers);
+  ui.differsText.textContent = TEXT.differs;
+  if (given) ui.differs.title = say(TEXT.differsHint, { level: num(given.level, 4), width: num(given.width, 4) });
+}
+
+export function labelPane(viewer, pane, index) {
+  const { header } = viewer;
+  const { marks, spec } = pane;
+  const set = (name, text) => { if (marks[name].textContent !== text) marks[name].textContent = text; };
+  set('tl', [header.modality, spec.name || header.plane].filter(Boolean).join(' · '));
+  if (viewer.grey) {
+    const { level, width } = viewer.window;
+    set('tr', say(TEXT.window, { level: num(level, 4), width: num(width, 4) }) + (viewer.inverted ? ' · ' + TEXT.inverted : ''));
+  }
+  const n = header.shape[spec.axis];
+  const word = header.kind === 'video' ? TEXT.frame : header.kind === 'image' ? TEXT.picture : TEXT.slice;
+  const i = spec.axis === 0 ? index : viewer.cursor[spec.axis];
+  const lines = [n > 1 ? word + ' ' + say(TEXT.of, { i: i + 1, n }) : ''];
+  if (header.scale > 1.01 && header.kind !== 'video') lines.push(say(TEXT.reduced, { scale: num(header.scale, 2) }));
+  set('bl', lines.filter(Boolean).join('\n'));
+  readout(viewer, pane);
+}
+
+/** Position and value under the pointer. */
+export function readout(viewer, pane) {
+  const { header } = viewer;
+  const voxel = pane.hover && pane.voxel(pane.hover);
+  const mark = pane.marks.br;
+  if (!voxel) {
+    mark.textContent = '';
+    return;
+  }
+  const source = voxel.map((v, axis) => (axis === 0 ? v : (v + 0.5) * header.scale - 0.5));
+  const lines = [];
+  if (header.affine) {
+    const mm = [0, 1, 2].map((k) => header.affine[k].reduce((sum, a, c) => sum + a * (c < 3 ? source[c] : 1), 0));
+    lines.push(mm.map((v, k) => 'RAS'[k] + ' ' + v.toFixed(1)).join('  ') + ' mm');
+  } else if (header.spacing_mm) {
+    lines.push('↓ ' + (source[1] * header.spacing_mm[1]).toFixed(1) + '  → ' + (source[2] * header.spacing_mm[2]).toFixed(1) + ' mm');
+  }
+  let value = '';
+  if (viewer.grey && viewer.store.has(voxel[0])) {
+    const unit = header.unit === 'HU' ? ' HU' : '';
+    value = (header.exact ? '' : TEXT.exactNot + ' ') + num(viewer.store.value(...voxel), 5) + unit + '  ·  ';
+  }
+  lines.push(value + '↓ ' + Math.round(source[1]) + '  → ' + Math.round(source[2]) + ' px');
+  mark.textContent = lines.join('\n');
+}
+
+export function drawStrip(viewer) {
+  const { strip } = viewer.ui;
+  const ratio = window.devicePixelRatio || 1;
+  const width = Math.round(strip.clientWidth * ratio);
+  const height = Math.round(strip.clientHeight * ratio);
+  if (!width || !height || strip.hidden) return;
+  if (strip.width !== width || strip.height !== height) {
+    strip.width = width;
+    strip.height = height;
+  }
+  const { now } = viewer.scope;
+  paintStrip(strip.getContext('2d'), {
+    width, height, ratio, total: viewer.header.shape[0], current: viewer.cursor[0], faint: !viewer.scope.isRun,
+    index: now && now.index, perFrame: now && now.perFrame, n: now && now.n, at: now ? givenAt(now.index, viewer.cursor[0]).at : -1,
+  });
+}
