@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import io
+import os
 import zipfile
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -406,3 +408,55 @@ def test_phone_width_has_no_overflow(browser: Any, url: str) -> None:
     )
     page.page.close()
     assert wide == []
+
+
+def axe_script() -> str:
+    """axe-core's own script, from the environment or Node's module folders."""
+    found = os.environ.get("AXE_CORE", "")
+    for folder in (Path(__file__).parents[2], Path(__file__).parents[1] / "js"):
+        found = found or str(folder / "node_modules" / "axe-core" / "axe.min.js")
+        if Path(found).is_file():
+            return Path(found).read_text(encoding="utf-8")
+        found = ""
+    pytest.skip("needs axe-core (npm install axe-core, or its axe.min.js named by AXE_CORE)")
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_accessible(browser: Any, url: str, theme: str) -> None:
+    """No finding of axe-core inside the viewer, with everything open that can be opened."""
+    script = axe_script()
+    page = Page(browser, f"{url}/?__theme={theme}", color_scheme=theme)
+    for name, keys in [("oriented", "x"), ("clip", "m"), ("chest", "?")]:
+        page.open(name)
+        page.keys(keys, "2", "ArrowDown")
+        page.page.evaluate(script)
+        found = page.page.evaluate("axe.run('.omv').then(r => r.violations)")
+        assert [(v["id"], [n["html"][:160] for n in v["nodes"]]) for v in found] == []
+    page.page.close()
+
+
+def test_everything_works_from_the_keyboard(page: Page) -> None:
+    """Tab reaches every control in order, each with a visible focus; arrows on the threshold do not scroll."""
+    page.open("oriented")
+    page.page.locator(".omv-btn").first.focus()
+    seen: list[str] = []
+    for _ in range(60):
+        name = page.page.evaluate(
+            "(() => { const e = document.activeElement; if (!e.closest('.omv')) return '';"
+            " return (e.getAttribute('aria-label') || e.textContent || e.value) })()"
+        )
+        if not name:
+            break
+        seen.append(name)
+        page.page.keyboard.press("Tab")
+    for wanted in ("Fit to the window (F)", "axial", "Position in the study", "Play (space)", "Threshold", "Strength"):
+        assert wanted in seen, seen
+    page.page.locator(".omv-histbox input").focus()
+    before = page.data()
+    page.page.keyboard.press("ArrowRight")
+    page.settle()
+    assert page.data()["slice"] == before["slice"]
+    assert float(page.data()["threshold"]) > float(before["threshold"])
+    page.page.keyboard.press("o")
+    page.settle()
+    assert page.data()["overlay"] == "false", "letters work while a slider has the focus"

@@ -64,8 +64,8 @@ function buildBar(ui, act) {
   };
   ui.presets = el('select', { class: 'omv-select', title: TEXT.presets, 'aria-label': TEXT.presets, onchange: (e) => act.pickPreset(e.target.value) });
   ui.invert = iconButton('invert', TEXT.invert, act.invert, { 'aria-pressed': 'false' });
-  ui.zoomOut = iconButton('minus', TEXT.zoomOut, () => act.zoom(1 / 1.25));
-  ui.zoomIn = iconButton('plus', TEXT.zoomIn, () => act.zoom(1.25));
+  ui.zoomOut = iconButton('minus', TEXT.zoomOut, () => act.zoom(1 / 1.25), { class: 'omv-btn omv-zoom' });
+  ui.zoomIn = iconButton('plus', TEXT.zoomIn, () => act.zoom(1.25), { class: 'omv-btn omv-zoom' });
   ui.fit = iconButton('fit', TEXT.fit, act.fit);
   ui.reset = iconButton('reset', TEXT.reset, act.reset);
   ui.layout = iconButton('layout', TEXT.layout, act.layout, { 'aria-pressed': 'false' });
