@@ -1,0 +1,18 @@
+"""`python -m omnivmed …`: see `omnivmed.cli`."""
+
+from __future__ import annotations
+
+import os
+import sys
+import threading
+
+from omnivmed.cli import main
+
+if __name__ == "__main__":
+    code = main()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    if threading.active_count() > 1:
+        # A model may still be loading in the background for a study that could not be opened: do not wait for it.
+        os._exit(code)
+    sys.exit(code)

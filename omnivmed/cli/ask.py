@@ -1,0 +1,114 @@
+"""`ask FILE "question"`: the answer streams to stdout, one line about it goes to stderr."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import threading
+from typing import TYPE_CHECKING, Any
+
+from omnivmed.cli.common import ProgressLine, check_input, check_output, open_from, print_notes, save_overlay
+from omnivmed.cli.parser import NOTICE
+from omnivmed.errors import ModelError
+
+if TYPE_CHECKING:
+    from omnivmed.inference import Answer, Assistant
+    from omnivmed.study import Study
+
+
+def run(args: argparse.Namespace) -> int:
+    """Open, load, ask. The model loads while the file is decoded (in its own process)."""
+    check_input(args.file)
+    check_output(args.overlay)
+    progress = ProgressLine()
+    loading = _Loading(args)
+    with open_from(args, progress) as study:
+        print_notes(study)
+        model = loading.result(progress)
+        answer = _stream(model, study, args, progress)
+        if args.overlay:
+            save_overlay(args.overlay, study, answer.mask)
+    if args.json:
+        print(json.dumps(answer.to_dict(), indent=1))
+    print(summary(answer), file=sys.stderr)
+    return 0
+
+
+class _Loading:
+    """`load_model` in a thread of its own."""
+
+    def __init__(self, args: argparse.Namespace) -> None:
+        self._args = args
+        self._told: list[tuple[str, int, int]] = []
+        self._got: list[Any] = []
+        self._thread = threading.Thread(target=self._load, name="omnivmed-load", daemon=True)
+        self._thread.start()
+
+    def _load(self) -> None:
+        try:
+            from omnivmed.inference import load_model
+
+            args = self._args
+            self._got.append(
+                load_model(
+                    args.model, args.device, args.dtype, args.offline, lambda *told: self._told.append(told)
+                )
+            )
+        except BaseException as error:
+            self._got.append(error)
+
+    def result(self, progress: ProgressLine) -> Assistant:
+        """The model, or the error it ended with."""
+        while self._thread.is_alive():
+            self._thread.join(0.2)
+            if self._told:
+                progress(*self._told[-1])
+        progress.clear()
+        (got,) = self._got
+        if isinstance(got, BaseException):
+            raise got
+        model: Assistant = got
+        return model
+
+
+def _stream(model: Assistant, study: Study, args: argparse.Namespace, progress: ProgressLine) -> Answer:
+    from omnivmed.errors import MODEL_ERROR_CODES, StudyError
+    from omnivmed.inference import Done, Failed, Stage, Text
+
+    events = model.stream(
+        study,
+        args.question,
+        threshold=args.threshold,
+        reference=args.reference,
+        max_new_tokens=args.max_new_tokens,
+        max_frames=args.max_frames,
+    )
+    for event in events:
+        if isinstance(event, Stage):
+            if event.name != "answering":
+                progress(event.name, event.done, event.total)
+        elif isinstance(event, Text) and not args.json:
+            progress.clear()
+            print(event.piece, end="", flush=True)
+        elif isinstance(event, Failed):
+            progress.clear()
+            error = ModelError if event.code in MODEL_ERROR_CODES else StudyError
+            raise error(event.code, event.message)  # type: ignore[arg-type]
+        elif isinstance(event, Done):
+            progress.clear()
+            if not args.json:
+                print(flush=True)
+            return event.answer
+    raise AssertionError("an answer ended without its last event")
+
+
+def summary(answer: Answer) -> str:
+    """Tokens, seconds, who spoke: one line."""
+    before, after = answer.usage["visual_tokens_before"], answer.usage["visual_tokens_after"]
+    cut = " (cut at the token limit)" if answer.stopped == "length" else ""
+    return (
+        f"{answer.model}{cut}: {after} of {before} visual tokens kept ({after / before:.0%}), "
+        f"first word after {answer.timings_s['first_token']:.1f} s, {answer.timings_s['total']:.1f} s in all. "
+        f"{NOTICE}"
+    )

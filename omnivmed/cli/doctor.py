@@ -1,0 +1,142 @@
+"""`doctor`: what is installed, which weights are here and whole, which device, how fast. Opens no connection."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import platform
+import shutil
+import sys
+import time
+from importlib import metadata
+from pathlib import Path
+
+from omnivmed import __version__, weights
+from omnivmed.errors import ModelError
+
+PACKAGES = (
+    "torch transformers tokenizers safetensors gradio numpy pillow pydicom pylibjpeg-libjpeg nibabel SimpleITK "
+    "av opencv-python-headless gguf huggingface_hub"
+)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Print what there is; exit code 1 when the embedded model cannot answer on this machine."""
+    print(
+        f"omnivmed {__version__}, Python {platform.python_version()}, {platform.system()} {platform.machine()}"
+    )
+    missing = _packages()
+    _decoder()
+    _machine()
+    ready = _weights()
+    if missing:
+        print(f"Missing: {', '.join(missing)}. Run: pip install -r requirements.txt")
+    elif ready and not args.quick:
+        _speed()
+    return 0 if ready and not missing else 1
+
+
+def _packages() -> list[str]:
+    print("\npackages")
+    missing = []
+    for name in PACKAGES.split():
+        try:
+            print(f"  {name:24} {metadata.version(name)}")
+        except metadata.PackageNotFoundError:
+            missing.append(name)
+            print(f"  {name:24} not installed")
+    return missing
+
+
+def _decoder() -> None:
+    from omnivmed.io import pool
+    from omnivmed.limits import LOCAL
+
+    print("\nlimits of one study and one answer")
+    for what, much in LOCAL.describe():
+        print(f"  {what:24} {much}")
+    isolated = "in a process of its own" if pool.supported() else "not isolated on this platform"
+    print(f"  {'files are decoded':24} {isolated}")
+
+
+def _machine() -> None:
+    print("\nmachine")
+    memory = _memory()
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    print(f"  {'processors':24} {cores}")
+    if memory:
+        print(f"  {'memory':24} {memory[1] / 2**30:.1f} GB free of {memory[0] / 2**30:.1f}")
+    cache = weights.cache_dir()
+    place = cache
+    while not place.exists() and place != place.parent:
+        place = place.parent
+    print(f"  {'cache':24} {cache} ({shutil.disk_usage(place).free / 2**30:.1f} GB free)")
+    try:
+        from omnivmed.inference.hardware import choose, use_physical_cores
+
+        hardware = choose()
+    except (ImportError, ModelError) as error:
+        print(f"  {'device':24} {error}")
+        return
+    number = str(hardware.dtype).removeprefix("torch.")
+    print(f"  {'device':24} {hardware.device}, {number} ({hardware.why}), {use_physical_cores()} threads")
+
+
+def _memory() -> tuple[int, int] | None:
+    """(total, available) bytes where the system tells."""
+    try:
+        lines = Path("/proc/meminfo").read_text(encoding="ascii").splitlines()
+    except OSError:
+        return None
+    values = {line.split(":")[0]: int(line.split()[1]) * 1024 for line in lines if line.endswith("kB")}
+    return values["MemTotal"], values["MemAvailable"]
+
+
+def _weights() -> bool:
+    from omnivmed.inference.loading import NANO_ADVICE, NANO_FILES, read_nano_config
+    from omnivmed.registry import resolve
+
+    print("\nweights")
+    ready = True
+    spec = weights.SMOLLM2
+    try:
+        weights.fetch_backbone(spec, offline=True)
+        print(f"  {spec.name:24} whole (sha256 checked)")
+    except ModelError as error:
+        ready = False
+        print(f"  {spec.name:24} {error.message}")
+    source = resolve("nano")
+    try:
+        config = read_nano_config(source)
+        weights.verify_folder(source.folder, NANO_FILES, NANO_ADVICE)
+        print(f"  {'nano':24} version {config.get('version', '?')}, whole (sha256 checked)")
+    except ModelError as error:
+        ready = False
+        print(f"  {'nano':24} {error.message}")
+    return ready
+
+
+def _speed() -> None:
+    """Load nano and answer two questions on a picture drawn here."""
+    import numpy as np
+
+    from omnivmed.inference import load_model
+    from omnivmed.study import Study
+
+    print("\nspeed of nano on this machine, as busy as it is now", flush=True)
+    begun = time.perf_counter()
+    model = load_model("nano", offline=True)
+    print(f"  {'loading':24} {time.perf_counter() - begun:.1f} s")
+    rows, columns = np.mgrid[:224, :224]
+    study = Study.from_array(((rows * columns) % 251).astype(np.uint8))
+    model.answer(study, "What is this?", max_new_tokens=4)
+    model.forget(study)
+    answer = model.answer(study, "What is shown here? Describe it.", max_new_tokens=48)
+    seconds, tokens = answer.timings_s["decode"], answer.usage["output_tokens"]
+    print(
+        f"  {'first word after':24} {answer.timings_s['first_token']:.2f} s ({answer.mask.kept} visual tokens)"
+    )
+    print(f"  {'encoder':24} {answer.timings_s['encode'] * 1000:.0f} ms a picture")
+    if tokens > 1 and seconds > 0:
+        print(f"  {'answering':24} {(tokens - 1) / seconds:.1f} tokens a second")
+    sys.stdout.flush()

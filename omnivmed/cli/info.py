@@ -1,0 +1,69 @@
+"""`info FILE`: what was found in it, how it will be shown, and which frames a model would be given."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from typing import TYPE_CHECKING, Any
+
+from omnivmed.cli.common import ProgressLine, open_from
+
+if TYPE_CHECKING:
+    from omnivmed.study import Study
+
+
+def run(args: argparse.Namespace) -> int:
+    """Print the study's facts as lines or as JSON; no name, no path, no header text."""
+    with open_from(args, ProgressLine()) as study:
+        facts = facts_of(study)
+    if args.json:
+        print(json.dumps(facts, indent=1))
+        return 0
+    for name, value in facts.items():
+        if value in (None, [], ""):
+            continue
+        if name in ("notes", "presets", "series"):
+            print(f"{name}:")
+            for entry in value:
+                print(f"  {_line(entry)}")
+        else:
+            print(f"{name}: {_line(value)}")
+    return 0
+
+
+def facts_of(study: Study) -> dict[str, Any]:
+    """All that `info` says, as JSON values."""
+    from omnivmed.vision import sample_frames
+
+    times = study.times_s
+    taken = sample_frames(study)
+    return {
+        "kind": study.kind,
+        "shape": list(study.shape),
+        "channels": study.channels,
+        "stored": str(study.dtype),
+        "unit": study.unit,
+        "modality": study.modality,
+        "body_part": study.body_part,
+        "plane": study.plane,
+        "spacing_mm": None if study.spacing_mm is None else list(study.spacing_mm),
+        "duration_s": None if times is None else round(float(times[-1] - times[0]), 3),
+        "edges": None if study.edge_letters() is None else "".join(study.edge_letters() or ()),
+        "inverted": study.inverted,
+        "window": None if study.window is None else list(study.window),
+        "presets": [list(preset) for preset in study.presets],
+        "frames_taken": [int(i) for i in taken],
+        "warnings": study.warnings,
+        "notes": study.notes,
+        "series": study.series,
+    }
+
+
+def _line(value: Any) -> str:
+    if isinstance(value, dict):
+        return ", ".join(f"{key} {entry}" for key, entry in value.items() if entry is not None)
+    if isinstance(value, list) and len(value) > 12 and all(isinstance(v, int) for v in value):
+        return f"{len(value)}: {value[0]}, {value[1]} … {value[-1]}"
+    if isinstance(value, list):
+        return ", ".join("?" if v is None else f"{v:g}" if isinstance(v, float) else str(v) for v in value)
+    return str(value)

