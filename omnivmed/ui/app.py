@@ -9,6 +9,8 @@ from typing import Any
 import gradio as gr
 
 from omnivmed.ui import parts, texts
+from omnivmed.ui.api import add_api
+from omnivmed.ui.compare import Compare, ComparePage, build_compare
 from omnivmed.ui.environment import PrivateRoot
 from omnivmed.ui.handlers import SUGGESTIONS, Handlers, Page
 from omnivmed.ui.health import health_route
@@ -17,12 +19,14 @@ from omnivmed.ui.service import Loader, ModelService, SampleShelf
 from omnivmed.ui.session import SessionStore, on_forget
 from omnivmed.ui.settings import AppSettings
 from omnivmed.ui.studies import Context
+from omnivmed.ui.teach import build_teach, wire_teach
 from omnivmed.ui.theme import make_css, make_head, make_theme
 from omnivmed.ui.uploads import AnonymousNames
 from omnivmed.ui.viewer import StudyViewer
 
 log = logging.getLogger("omnivmed.ui")
 SWEEP_S = 60.0
+WARM_UP_PATIENCE_S = 120.0
 ANSWERING_AT_ONCE = 8  # they wait for the one model in the engine, where each is told its place
 
 
@@ -72,12 +76,22 @@ def build_demo(context: Context) -> gr.Blocks:
                         page.save_json = gr.DownloadButton(
                             texts.DOWNLOAD_JSON, size="sm", interactive=False, elem_id="ov-save-json"
                         )
-                        page.save_overlay = gr.DownloadButton(
-                            texts.DOWNLOAD_OVERLAY, size="sm", interactive=False, elem_id="ov-save-overlay"
+                        page.make_clip = gr.Button(
+                            texts.MAKE_CLIP, size="sm", interactive=False, elem_id="ov-make-clip"
                         )
+                        page.save_overlay = gr.DownloadButton(
+                            texts.DOWNLOAD_OVERLAY, size="sm", visible=False, elem_id="ov-save-overlay"
+                        )
+                with gr.Tab(texts.COMPARE, id="compare"):
+                    compare_page = build_compare(context)
         gr.HTML(parts.footer(limits), elem_id="ov-foot", padding=False)
         page.timer = gr.Timer(1.0)
         _wire(demo, page, handlers, context)
+        _wire_compare(page, compare_page, context)
+        add_api(context, "model", ANSWERING_AT_ONCE)
+    with demo.route(texts.TEACH_TITLE, "/teach", show_in_navbar=False):
+        teach_page = build_teach(context)
+        wire_teach(demo, teach_page, context)
     return demo
 
 
@@ -142,17 +156,21 @@ def _wire(demo: gr.Blocks, page: Page, handlers: Handlers, context: Context) -> 
     settings = [*planning, page.max_new_tokens]
     shown = [
         page.status, page.notes, page.viewer, page.series, page.confirm, page.chat, page.saw,
-        page.save_json, page.save_chat, page.save_overlay, *page.suggestions, *page.samples,
+        page.save_json, page.save_chat, page.save_overlay, page.make_clip, *page.suggestions, *page.samples,
     ]  # fmt: skip
 
-    demo.load(handlers.open_first, planning, shown, **heavy)
+    clip: dict[str, Any] = {**quiet, "concurrency_id": "clip", "concurrency_limit": 1}
+    opened = [demo.load(handlers.open_first, planning, shown, **heavy)]
     demo.unload(handlers.leave)
     page.timer.tick(handlers.model_tick, None, [page.model, page.timer, *page.suggestions], **light)
-
     for button, sample in zip(page.samples, SAMPLES, strict=True):
-        button.click(handlers.sample_opener(sample.key), planning, shown, **heavy)
-    page.upload.upload(handlers.open_files, [page.upload, *planning], [*shown, page.upload], **heavy)
-    page.series.input(handlers.choose_series, [page.series, *planning], shown, **heavy)
+        opened.append(button.click(handlers.sample_opener(sample.key), planning, shown, **heavy))
+    opened.append(
+        page.upload.upload(handlers.open_files, [page.upload, *planning], [*shown, page.upload], **heavy)
+    )
+    opened.append(page.series.input(handlers.choose_series, [page.series, *planning], shown, **heavy))
+    for event in opened:
+        event.then(handlers.convert_clip, None, page.viewer, **clip)
     page.confirm.input(handlers.confirm_clean, page.confirm, page.notes, **light)
 
     replanned = [page.viewer, page.status, page.saw]
@@ -167,15 +185,33 @@ def _wire(demo: gr.Blocks, page: Page, handlers: Handlers, context: Context) -> 
 
     begun = [page.chat, page.question, page.ask, page.stop, page.status]
     answered = [page.chat, page.viewer, page.status]
-    told = [page.saw, page.save_json, page.save_chat, page.save_overlay]
+    told = [page.saw, page.save_json, page.save_chat, page.make_clip]
     starts = [(page.ask.click, page.question), (page.question.submit, page.question)]
     starts += [(button.click, button) for button in page.suggestions]
     for trigger, source in starts:
         asked = trigger(handlers.begin, source, begun, **light)
         done = asked.then(handlers.answer, settings, answered, **model)
         done.then(handlers.finish, None, begun, **light).then(handlers.tell_saw, None, told, **heavy)
+    page.make_clip.click(handlers.make_clip, None, [page.make_clip, page.save_overlay, page.status], **heavy)
     page.stop.click(handlers.stop_answer, None, None, **light)
     page.fresh.click(handlers.start_over, None, [page.chat, page.status], **light)
+
+
+def _wire_compare(page: Page, compare_page: ComparePage, context: Context) -> None:
+    quiet: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
+    compare = Compare(context, compare_page)
+    buttons = [compare_page.run, compare_page.stop]
+    inputs = [
+        compare_page.question, compare_page.left, compare_page.right,
+        page.reference, page.max_frames, page.max_new_tokens,
+    ]  # fmt: skip
+    outputs = [*compare_page.panes, compare_page.table, compare_page.text, compare_page.status]
+    asked = compare_page.run.click(compare.begin, None, buttons, queue=False, **quiet)
+    asked.then(
+        compare.run, inputs, outputs, concurrency_id="model", concurrency_limit=ANSWERING_AT_ONCE, **quiet
+    ).then(compare.finish, None, buttons, queue=False, **quiet)
+    handlers = Handlers(context, page)
+    compare_page.stop.click(handlers.stop_answer, None, None, queue=False, **quiet)
 
 
 def launch(demo: gr.Blocks, context: Context, *, block: bool = True) -> tuple[Any, str, str]:
@@ -215,13 +251,17 @@ def launch(demo: gr.Blocks, context: Context, *, block: bool = True) -> tuple[An
 
 
 def _warm_up(context: Context) -> None:
-    """Start the decoder and open the first sample, so that the first page shows its picture at once."""
+    """Start the decoder and open the samples, the first one first: its picture is there when a page asks."""
     from omnivmed.io import warm_up
     from omnivmed.ui.studies import Options, open_sample
 
+    options = Options.bounded(context.limits, context.settings.threshold)
     try:
         warm_up()
-        open_sample(context, SAMPLES[0].key, Options.bounded(context.limits, context.settings.threshold))
+        open_sample(context, SAMPLES[0].key, options)
+        context.service.wait(WARM_UP_PATIENCE_S)  # the model first, then the other samples
+        for sample in SAMPLES[1:]:
+            open_sample(context, sample.key, options)
     except Exception as error:
         log.warning("warm-up failed code=%s", type(error).__name__)
 

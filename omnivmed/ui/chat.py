@@ -12,11 +12,12 @@ import html
 import logging
 import re
 import time
-from collections.abc import Iterator
+from collections.abc import Generator
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from omnivmed.errors import ModelError, StudyError
+from omnivmed.inference.events import Done, Failed, MaskReady, Stage, Text
 from omnivmed.ui import texts
 from omnivmed.ui.background import Step
 from omnivmed.ui.session import OpenStudy, Session, Turn
@@ -79,7 +80,7 @@ def ask(
     *,
     history: bool = True,
     record: bool = True,
-) -> Iterator[Progressing]:
+) -> Generator[Progressing, None, None]:
     """Ask about the session's study; yields until the answer is over.
 
     history: whether earlier turns go into the prompt; record: whether this one joins the conversation.
@@ -123,7 +124,7 @@ def _answer(
     question: str,
     options: Options,
     with_history: bool,
-) -> Iterator[Progressing]:
+) -> Generator[Progressing, None, None]:
     state = Progressing(question)
     while not context.service.wait(0.2):
         if session.stop.is_set():
@@ -154,28 +155,31 @@ def _answer(
     told = 0.0
     try:
         for event in events:
-            kind = type(event).__name__
-            if kind == "Done":
-                text = event.answer.text
+            if isinstance(event, Done):
+                context.service.learn_cost(event.answer)
                 yield replace(
-                    state, text=text, step=None, answer=event.answer,
-                    stopped=event.stopped == "cancelled", facts=answer_facts(event.answer),
-                )  # fmt: skip
+                    state,
+                    text=event.answer.text,
+                    step=None,
+                    answer=event.answer,
+                    stopped=event.stopped == "cancelled",
+                    facts=answer_facts(event.answer),
+                )
                 return
-            if kind == "Failed":
+            if isinstance(event, Failed):
                 if event.code == "Cancelled":
                     break
                 yield replace(state, step=None, error=event.message)
                 return
             now = time.monotonic()
-            if kind == "MaskReady":
+            if isinstance(event, MaskReady):
                 mask = event.mask
                 yield replace(state, mask=mask)
                 continue
-            if kind == "Text":
+            if isinstance(event, Text):
                 pieces.append(event.piece)
                 state = replace(state, text="".join(pieces).lstrip(), step=None)
-            elif kind == "Stage" and not pieces:
+            elif isinstance(event, Stage) and not pieces:
                 state = replace(state, step=Step(event.name, event.done, event.total))
             if now - told >= TELL_EVERY_S:
                 told = now
@@ -234,7 +238,7 @@ def stopped_facts(mask: KeepMask | None, seconds: float) -> str:
 
 _SLICE = re.compile(r"\b(slice|frame)s? (?:number )?(\d{1,6})\b", re.IGNORECASE)
 _TIME = re.compile(r"\b(?:at|time|second) (\d{1,6}(?:\.\d+)?) ?(?:s|seconds)?\b", re.IGNORECASE)
-_MARKDOWN = re.compile(r"([\\`*_{}\[\]()#+!|~>-])")
+_MARKDOWN = re.compile(r"([\\`*_\[\]|~]|^[#+-])", re.MULTILINE)
 
 
 def plain(text: str) -> str:
@@ -283,10 +287,10 @@ def messages(session: Session, running: Progressing | None = None) -> list[dict[
 
 
 def _pair(question: str, body: str, facts: str) -> list[dict[str, Any]]:
-    content = body or "…"
+    """The question, the answer, and the answer's numbers as a small line of their own."""
+    shown = [{"role": "user", "content": plain(question)}, {"role": "assistant", "content": body or "…"}]
     if facts:
-        content += f'\n\n<small class="ov-facts">{html.escape(facts)}</small>'
-    return [
-        {"role": "user", "content": plain(question)},
-        {"role": "assistant", "content": content},
-    ]
+        shown.append(
+            {"role": "assistant", "content": f'<small class="ov-facts">{html.escape(facts)}</small>'}
+        )
+    return shown

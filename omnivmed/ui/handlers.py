@@ -8,16 +8,18 @@ the conversation and the study live on the server.
 from __future__ import annotations
 
 import logging
+import os
 import time
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import gradio as gr
 
+from omnivmed import __version__
 from omnivmed.errors import StudyError
 from omnivmed.ui import chat, parts, saw, studies, texts
-from omnivmed.ui.background import Abandoned, run_with_progress
+from omnivmed.ui.background import Abandoned, Step, run_with_progress
 from omnivmed.ui.export import conversation_markdown
 from omnivmed.ui.payload import pack_mask, payload_path
 from omnivmed.ui.samples import SAMPLES
@@ -26,9 +28,13 @@ from omnivmed.ui.studies import Context, Options
 from omnivmed.ui.uploads import take_in
 from omnivmed.ui.viewer import ViewerValue, show
 
+if TYPE_CHECKING:
+    from omnivmed.pruning import KeepMask
+
 log = logging.getLogger("omnivmed.ui")
 Updates = dict[Any, Any]
 SUGGESTIONS = 4
+CLIP_BEAT_S = 1.0
 
 
 @dataclass
@@ -57,6 +63,7 @@ class Page:
     saw: Any = None
     save_json: Any = None
     save_chat: Any = None
+    make_clip: Any = None
     save_overlay: Any = None
 
 
@@ -141,7 +148,7 @@ class Handlers:
         if (yield from self._open(session, ticket, work)):
             opened.sources = sources
 
-    def _open(self, session: Session, ticket: int, work: Any) -> Iterator[Updates]:
+    def _open(self, session: Session, ticket: int, work: Any) -> Generator[Updates, None, bool]:
         """Show the progress of `work`, then its study. Returns True when it failed."""
         page = self.page
         try:
@@ -181,7 +188,8 @@ class Handlers:
             page.saw: f'<div class="ov-saw"><p>{texts.SAW_EMPTY}</p></div>',
             page.save_json: gr.DownloadButton(interactive=False),
             page.save_chat: gr.DownloadButton(interactive=False),
-            page.save_overlay: gr.DownloadButton(interactive=False),
+            page.make_clip: gr.Button(interactive=opened.study.kind != "image"),
+            page.save_overlay: gr.DownloadButton(visible=False),
             **self._suggested(opened),
             **{
                 button: gr.Button(elem_classes=["ov-on"] if opened.sample == sample.key else [])
@@ -189,15 +197,56 @@ class Handlers:
             },
         }
 
-    def viewer_value(self, opened: OpenStudy) -> ViewerValue:
+    def convert_clip(self, request: gr.Request) -> Iterator[Updates]:
+        """Make the seekable copy of a long clip while the visitor already looks at its frames."""
+        page = self.page
+        session = self.context.store.get(request.session_hash)
+        opened = session.current
+        if opened is None or not opened.needs_clip or opened.video is not None:
+            yield {page.viewer: gr.skip()}
+            return
+
+        def gone() -> bool:
+            return session.closed or session.current is not opened
+
+        work = run_with_progress(
+            lambda progress: studies.make_clip(self.context, session, opened, gone, progress)
+        )
+        told = 0.0
+        try:
+            while True:
+                step = next(work)
+                if not gone() and time.monotonic() - told > CLIP_BEAT_S:
+                    told = time.monotonic()
+                    yield {page.viewer: self.viewer_value(opened, step.done / max(1, step.total))}
+        except StopIteration as finished:
+            clip = finished.value
+        except (StudyError, Abandoned):
+            clip = None
+        finally:
+            work.close()
+        if clip is not None and not gone():
+            opened.video, opened.video_fps = clip.path, clip.fps
+        if not gone():
+            yield {page.viewer: self.viewer_value(opened)}
+
+    def viewer_value(self, opened: OpenStudy, video_progress: float | None = None) -> ViewerValue:
         """The viewer's whole value for what is open now."""
-        return show(
+        for path in (opened.payload, opened.mask_payload, opened.pixels, opened.video):
+            if path is not None and path.exists():
+                os.utime(path)  # Gradio's cleaning goes by age
+        value = show(
             study=opened.payload,
             mask=opened.mask_payload,
+            pixels=opened.pixels,
+            video_progress=video_progress,
             video=opened.video,
             video_fps=opened.video_fps,
             role="answer" if opened.answered else "preview",
+            seconds_per_token=self.context.service.seconds_per_token,
         )
+        value.state |= {"model": self.context.service.name, "version": __version__}
+        return value
 
     def _suggested(self, opened: OpenStudy | None) -> Updates:
         kind = opened.study.kind if opened is not None else "image"
@@ -226,11 +275,13 @@ class Handlers:
         if opened is None or opened.payload is None:
             return {self.page.viewer: gr.skip()}
         options = Options.bounded(self.context.limits, *settings)
+        before = opened.mask
         try:
             opened.mask = studies.plan(self.context, opened.study, options)
         except StudyError as error:
             return {self.page.status: parts.error(error.message)}
         opened.answered = False
+        self._drop_stale_pixels(opened, before)
         self._serve_mask(session, opened)
         return {
             self.page.viewer: self.viewer_value(opened),
@@ -273,6 +324,14 @@ class Handlers:
         else:
             start = ""
         return {self.page.question: start}
+
+    def _drop_stale_pixels(self, opened: OpenStudy, before: KeepMask | None) -> None:
+        """Pixels sent for what-ifs hold for one window and one choice of frames only."""
+        now = opened.mask
+        if before is None or now is None:
+            return
+        if before.window != now.window or before.frame_index.tolist() != now.frame_index.tolist():
+            opened.pixels = None
 
     def _serve_mask(self, session: Session, opened: OpenStudy) -> None:
         if opened.mask is None:
@@ -321,7 +380,8 @@ class Handlers:
             for state in running:
                 updates: Updates = {}
                 if state.mask is not None and opened is not None and session.current is opened:
-                    opened.mask, opened.answered = state.mask, True
+                    before, opened.mask, opened.answered = opened.mask, state.mask, True
+                    self._drop_stale_pixels(opened, before)
                     self._serve_mask(session, opened)
                     updates[page.viewer] = self.viewer_value(opened)
                 if session.current is not opened:
@@ -382,6 +442,34 @@ class Handlers:
             page.saw: html,
             page.save_json: gr.DownloadButton(value=str(record), interactive=True),
             page.save_chat: gr.DownloadButton(value=str(talk), interactive=True),
+            page.make_clip: gr.Button(interactive=opened.study.kind != "image"),
+        }
+
+    def make_clip(self, request: gr.Request) -> Iterator[Updates]:
+        """Draw the current mask over the frames it was made of, as an MP4 to take away."""
+        from omnivmed.viz import write_overlay
+
+        page = self.page
+        session = self.context.store.get(request.session_hash)
+        opened = session.current
+        if opened is None or opened.mask is None:
+            yield {page.status: parts.error(texts.NO_STUDY)}
+            return
+        mask = opened.mask
+        yield {
+            page.make_clip: gr.Button(interactive=False),
+            page.status: parts.progress(Step("drawing", 0, 0)),
+        }
+        path = session.new_served("omnivmed-overlay.mp4")
+        try:
+            write_overlay(path, opened.study, mask)
+        except StudyError as error:
+            yield {page.make_clip: gr.Button(interactive=True), page.status: parts.error(error.message)}
+            return
+        yield {
+            page.make_clip: gr.Button(interactive=True),
+            page.save_overlay: gr.DownloadButton(value=str(path), visible=True),
+            page.status: parts.status(opened),
         }
 
     # ------------------------------------------------------------------------------------- the model

@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from omnivmed.errors import ModelError
 from omnivmed.ui.background import Progress, Step
@@ -16,12 +16,13 @@ from omnivmed.ui.samples import find_sample
 from omnivmed.ui.settings import AppSettings
 
 if TYPE_CHECKING:
-    from omnivmed.inference import Assistant
+    from omnivmed.inference import Answer, Assistant
     from omnivmed.study import Study
     from omnivmed.vision import VisionBudget
 
 log = logging.getLogger("omnivmed.ui")
 State = Literal["waiting", "loading", "ready", "failed"]
+T = TypeVar("T")
 Loader = Callable[..., "Assistant"]
 
 
@@ -38,6 +39,7 @@ class ModelService:
         self.error: ModelError | None = None
         self.step: Step | None = None
         self.seconds: float | None = None  # time to load
+        self.seconds_per_token: float | None = None  # of the last prompt read; for the viewer's cost estimate
 
     @property
     def state(self) -> State:
@@ -100,10 +102,29 @@ class ModelService:
     def _progress(self, stage: str, done: int, total: int) -> None:
         self.step = Step(stage, done, total)
 
+    def learn_cost(self, answer: Answer) -> None:
+        """Note how long a prompt token takes to read, when this answer had to read a real prompt."""
+        read = answer.usage.get("prompt_tokens", 0) - answer.usage.get("cached_tokens", 0)
+        seconds = answer.timings_s.get("prefill")
+        if seconds is not None and read >= 16:
+            self.seconds_per_token = seconds / read
+
     def forget(self, study: Study) -> None:
         """Drop what the model cached of this study."""
         if self.assistant is not None:
             self.assistant.forget(study)
+
+
+def _load_model(*args: Any, **kwargs: Any) -> Assistant:
+    from omnivmed.inference import load_model  # torch is imported here, off the page's way
+
+    return load_model(*args, **kwargs)
+
+
+def _open_study(*args: Any, **kwargs: Any) -> Study:
+    from omnivmed import open_study
+
+    return open_study(*args, **kwargs)
 
 
 @dataclass
@@ -121,6 +142,7 @@ class SampleShelf:
         self._places: dict[str, _Place] = {}
         self._lock = threading.Lock()
         self._views: dict[Any, Any] = {}
+        self._making: dict[Any, threading.Lock] = {}
 
     def open(self, key: str, progress: Progress | None = None) -> Study:
         """The study of this sample; raises KeyError for an unknown key, StudyError when it cannot be read."""
@@ -129,20 +151,24 @@ class SampleShelf:
             place = self._places.setdefault(key, _Place(threading.Lock()))
         with place.lock:
             if place.study is None:
-                opener = self._opener
-                if opener is None:
-                    from omnivmed import open_study as opener
+                opener = self._opener or _open_study
                 place.study = opener(sample.path, limits=self._limits, progress=progress)
             return place.study
 
-    def view(self, key: Any, make: Callable[[], Any]) -> Any:
-        """What `make` built for this key, made once (payloads of samples are the same for everybody)."""
+    def view(self, key: Any, make: Callable[[], T], sound: Callable[[T], bool] = lambda _: True) -> T:
+        """What `make` built for this key, made once: payloads of samples are the same for everybody.
+
+        sound: whether what is kept can still be used (its files may have been cleaned away).
+        """
         with self._lock:
-            if key in self._views:
-                return self._views[key]
-        made = make()
-        with self._lock:
-            return self._views.setdefault(key, made)
+            lock = self._making.setdefault(key, threading.Lock())
+        with lock:
+            if key in self._views and sound(self._views[key]):
+                kept: T = self._views[key]
+                return kept
+            made = make()
+            self._views[key] = made
+            return made
 
     def close(self) -> None:
         for place in self._places.values():

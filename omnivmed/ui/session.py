@@ -61,6 +61,8 @@ class OpenStudy:
     answered: bool = False  # True once `mask` is an answer's
     payload: Path | None = None
     mask_payload: Path | None = None
+    pixels: Path | None = None
+    needs_clip: bool = False  # too long to travel as pictures: a clip is made in the background
     video: Path | None = None
     video_fps: float | None = None
 
@@ -80,6 +82,7 @@ class Session:
         self.current: OpenStudy | None = None
         self.pending: str | None = None  # a question that waits for its turn
         self.turns: list[Turn] = []
+        self.lesson: object | None = None  # what the teaching page cut from `current`
         self.closed = False
         self._opening = 0
         self._clock = clock
@@ -103,6 +106,7 @@ class Session:
                 return False
             before, self.current = self.current, opened
             self.turns = []
+            self.lesson = None
             self.stop.set()  # an answer about the study before is of no use now
             self.touch()
             if before is not None:
@@ -141,6 +145,7 @@ class Session:
                 self._discard(self.current)
             self.current = None
             self.turns = []
+            self.lesson = None
         shutil.rmtree(self.sources, ignore_errors=True)
         shutil.rmtree(self.served, ignore_errors=True)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import math
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, cast
@@ -22,9 +22,12 @@ from omnivmed.ui.settings import AppSettings
 if TYPE_CHECKING:
     from omnivmed.pruning import KeepMask
     from omnivmed.study import Study
+    from omnivmed.ui.transcode import Clip
+    from omnivmed.vision import Patches
 
 log = logging.getLogger("omnivmed.ui")
 Reference = Literal["previous", "last_kept"]
+MOST_PIXELS = 12_000_000  # values; larger studies do without the "last kept" what-if in the browser
 
 
 @dataclass(frozen=True)
@@ -91,24 +94,7 @@ def open_upload(
     Raises StudyError. The files of stills and volumes are deleted as soon as they are decoded, unless the
     upload holds several series to choose from; those of clips stay as long as the clip is open.
     """
-    from omnivmed import open_study
-
-    began = time.monotonic()
-    size = sum(path.stat().st_size for path in files)
-    source: Any = files[0] if len(files) == 1 else list(files)
-    code = "ok"
-    kind = "unknown"
-    try:
-        study = open_study(source, limits=context.limits, series=series, progress=progress)
-        kind = study.kind
-    except Exception as error:
-        code = getattr(error, "code", type(error).__name__)
-        raise
-    finally:
-        log.info(
-            "session=%s open kind=%s bytes=%d seconds=%.2f code=%s",
-            session.tag, kind, size, time.monotonic() - began, code,
-        )  # fmt: skip
+    study = open_study_files(context, session, files, progress, series)
     keep = study.kind == "video" or len(study.series) > 1
     opened = OpenStudy(study, label_of(study), sources=list(files) if keep else [])
     if not keep:
@@ -120,6 +106,34 @@ def open_upload(
         study.close()
         raise
     return opened
+
+
+def open_study_files(
+    context: Context,
+    session: Session,
+    files: Sequence[Path],
+    progress: Progress | None = None,
+    series: int | None = None,
+) -> Study:
+    """`open_study` under the limits of this page, with one line in the log. Raises StudyError."""
+    from omnivmed import open_study
+
+    began = time.monotonic()
+    size = sum(path.stat().st_size for path in files)
+    source: Any = files[0] if len(files) == 1 else list(files)
+    code, kind = "ok", "unknown"
+    try:
+        study: Study = open_study(source, limits=context.limits, series=series, progress=progress)
+        kind = study.kind
+        return study
+    except Exception as error:
+        code = getattr(error, "code", type(error).__name__)
+        raise
+    finally:
+        seconds = time.monotonic() - began
+        log.info(
+            "session=%s open kind=%s bytes=%d seconds=%.2f code=%s", session.tag, kind, size, seconds, code
+        )
 
 
 def open_sample(context: Context, key: str, options: Options, progress: Progress | None = None) -> OpenStudy:
@@ -135,7 +149,7 @@ def open_sample(context: Context, key: str, options: Options, progress: Progress
         return made
 
     view_key = (key, options.threshold, options.reference, options.max_frames, context.service.budget)
-    view = context.shelf.view(view_key, make)
+    view = context.shelf.view(view_key, make, lambda kept: all(path.exists() for path in kept.served))
     opened.mask, opened.payload, opened.video, opened.video_fps = (
         view.mask, view.payload, view.video, view.video_fps,
     )  # fmt: skip
@@ -149,28 +163,65 @@ def payload_folder(root: PrivateRoot) -> Path:
     return folder
 
 
-def plan(context: Context, study: Study, options: Options) -> KeepMask:
-    """What would be pruned if the model were asked now, on the model's own budget; needs no model."""
-    from omnivmed.pruning import prune
+def cut(context: Context, study: Study, options: Options) -> Patches:
+    """The study as the model would be given it: sampled and cut to the model's own budget."""
+    from omnivmed.vision import prepare
 
-    return prune(
-        study,
-        options.threshold,
-        options.reference,
-        options.max_frames,
-        budget=context.service.budget,
-    )
+    return prepare(study, context.service.budget, max_frames=options.max_frames)
+
+
+def plan(context: Context, study: Study, options: Options) -> KeepMask:
+    """What would be pruned if the model were asked now; needs no model."""
+    from omnivmed.pruning import keep_mask
+
+    return keep_mask(cut(context, study, options), options.threshold, options.reference)
 
 
 def _prepare(
     context: Context, opened: OpenStudy, folder: Path, options: Options, progress: Progress | None
 ) -> None:
-    opened.mask = plan(context, opened.study, options)
+    from omnivmed.pruning import keep_mask
+
+    patches = cut(context, opened.study, options)
+    opened.mask = keep_mask(patches, options.threshold, options.reference)
     info = payload.pack_study(
         opened.study, opened.mask, payload.payload_path(folder, "study"), progress=progress
     )
     opened.payload = info.path
     opened.served.append(info.path)
+    sent = info.header.get("picture_index")
+    opened.needs_clip = (
+        opened.study.kind == "video" and sent is not None and len(sent) < opened.study.shape[0]
+    )
+    if len(opened.mask.frame_index) > 1 and patches.patches.size <= MOST_PIXELS:
+        opened.pixels = payload.pack_pixels(
+            patches, payload.payload_path(folder, "pixels"), content_id=opened.study.content_id
+        ).path
+        opened.served.append(opened.pixels)
+
+
+def make_clip(
+    context: Context, session: Session, opened: OpenStudy, stopped: Callable[[], bool], progress: Progress
+) -> Clip | None:
+    """A copy of a long clip that the browser can seek in; samples share theirs. None when stopped.
+
+    Raises StudyError when a frame cannot be decoded.
+    """
+    from omnivmed.ui.transcode import transcode
+
+    def tell(done: int, total: int) -> None:
+        progress("transcoding", done, total)
+
+    if opened.sample is not None:
+        path = payload.payload_path(payload_folder(context.root), "clip").with_suffix(".mp4")
+        return context.shelf.view(
+            ("clip", opened.sample),
+            lambda: transcode(opened.study, path, progress=tell),
+            lambda kept: kept is not None and kept.path.exists(),
+        )
+    path = payload.payload_path(session.served_folder(), "clip").with_suffix(".mp4")
+    opened.served.append(path)
+    return transcode(opened.study, path, progress=tell, stopped=stopped)
 
 
 def label_of(study: Study) -> str:

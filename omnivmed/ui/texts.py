@@ -38,6 +38,7 @@ STAGES = {
     "sorting": "Sorting slices",
     "unpacking": "Unpacking",
     "preparing the picture": "Preparing the picture",
+    "drawing": "Drawing the overlay",
     "transcoding": "Converting the clip for the browser",
     "waiting": "Waiting for your turn",
     "patches": "Cutting into patches",
@@ -64,6 +65,7 @@ MODEL_WAIT = "The model is still loading. Your question runs as soon as it is re
 MODEL_MISSING = "There is no model to answer. Viewing and pruning work all the same."
 
 # Asking
+QUESTION = "Question"
 ASK_TAB = "Ask"
 ASK = "Ask"
 STOP = "Stop"
@@ -110,12 +112,18 @@ SAW_FLOOR = (
 PRUNING_SAVES = "Pruning saves the language model's tokens and memory; the encoder sees every frame taken."
 DOWNLOAD_JSON = "Mask and numbers (JSON)"
 DOWNLOAD_CHAT = "Conversation (Markdown)"
-DOWNLOAD_OVERLAY = "Overlay (PNG)"
+MAKE_CLIP = "Make overlay clip"
+DOWNLOAD_OVERLAY = "Overlay clip (MP4)"
 
 # Side by side
 COMPARE = "Side by side"
 COMPARE_INFO = (
     "The same question twice, one after the other, at two thresholds. 0 keeps every token that changed."
+)
+COMPARE_COPY = "The table, to copy"
+COMPARE_NOTE = (
+    "Both runs are given the same frames. The second one finds the study encoded already, so compare reading and "
+    "writing, not the time in all."
 )
 COMPARE_RUN = "Compare"
 COMPARE_LEFT = "Left threshold"
@@ -143,3 +151,50 @@ TO_TEACH = "How pruning works"
 TO_APP = "Back to the viewer"
 TEACH_TITLE = "How pruning works"
 TEACH_TAGLINE = "Five steps on a real study"
+
+TEACH_STUDY = "Study"
+TEACH_PLACE = "Which slice or frame"
+TEACH_MEANS = (
+    "Here the threshold means {meaning}: less than that, on average over a token, and it is dropped."
+)
+TEACH_ALONE = (
+    "This is a single picture: it has no neighbour to be compared with, so every token is kept. "
+    "Choose a volume or a clip to see pruning."
+)
+TEACH_OWN = "Now your own"
+TEACH_OWN_WORDS = (
+    "Open a volume or a clip of yours: the same five figures are drawn from it. Still scopes and thin slices prune "
+    "well; pans, zooms and thick slices do not."
+)
+TEACH_STEPS = (
+    (
+        "A picture becomes tokens",
+        "Every slice or frame is cut into squares. Each square will be one token for the language model. "
+        "Neighbouring slices look much alike: compare these two.",
+        "",
+    ),
+    (
+        "How far did each token move?",
+        "Windowed pixels are put on a scale from -1 to 1. The distance of a token is the mean absolute difference "
+        "to the same square one slice (or frame) before.",
+        "d = mean |x - x before|,  x in [-1, 1]   so d lies between 0 and 2",
+    ),
+    (
+        "One threshold decides",
+        "Tokens above the threshold are news and stay; those below repeat what the model has seen. 0.1 is the "
+        "published value. Because it is measured after windowing, it means something in the units of the scan.",
+        "keep  if  d > threshold",
+    ),
+    (
+        "The mask",
+        "The first frame is always whole. Of the others only the news is kept, and at least one token. With "
+        '"the token last kept" slow drift adds up until it counts; with "the frame before" it can slip through.',
+        "",
+    ),
+    (
+        "What it saves",
+        "The language model reads fewer tokens: less time before the first word, less memory while it writes. "
+        "The encoder still looks at every frame that was taken.",
+        "",
+    ),
+)

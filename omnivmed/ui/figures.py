@@ -1,0 +1,177 @@
+"""Drawings of the teaching page: pure functions of a study's patches and mask, out comes HTML with SVG."""
+
+from __future__ import annotations
+
+import base64
+from html import escape
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from omnivmed.pruning import KeepMask
+
+EDGE = 420  # longest edge of a drawn frame, pixels
+SMALL = 84
+KEPT = "#f0a92e"  # the viewer's colours for kept and pruned, safe for colour-blind eyes
+PRUNED = "#3f62c9"
+BARS = 60
+
+
+def picture_uri(frame: NDArray[np.uint8], edge: int = EDGE, quality: int = 82) -> tuple[str, int, int]:
+    """A frame as a data address, with the width and height it was drawn at."""
+    import cv2
+
+    height, width = frame.shape[:2]
+    ratio = edge / max(height, width)
+    size = (max(1, round(width * ratio)), max(1, round(height * ratio)))
+    way = cv2.INTER_AREA if ratio < 1 else cv2.INTER_CUBIC
+    small = cv2.resize(frame, size, interpolation=way)
+    done, data = cv2.imencode(".jpg", small[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, quality])
+    if not done:
+        raise RuntimeError(f"could not encode a {size} picture")
+    return "data:image/jpeg;base64," + base64.b64encode(bytes(data)).decode(), size[0], size[1]
+
+
+def grid_figure(
+    frame: NDArray[np.uint8],
+    mask: KeepMask,
+    k: int,
+    caption: str,
+    *,
+    numbers: bool = False,
+    colours: bool = False,
+) -> str:
+    """Frame k of the sample with its token grid; `numbers` writes each distance, `colours` shows kept and pruned."""
+    uri, width, height = picture_uri(frame)
+    rows, columns = mask.keep.shape[1:]
+    cw, ch = width / columns, height / rows
+    parts = [
+        f'<svg viewBox="0 0 {width} {height}" role="img" aria-label="{escape(caption)}">',
+        f'<image href="{uri}" width="{width}" height="{height}"/>',
+    ]
+    size = max(8.0, min(15.0, cw / 3.2))
+    for r in range(rows):
+        for c in range(columns):
+            x, y = c * cw, r * ch
+            if colours and not mask.keep[k, r, c]:
+                parts.append(
+                    f'<rect x="{x:.1f}" y="{y:.1f}" width="{cw:.1f}" height="{ch:.1f}" fill="{PRUNED}" '
+                    'fill-opacity=".62"/>'
+                )
+            distance = float(mask.distance[k, r, c])
+            if numbers and np.isfinite(distance):
+                parts.append(
+                    f'<text x="{x + cw / 2:.1f}" y="{y + ch / 2 + size / 3:.1f}" font-size="{size:.1f}" '
+                    'text-anchor="middle" fill="#fff" stroke="#000" stroke-width="2.5" paint-order="stroke">'
+                    f"{distance:.2f}</text>"
+                )
+    lines = [f"M0 {r * ch:.1f}H{width}" for r in range(1, rows)]
+    lines += [f"M{c * cw:.1f} 0V{height}" for c in range(1, columns)]
+    parts.append(
+        f'<path d="{"".join(lines)}" stroke="#fff" stroke-opacity=".45" stroke-width="1" fill="none"/>'
+    )
+    if colours:
+        for r in range(rows):
+            for c in range(columns):
+                if mask.keep[k, r, c]:
+                    parts.append(
+                        f'<rect x="{c * cw + 1.5:.1f}" y="{r * ch + 1.5:.1f}" width="{cw - 3:.1f}" '
+                        f'height="{ch - 3:.1f}" fill="none" stroke="{KEPT}" stroke-width="2"/>'
+                    )
+    parts.append("</svg>")
+    return f"<figure>{''.join(parts)}<figcaption>{escape(caption)}</figcaption></figure>"
+
+
+def histogram_figure(mask: KeepMask, top: float = 0.6) -> str:
+    """All distances of a study as bars, the threshold as a line."""
+    values = mask.distance[np.isfinite(mask.distance)]
+    if values.size == 0:
+        return ""
+    counts, edges = np.histogram(np.clip(values, 0, top), bins=BARS, range=(0, top))
+    width, height, foot = 640, 170, 24
+    bar = width / BARS
+    tallest = max(1.0, float(np.sqrt(counts.max())))
+    parts = [f'<svg viewBox="0 0 {width} {height + foot}" role="img" aria-label="Histogram of distances">']
+    for i, count in enumerate(counts):
+        tall = float(np.sqrt(count)) / tallest * (height - 18)
+        colour = KEPT if edges[i] >= mask.threshold - 1e-9 else PRUNED
+        parts.append(
+            f'<rect x="{i * bar + 0.6:.1f}" y="{height - tall:.1f}" width="{bar - 1.2:.1f}" height="{tall:.1f}" '
+            f'fill="{colour}"/>'
+        )
+    x = min(mask.threshold / top, 1.0) * width
+    parts.append(f'<path d="M{x:.1f} 0V{height}" stroke="#fff" stroke-width="2"/>')
+    anchor = "start" if x < width - 150 else "end"
+    parts.append(
+        f'<text x="{x + (6 if anchor == "start" else -6):.1f}" y="12" font-size="13" fill="#fff" '
+        f'text-anchor="{anchor}">'
+        f"threshold {mask.threshold:g}</text>"
+    )
+    for tick in np.arange(0, top + 1e-9, 0.1):
+        tx = min(max(tick / top * width, 10), width - 12)
+        parts.append(
+            f'<text x="{tx:.1f}" y="{height + 17}" font-size="12" fill="#c9d1d8" text-anchor="middle">{tick:.1f}</text>'
+        )
+    parts.append("</svg>")
+    caption = "distance of every token to its predecessor; bar heights by square root"
+    return (
+        '<div class="ov-figure"><figure style="max-width:none">'
+        f"{''.join(parts)}<figcaption>{caption}</figcaption></figure></div>"
+    )
+
+
+def strip_figure(frames: NDArray[np.uint8], mask: KeepMask, names: list[str]) -> str:
+    """Every sampled frame, small, its pruned tokens dark, with the number kept."""
+    import cv2
+
+    cells = []
+    per_frame = mask.keep.shape[1] * mask.keep.shape[2]
+    for k, frame in enumerate(frames):
+        height, width = frame.shape[:2]
+        light = cv2.resize(
+            np.where(mask.keep[k], 1.0, 0.15).astype(np.float32),
+            (width, height),
+            interpolation=cv2.INTER_NEAREST,
+        )
+        shown = (frame * light[..., None]).astype(np.uint8)
+        uri, _, _ = picture_uri(shown, SMALL, 70)
+        kept = int(mask.kept_per_frame[k])
+        cells.append(
+            f'<a><img alt="" src="{uri}"><i style="width:{100 * kept / per_frame:.0f}%"></i>'
+            f"<span><b>{escape(names[k])}</b>{kept}</span></a>"
+        )
+    return f'<div class="ov-frames" style="max-height:none">{"".join(cells)}</div>'
+
+
+# Qwen2.5 as published: layers, key-value heads, head size; keys and values at 2 bytes each.
+CACHE_BYTES = {"Qwen2.5-1.5B": 28 * 2 * 2 * 128 * 2, "Qwen2.5-7B": 28 * 2 * 4 * 128 * 2}
+
+
+def cost_figure(mask: KeepMask) -> str:
+    """What the kept tokens cost a language model, against all of them."""
+    share = mask.kept_ratio
+    rows = [("visual tokens in the prompt", f"{mask.total:,}", f"{mask.kept:,}", f"{100 * share:.0f} %")]
+    for name, per_token in CACHE_BYTES.items():
+        rows.append(
+            (
+                f"memory for them in {name} (keys and values, 16 bit)",
+                f"{mask.total * per_token / 2**20:.1f} MB",
+                f"{mask.kept * per_token / 2**20:.1f} MB",
+                f"{100 * share:.0f} %",
+            )
+        )
+    rows.append(
+        ("token pairs in attention", f"{mask.total**2:,}", f"{mask.kept**2:,}", f"{100 * share**2:.0f} %")
+    )
+    rows.append(("frames through the encoder", str(len(mask.keep)), str(len(mask.keep)), "100 %"))
+    body = "".join(
+        f'<tr><td>{escape(a)}</td><td class="n">{b}</td><td class="n">{c}</td><td class="n">{d}</td></tr>'
+        for a, b, c, d in rows
+    )
+    return (
+        '<div class="ov-scroll"><table class="ov-table"><tr><th></th><th class="n">all</th><th class="n">kept</th>'
+        f'<th class="n"></th></tr>{body}</table></div>'
+    )
