@@ -286,7 +286,7 @@ def test_what_ifs_equal_the_rule_in_python(
         page.view("v.scope.setThreshold(a)", threshold)
         page.page.wait_for_function(
             "a => { const s = document.querySelector('.omv').view.scope;"
-            " return s.wanted.reference === a[0] && (!s.needsPixels || s.pixels) }",
+            " return s.wanted.reference === a[0] && (!s.needsPixels || s.ownPixels) }",
             arg=[reference],
         )
         page.settle()
@@ -314,6 +314,18 @@ def test_answers_mask_replaces_the_overlay_without_sending_the_picture_again(pag
     assert page.data()["slice"] == "1"
     assert page.view("v.pane.view.scale") == scale
     assert "Used for the answer" in page.page.locator(".omv-tokens").inner_text()
+
+
+def test_last_kept_what_if_survives_a_new_mask(page: Page, phantoms: dict[str, Any]) -> None:
+    _, _, patches = phantoms["oriented"]
+    for name, threshold in (("oriented", "0.1"), ("oriented-answer", "0.02"), ("oriented", "0.1")):
+        page.page.get_by_label(name, exact=True).check()
+        page.page.wait_for_function("t => document.querySelector('.omv').dataset.threshold === t", arg=threshold)
+        page.view("v.scope.setReference('last_kept')")
+        page.page.wait_for_function("document.querySelector('.omv').dataset.reference === 'last_kept'")
+        expected = keep_mask(patches, float(threshold), "last_kept")
+        assert int(page.data()["kept"]) == expected.kept
+        page.page.locator(".omv-whatif button").click()
 
 
 def test_events_reach_python(page: Page) -> None:

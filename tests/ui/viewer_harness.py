@@ -156,12 +156,12 @@ def free_port() -> int:
 
 
 @contextmanager
-def running_app() -> Iterator[str]:
-    """The app in a process of its own; yields its address."""
+def running_app(*extra: str) -> Iterator[str]:
+    """The app in a process of its own; yields its address. "speed" adds the large studies."""
     port = free_port()
     root = Path(__file__).parents[2]
     env = os.environ | {"PYTHONPATH": str(root), "GRADIO_ANALYTICS_ENABLED": "False"}
-    process = subprocess.Popen([sys.executable, "-m", "tests.ui.viewer_harness", str(port)], cwd=root, env=env)
+    process = subprocess.Popen([sys.executable, "-m", "tests.ui.viewer_harness", str(port), *extra], cwd=root, env=env)
     url = f"http://127.0.0.1:{port}"
     try:
         deadline = time.monotonic() + 120
@@ -184,5 +184,35 @@ def chromium() -> str | None:
     return shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 
 
+def speed_values(folder: str) -> dict[str, Any]:
+    """Large studies, for measuring: a 256² and a 512² stack, a 3000² radiograph."""
+    from omnivmed.pruning import keep_mask
+    from omnivmed.study import Study
+    from omnivmed.ui.payload import pack_study, payload_path
+    from omnivmed.ui.viewer import show
+    from omnivmed.vision import DEFAULT_BUDGET, prepare
+
+    out: dict[str, Any] = {}
+    rows, cols = np.mgrid[:512, :512]
+    body = (np.hypot(rows - 256, cols - 256) < 200).astype(np.int16) * 1040 - 1000
+    noise = np.random.default_rng(0).integers(-15, 15, (8, 512, 512), dtype=np.int16)
+    stack = np.stack([body + noise[t % 8] + (np.hypot(rows - 200 - t, cols - 260) < 30) * 60 for t in range(100)])
+    stack = stack.astype(np.int16)
+    large = np.tile((np.arange(3000) * 4095 // 3000).astype(np.uint16), (3000, 1))
+    large[1000:1500, 400:900] = 300
+    studies = {
+        "256": Study.from_array(stack[:, ::2, ::2], "volume", spacing_mm=(3, 1, 1), modality="CT", window=(40, 400)),
+        "512": Study.from_array(stack, "volume", spacing_mm=(3, 1, 1), modality="CT", window=(40, 400)),
+        "3000": Study.from_array(large, "image", spacing_mm=(None, 0.14, 0.14), modality="DX"),
+    }
+    for name, study in studies.items():
+        mask = keep_mask(prepare(study, DEFAULT_BUDGET))
+        start = time.perf_counter()
+        info = pack_study(study, mask, payload_path(folder, "study"), max_bytes=256 * 2**20)
+        print(f"{name}: packed in {time.perf_counter() - start:.2f} s, {info.bytes / 2**20:.1f} MiB", flush=True)
+        out[name] = show(study=info.path)
+    return out
+
+
 if __name__ == "__main__":
-    serve(int(sys.argv[1]))
+    serve(int(sys.argv[1]), speed_values(tempfile.mkdtemp()) if "speed" in sys.argv else None)

@@ -19,8 +19,8 @@ export class Microscope {
     this.serial = 0;
     this.run = null; // what the run sent; never changed here
     this.now = null; // what is on screen: the run's own arrays, or a what-if
-    this.pixels = null;
-    this.pixelsUrl = null;
+    this.pixels = null; // the model's own, {url, array}; fetched when a what-if needs them
+    this.pending = null;
     this.wanted = null;
   }
 
@@ -34,8 +34,7 @@ export class Microscope {
       ...mask, role, frames, h, w, n: h * w, rects: get('rects'), index: get('frame_index'),
       keep, distance: get('distance'), runs: get('run_length'), perFrame: keptPerFrame(keep, frames),
     };
-    this.pixels = null;
-    this.wanted = { threshold: mask.threshold, reference: mask.reference };
+    if (!this.wanted || !this.viewer.holding) this.wanted = { threshold: mask.threshold, reference: mask.reference };
     this.recompute();
   }
 
@@ -57,14 +56,15 @@ export class Microscope {
     else if (!this.needsPixels) {
       const keep = keepFrom(run.distance, run.frames, wanted.threshold, run.min_tokens);
       this.now = this.derived(keep, run.distance);
-    } else if (this.pixels) {
+    } else if (this.ownPixels) {
+      const pixels = this.ownPixels;
       const factor = run.scale === 'x255' ? 255 : 1;
       if (wanted.reference === 'last_kept') {
-        const { keep, distance } = lastKept(this.pixels, run.frames, run.n, wanted.threshold, run.min_tokens, factor);
+        const { keep, distance } = lastKept(pixels, run.frames, run.n, wanted.threshold, run.min_tokens, factor);
         this.now = this.derived(keep, distance);
       } else {
         // Comparing with the previous frame is the same rule with everything kept.
-        const { distance } = lastKept(this.pixels, run.frames, run.n, -1, 0, factor);
+        const { distance } = lastKept(pixels, run.frames, run.n, -1, 0, factor);
         this.now = this.derived(keepFrom(distance, run.frames, wanted.threshold, run.min_tokens), distance);
       }
     } else {
@@ -84,29 +84,38 @@ export class Microscope {
     return { ...this.run, keep, distance, perFrame, kept, runs: runLength(keep, frames) };
   }
 
+  get pixelsUrl() {
+    const { value } = this.viewer;
+    return (value && value.pixels && value.pixels.url) || null;
+  }
+
+  /** The pixels when they are at hand and belong to the run on screen, else null. */
+  get ownPixels() {
+    const { run, pixels } = this;
+    const fits = pixels && pixels.url === this.pixelsUrl && pixels.array.length % (run.frames * run.n) === 0;
+    return fits ? pixels.array : null;
+  }
+
   async loadPixels() {
-    const url = this.viewer.value && this.viewer.value.pixels && this.viewer.value.pixels.url;
-    const { ui } = this.viewer;
-    if (!url) {
-      ui.referenceNote.textContent = TEXT.refMissing;
-      this.backToRun();
-      return;
-    }
-    if (this.pixelsUrl === url) return;
-    this.pixelsUrl = url;
-    ui.referenceNote.textContent = TEXT.refLoading;
+    const url = this.pixelsUrl;
+    const { referenceNote } = this.viewer.ui;
+    if (url && this.pending === url) return;
+    this.pending = url;
+    referenceNote.textContent = url ? TEXT.refLoading : '';
     try {
+      if (!url) throw new Error('none were sent');
       const { header, data } = await fetchPayload(url);
-      const pixels = arrayOf(header, data, 'pixels');
-      if (this.run && pixels.length % (this.run.frames * this.run.n) === 0) this.pixels = pixels;
-      ui.referenceNote.textContent = '';
-      if (this.pixels) this.recompute();
-      else this.backToRun();
+      if (this.pixelsUrl !== url || !this.run) return;
+      this.pixels = { url, array: arrayOf(header, data, 'pixels') };
+      if (!this.ownPixels) throw new Error('they belong to another choice of frames');
+      referenceNote.textContent = '';
+      this.recompute();
     } catch (error) {
-      this.pixelsUrl = null;
-      ui.referenceNote.textContent = TEXT.refMissing;
+      referenceNote.textContent = TEXT.refMissing;
       this.backToRun();
-      console.warn('viewer: pixels of the tokens could not be loaded', error);
+      if (url) console.warn('viewer: pixels of the tokens could not be used', error);
+    } finally {
+      this.pending = null;
     }
   }
 

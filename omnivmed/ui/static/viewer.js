@@ -34,7 +34,7 @@ export class Viewer {
     this.ui = buildPanel(root, this.actions());
     bindKeys(this, root);
     bindTrack(this.ui.strip, (x) => this.stripTo(x));
-    bindTrack(this.ui.histogram, (x) => this.scope.setThreshold(Math.round(x * 100) / 200), () => this.release());
+    bindTrack(this.ui.histogram, (x) => this.moveThreshold(Math.round(x * 100) / 200), () => this.release());
     this.watch = new ResizeObserver(() => { this.scope.run && this.scope.sync(); this.invalidate(); });
     this.watch.observe(root);
     root.view = this;
@@ -49,7 +49,7 @@ export class Viewer {
     const act = Object.fromEntries(names.map((name) => [name, call(name)]));
     act.play = () => this.player.toggle();
     act.speed = (value) => this.player.speed(value);
-    act.threshold = (value) => this.scope.setThreshold(value);
+    act.threshold = (value) => this.moveThreshold(value);
     act.reference = (value) => { this.scope.setReference(value); this.release(); };
     act.backToRun = () => { this.scope.backToRun(); this.release(); };
     act.opacity = (value) => { this.opacity = value; this.invalidate(); };
@@ -293,7 +293,14 @@ export class Viewer {
 
   nextMode() { this.setMode(this.scope.nextMode(this.mode)); }
 
+  /** A what-if under way: a mask that comes back meanwhile must not pull the slider from under the hand. */
+  moveThreshold(value) {
+    this.holding = true;
+    this.scope.setThreshold(value);
+  }
+
   release() {
+    this.holding = false;
     if (!this.scope.run) return;
     this.trigger('threshold_release', { ...this.scope.wanted });
   }
