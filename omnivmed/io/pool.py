@@ -133,7 +133,8 @@ class Family:
         self._lock = threading.Lock()
         self._control: socket.socket | None = None
         self._process: subprocess.Popen[bytes] | None = None
-        self.walls: dict[str, bool] = {}
+        self.walls: dict[str, bool] = {}  # which walls of the sandbox stand on this machine
+        self.last_peak_bytes = 0  # largest resident size of the child that ended last
 
     def fork(self, limits: Limits) -> Child:
         """A fresh child, ready for one request."""
@@ -163,6 +164,7 @@ class Family:
             try:
                 wire.send(self._control, {"op": "end", "pid": pid})
                 message, _ = wire.receive(self._control)
+                self.last_peak_bytes = int(message["peak_memory"])
                 return int(message["status"])
             except (wire.Closed, TimeoutError):
                 return -int(signal.SIGKILL)

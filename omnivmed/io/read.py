@@ -60,7 +60,7 @@ def _one(upload: Upload, found: str, limits: Limits, series: int | None, desk: D
     raise StudyError("Unsupported", "This kind of file is not read here.")
 
 
-def _archive(upload: Upload, _: str, limits: Limits, series: int | None, desk: Desk) -> Reading:
+def _archive(upload: Upload, limits: Limits, series: int | None, desk: Desk) -> Reading:
     inside = members(upload, limits)
     if not inside:
         raise StudyError("NotAnImage", "The archive is empty; choose another one.")

@@ -114,16 +114,6 @@ def more_cpu(cpu_s: int) -> None:
     )
 
 
-def peak_memory() -> int:
-    """Largest resident size of this process so far, in bytes."""
-    if sys.platform == "win32":
-        return 0
-    import resource
-
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak if sys.platform == "darwin" else peak * 1024
-
-
 def _lower(what: int, value: int) -> None:
     import resource
 

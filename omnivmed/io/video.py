@@ -33,6 +33,7 @@ VERIFY_PIXELS = (
     50_000_000  # clips of fewer pixels are decoded once at opening, so that damage is known at once
 )
 DECODE_AHEAD_PIXELS = 40_000_000_000  # from one key frame to the frame asked: about minutes of decoding
+MAX_PROBED_PIXELS = "40000000"
 CUT = "The clip is cut or damaged; save it again."
 
 
@@ -41,6 +42,9 @@ class Packets:
     """Result of the first pass, in order of time: stamps in stream ticks, and which frames can be decoded alone."""
 
     pts: NDArray[np.int64]
+    seek_to: NDArray[
+        np.int64
+    ]  # stamp to jump to: the decoding one for MPEG streams, which are searched by it
     key: NDArray[np.bool_]
     digest: str
 
@@ -52,7 +56,7 @@ def read_video(upload: Upload, found: str, limits: Limits, desk: Desk) -> Readin
         file = upload.open()
         container, stream = _open(file, found)
         _check_stream(stream, limits)
-        packets = _index(container, stream, limits, desk, upload.size)
+        packets = _index(container, stream, limits, desk, upload.size, found.startswith("mpeg"))
         container.close()
         file.close()
         clip = VideoClip(upload, found, packets, limits)
@@ -82,13 +86,15 @@ def read_video(upload: Upload, found: str, limits: Limits, desk: Desk) -> Readin
 
 def _open(file: BinaryIO, found: str) -> tuple[Any, Any]:
     """(container, video stream), or an error class. Probing may decode a frame: its size is bounded as well."""
+    # MPEG streams are only known after probing; their headers cannot declare more than 16 k x 16 k.
+    per_stream = None if found.startswith("mpeg") else [{"max_pixels": MAX_PROBED_PIXELS}]
     try:
         container = av.open(
             file,
             mode="r",
             format=_DEMUXER[found],
             options=_OPTIONS,
-            stream_options=[{"max_pixels": "40000000"}],
+            stream_options=per_stream,
             metadata_errors="ignore",
         )
     except (FFmpegError, ValueError, OSError):
@@ -122,9 +128,12 @@ def _check_stream(stream: Any, limits: Limits) -> None:
         )
 
 
-def _index(container: Any, stream: Any, limits: Limits, desk: Desk, total_bytes: int) -> Packets:
+def _index(
+    container: Any, stream: Any, limits: Limits, desk: Desk, total_bytes: int, by_dts: bool
+) -> Packets:
     """Time stamps of every frame that will be shown, by a pass over the packets without decoding."""
     stamps: list[int] = []
+    jumps: list[int] = []
     keys: list[bool] = []
     digest = hashlib.sha256()
     base = stream.time_base
@@ -140,6 +149,7 @@ def _index(container: Any, stream: Any, limits: Limits, desk: Desk, total_bytes:
                 stamp = round(step / (rate * base))
             step += 1
             stamps.append(stamp)
+            jumps.append(packet.dts if by_dts and packet.dts is not None else stamp)
             keys.append(bool(packet.is_keyframe))
             digest.update(f"{stamp},{packet.size};".encode())
             if len(stamps) > limits.video_frames:
@@ -155,7 +165,8 @@ def _index(container: Any, stream: Any, limits: Limits, desk: Desk, total_bytes:
         raise StudyError("NotAnImage", "The clip holds no frames; choose another file.")
     order = np.argsort(np.asarray(stamps, dtype=np.int64), kind="stable")
     pts, first = np.unique(np.asarray(stamps, dtype=np.int64)[order], return_index=True)
-    return Packets(pts, np.asarray(keys, dtype=np.bool_)[order][first], digest.hexdigest())
+    jump = np.asarray(jumps, dtype=np.int64)[order][first]
+    return Packets(pts, jump, np.asarray(keys, dtype=np.bool_)[order][first], digest.hexdigest())
 
 
 class VideoClip:
@@ -163,6 +174,7 @@ class VideoClip:
 
     def __init__(self, upload: Upload, found: str, packets: Packets, limits: Limits) -> None:
         self._file = upload.open()
+        self._found = found
         self._packets = packets
         self._limits = limits
         self._place = {int(p): i for i, p in enumerate(packets.pts)}
@@ -224,7 +236,8 @@ class VideoClip:
         count = len(self._packets.pts)
         seen = -1
         missing = 0
-        for index, _ in self._run(0, convert=False):
+        self._rewind()
+        for index, _ in self._run(0):
             missing += max(0, index - seen - 1)
             seen = max(seen, index)
             if index % 32 == 0:
@@ -233,9 +246,8 @@ class VideoClip:
         if seen + 1 < count or missing:
             self._problem("Partial", f"{count - seen - 1 + missing} of {count} frames could not be decoded.")
             count = seen + 1
-            self._packets = Packets(
-                self._packets.pts[:count], self._packets.key[:count], self._packets.digest
-            )
+            p = self._packets
+            self._packets = Packets(p.pts[:count], p.seek_to[:count], p.key[:count], p.digest)
             self.shape = (count, *self.shape[1:])
         return count
 
@@ -243,73 +255,79 @@ class VideoClip:
         """RGB (H,W,3) of the frame with this place in time; the nearest one before it when its data are damaged."""
         if self._held is not None and self._held[0] == index:
             return self._held[1]
-        if self._decoding is None or index < self._next or self._key_before(index) > self._next:
-            self._seek(self._key_before(index))
-        last: NDArray[np.uint8] | None = (
-            self._held[1] if self._held is not None and self._held[0] < index else None
-        )
-        for found, picture in self._advance(index):
-            if found == index:
-                self._held = (index, picture)
-                return picture
-            last = picture
-            if found > index:
-                break
-        if last is None:
-            raise StudyError("Corrupt", "This part of the clip is damaged and cannot be decoded.")
-        self._problem(
-            "Partial", "Some frames of the clip are damaged; the one before is shown in their place."
-        )
-        self._held = (index, last)
-        return last
-
-    def _key_before(self, index: int) -> int:
         keys = np.flatnonzero(self._packets.key[: index + 1])
-        return int(keys[-1]) if keys.size else 0
+        near = int(keys[-1]) if keys.size else 0
+        if self._decoding is not None and near <= self._next <= index:
+            picture = self._advance(index)
+            if picture is not None:
+                return self._hold(index, picture)
+        # A jump may land late (damaged or sparse indexes): then from one key frame earlier, then from the start.
+        for key in dict.fromkeys([near, int(keys[-2]) if keys.size > 1 else 0, 0]):
+            self._seek(key)
+            picture = self._advance(index)
+            if picture is not None:
+                return self._hold(index, picture)
+        raise StudyError("Corrupt", "This part of the clip is damaged and cannot be decoded.")
+
+    def _hold(self, index: int, picture: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        self._held = (index, picture)
+        return picture
 
     def _seek(self, key: int) -> None:
-        try:
-            self._container.seek(int(self._packets.pts[key]), stream=self._stream, backward=True)
-        except FFmpegError:
-            raise StudyError("Corrupt", "This part of the clip is damaged and cannot be decoded.") from None
+        if key == 0:
+            self._rewind()
+        else:
+            try:
+                self._container.seek(int(self._packets.seek_to[key]), stream=self._stream, backward=True)
+            except FFmpegError:
+                self._rewind()
+                key = 0
         self._decoding = self._run(key)
         self._next = key
-        self._held = None
 
-    def _advance(self, index: int) -> Iterator[tuple[int, NDArray[np.uint8]]]:
-        """Frames from the running decoder up to the one asked for; only the last ones are converted to RGB."""
+    def _rewind(self) -> None:
+        """Open again at the start: exact for every container."""
+        self._container.close()
+        self._file.seek(0)
+        try:
+            self._container, self._stream = _open(self._file, self._found)
+        except StudyError:
+            raise StudyError("Corrupt", CUT) from None
+        self._stream.thread_type = "AUTO"
+        self._stream.codec_context.thread_count = min(4, os.cpu_count() or 1)
+
+    def _advance(self, index: int) -> NDArray[np.uint8] | None:
+        """The frame asked for from the running decoder, or the one before when it is damaged; None when it is past."""
         budget = DECODE_AHEAD_PIXELS // max(1, self.shape[1] * self.shape[2])
-        if self._decoding is None:
-            return
         last: Any = None
-        for found, frame in self._decoding:
+        for found, frame in self._decoding or ():
             self._next = max(self._next, found + 1)
-            budget -= 1
-            if found >= index:
-                if found > index and last is not None:
-                    yield found - 1, self._picture(last)
-                    return
-                yield found, self._picture(frame)
-                return
+            if found == index:
+                return self._picture(frame)
+            if found > index:
+                break
             last = frame
+            budget -= 1
             if budget < 0:
                 raise StudyError(
                     "TooLarge",
                     "The clip has too few key frames to jump to this place; save it with more of them.",
                 )
         self._decoding = None
-        if last is not None:
-            yield index - 1, self._picture(last)
+        if last is None:
+            return None
+        self._problem(
+            "Partial", "Some frames of the clip are damaged; the one before is shown in their place."
+        )
+        return self._picture(last)
 
-    def _run(self, start: int, convert: bool = True) -> Iterator[tuple[int, Any]]:
-        """(place in time, decoded frame) in order; damaged packets are stepped over and noted."""
-        if not convert:
-            self._seek_start()
-        pending: Iterator[Any] = iter(self._container.demux(self._stream))
+    def _run(self, start: int) -> Iterator[tuple[int, Any]]:
+        """(place in time, decoded frame) from the key frame `start` on; damaged packets are stepped over and noted."""
         failures = 0
+        packets = iter(self._container.demux(self._stream))
         while True:
             try:
-                packet = next(pending)
+                packet = next(packets)
                 frames = packet.decode()
             except StopIteration:
                 return
@@ -324,23 +342,18 @@ class VideoClip:
             for frame in frames:
                 stamp = frame.pts if frame.pts is not None else frame.dts
                 place = self._place.get(int(stamp)) if stamp is not None else None
-                if place is None:
+                if (
+                    place is None or place < start
+                ):  # pictures before a key frame lean on ones that were not decoded
                     continue
-                if frame.is_corrupt:
-                    self._problem("Partial", "Some frames of the clip are damaged.")
-                if self._coded_size is not None and (frame.height, frame.width) != self._coded_size:
-                    if frame.height * frame.width > self._limits.video_pixels:
-                        raise StudyError(
-                            "TooLarge", "The frames of the clip are larger than the limit; scale it down."
-                        )
-                    self._problem(
-                        "Partial",
-                        "The clip changes its size on the way; later frames are scaled to the first.",
-                    )
+                self._inspect(frame)
                 yield place, frame
 
-    def _seek_start(self) -> None:
-        self._container.seek(int(self._packets.pts[0]), stream=self._stream, backward=True)
+    def _inspect(self, frame: Any) -> None:
+        if frame.is_corrupt:
+            self._problem("Partial", "Some frames of the clip are damaged.")
+        if self._coded_size is not None and (frame.height, frame.width) != self._coded_size:
+            self._problem("Partial", "The clip changes its size; later frames are scaled to the first.")
 
     def _picture(self, frame: Any) -> NDArray[np.uint8]:
         if frame.width * frame.height > self._limits.video_pixels:

@@ -150,7 +150,6 @@ def _report(sock: socket.socket, reading: Reading, desk: RemoteDesk) -> None:
         "affine": None if affine is None else [float(v) for v in affine.ravel()],
         "axes": reading.axes,
         "flips": reading.flips,
-        "peak_memory": sandbox.peak_memory(),
     }
     if times_s is not None:
         block = desk.allocate((len(times_s),), np.float64)
@@ -226,10 +225,11 @@ def main() -> None:
             children[pid] = None
             wire.send(control, {"op": "forked", "pid": pid})
         elif request["op"] == "end" and request["pid"] in children:
-            wire.send(control, {"op": "ended", "status": _end(int(request["pid"]))})
+            status, peak = _end(int(request["pid"]))
+            wire.send(control, {"op": "ended", "status": status, "peak_memory": peak})
             del children[request["pid"]]
         else:
-            wire.send(control, {"op": "ended", "status": 0})
+            wire.send(control, {"op": "ended", "status": 0, "peak_memory": 0})
     for pid in children:
         _end(pid)
 
@@ -245,16 +245,18 @@ def _child(control: socket.socket, fd: int) -> None:
         os._exit(code)
 
 
-def _end(pid: int) -> int:
-    """Kill the child unless it has ended already; its wait status as `os.waitstatus_to_exitcode`."""
+def _end(pid: int) -> tuple[int, int]:
+    """Kill the child unless it has ended already: (exit code, negative for a signal; largest resident size in bytes)."""
     for _ in range(20):  # a child that just sent its last word needs a moment to be dead by its own hand
-        ended, status = os.waitpid(pid, os.WNOHANG)
+        ended, status, usage = os.wait4(pid, os.WNOHANG)
         if ended:
-            return os.waitstatus_to_exitcode(status)
+            break
         time.sleep(0.0005)
-    os.kill(pid, signal.SIGKILL)
-    _, status = os.waitpid(pid, 0)
-    return os.waitstatus_to_exitcode(status)
+    else:
+        os.kill(pid, signal.SIGKILL)
+        _, status, usage = os.wait4(pid, 0)
+    peak = usage.ru_maxrss if sys.platform == "darwin" else usage.ru_maxrss * 1024
+    return os.waitstatus_to_exitcode(status), peak
 
 
 if __name__ == "__main__":
