@@ -44,7 +44,7 @@ def resolve(name: str) -> Source:
     if name == "nano":
         return Source("nano", "nano", nano_folder())
     folder = Path(name).expanduser()
-    if folder.is_dir():
+    if name.strip() and folder.is_dir():
         nano = read_config(folder).get("format") == NANO_FORMAT
         return Source(folder.name or str(folder), "nano" if nano else "folder", folder)
     if _HUB_ID.fullmatch(name) and not folder.exists():
