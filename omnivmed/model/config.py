@@ -93,7 +93,7 @@ def smollm2_135m_config() -> LlamaConfig:
     )
 
 
-def nano_config(image_token_id: int = 6, video_token_id: int = 7) -> OmniVMedConfig:
+def nano_config(image_token_id: int = 6, video_token_id: int = 5) -> OmniVMedConfig:
     """Return nano: ViT-S/14 with 2D RoPE, merge 2 for stills too, SmolLM2-135M.
 
     The defaults are `<filename>` and `<file_sep>` of the SmolLM2 vocabulary, which serve as placeholders.
