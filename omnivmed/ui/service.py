@@ -76,11 +76,7 @@ class ModelService:
     def _load(self) -> None:
         began = time.monotonic()
         try:
-            loader = self._loader
-            if loader is None:
-                from omnivmed.inference import (
-                    load_model as loader,
-                )  # torch is imported here, off the page's way
+            loader = self._loader or _load_model
             self.assistant = loader(
                 self._settings.model, offline=self._settings.offline, progress=self._progress
             )
