@@ -262,7 +262,10 @@ class VideoClip:
             if picture is not None:
                 return self._hold(index, picture)
         # A jump may land late (damaged or sparse indexes): then from one key frame earlier, then from the start.
-        for key in dict.fromkeys([near, int(keys[-2]) if keys.size > 1 else 0, 0]):
+        # MPEG streams give the first pictures after a jump the stamps of their neighbours: always one key earlier.
+        earlier = int(keys[-2]) if keys.size > 1 else 0
+        starts = [earlier, 0] if self._found.startswith("mpeg") else [near, earlier, 0]
+        for key in dict.fromkeys(starts):
             self._seek(key)
             picture = self._advance(index)
             if picture is not None:

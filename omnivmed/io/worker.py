@@ -246,7 +246,7 @@ def _child(control: socket.socket, fd: int) -> None:
 
 
 def _end(pid: int) -> tuple[int, int]:
-    """Kill the child unless it has ended already: (exit code, negative for a signal; largest resident size in bytes)."""
+    """Kill the child unless it has ended: (exit code, negative for a signal; largest resident size in bytes)."""
     for _ in range(20):  # a child that just sent its last word needs a moment to be dead by its own hand
         ended, status, usage = os.wait4(pid, os.WNOHANG)
         if ended:
