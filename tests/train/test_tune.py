@@ -1,0 +1,123 @@
+"""The tuning loop on a tiny model: batches are arithmetic, and an interrupted run equals an uninterrupted one."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import pytest
+import torch
+
+from tests.train.tiny import ByteTokenizer, tiny_language_model
+from train.nano import tune as module
+from train.nano.bank import build_bank, load_bank
+from train.nano.features import build_features
+from train.nano.index import build_index
+from train.nano.sampling import Pool
+from train.nano.tune import Nano, TuneConfig, make_batch, sequence_pool, tune
+from train.nano.vit import Vit
+from train.nano.words import Projector
+
+
+def tiny_vit() -> Vit:
+    torch.manual_seed(1)
+    return Vit(layers=1, mlp=16).eval()
+
+
+@pytest.fixture
+def nano(data_folder: Path, tmp_path: Path) -> Nano:
+    records = build_index(data_folder)
+    build_bank(data_folder, records, tmp_path / "bank")
+    bank = load_bank(tmp_path / "bank", records)
+    cached = build_features(bank, tiny_vit(), tmp_path / "f.safetensors", "train", 8)
+    torch.manual_seed(2)
+    general = [("Hello?", "Hi."), ("Two?", "Two.")]
+    return Nano(
+        bank,
+        tiny_vit(),
+        Projector(384, 32),
+        tiny_language_model(),
+        ByteTokenizer(),
+        cached,
+        {},
+        general,
+        rank=2,
+    )
+
+
+@dataclass
+class Clock:
+    """Advances by half a second per batch: schedules that run by wall time become exact."""
+
+    now: float = 0.0
+
+    def monotonic(self) -> float:
+        return self.now
+
+    def strftime(self, _: str) -> str:
+        return "00:00:00"
+
+
+CONFIG = TuneConfig(
+    "mixed", 4.0, 1e-3, 1e-3, stills=2, sequences=1, questions=2, word_batch=4, warmup_steps=1, rank=2
+)
+
+
+def test_batches_are_a_function_of_seed_and_step(nano: Nano) -> None:
+    pool, sequences = Pool(nano.bank, "train"), sequence_pool(nano.bank)
+    one, two, other = (make_batch(nano, pool, sequences, CONFIG, s) for s in (3, 3, 4))
+    assert len(one) == 2, "stills with general text, then volumes"
+    for (_, a), (_, b) in zip(one, two, strict=True):
+        assert torch.equal(a.ids, b.ids)
+        assert torch.equal(a.mask, b.mask)
+    assert not torch.equal(one[0][1].targets, other[0][1].targets)
+    assert one[1][0][0].kind == "volume"
+    assert 0 < one[1][0][0].keep.sum() <= one[1][0][0].keep.size
+
+
+def test_interrupted_twice_equals_uninterrupted(
+    nano: Nano, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "dev_set", lambda nano: [])
+    start = {k: v.clone() for k, v in nano.state().items()}
+
+    real = module.make_batch
+
+    def run(folder: Path, stop_after: tuple[int, ...]) -> dict[str, torch.Tensor]:
+        """Killed after so many steps, then resumed, ..., then left alone."""
+        for stop in (*stop_after, 10**6):
+            clock = Clock()
+            monkeypatch.setattr(module, "time", clock)
+            nano.load(start)
+            left = iter(range(stop))
+
+            def counted(*args: object, left: Iterator[int] = left, clock: Clock = clock) -> object:
+                if next(left, None) is None:
+                    raise KeyboardInterrupt
+                clock.now += 0.5
+                return real(*args)  # type: ignore[arg-type]
+
+            with monkeypatch.context() as patch:
+                patch.setattr(module, "make_batch", counted)
+                patch.setattr(module, "SAVE_EVERY_S", 0.1)
+                with contextlib.suppress(KeyboardInterrupt):
+                    return {k: v.clone() for k, v in tune(nano, folder, CONFIG, start).items()}
+        raise AssertionError("never finished")
+
+    whole, pieces = run(tmp_path / "whole", ()), run(tmp_path / "pieces", (2, 1))
+    assert any((whole[k] != start[k]).any() for k in whole if k.endswith("lora_B"))
+    for name, value in whole.items():
+        assert torch.equal(value, pieces[name]), name
+
+
+def test_align_leaves_the_language_model_alone(
+    nano: Nano, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "dev_set", lambda nano: [])
+    start = {k: v.clone() for k, v in nano.state().items()}
+    config = replace(CONFIG, name="align", seconds=0.3, lr_lora=None, captions_only=True, sequences=0)
+    after = tune(nano, tmp_path / "align", config, start)
+    assert all(torch.equal(start[k], after[k]) for k in start if k.startswith("lora."))
+    assert not torch.equal(start["projector.fc2.weight"], after["projector.fc2.weight"])

@@ -1,0 +1,102 @@
+"""Trained parts → ``assets/nano``: fp16 safetensors, closed config, manifest with sha256 of every file."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import save_file
+from torch import Tensor
+
+from train.nano.recipe import instruct_config
+from train.nano.store import write_json
+from train.nano.vit import HEADS, HIDDEN, LAYERS, MLP, PATCH, Vit
+from train.nano.words import Projector
+
+ENCODER_FILE, LORA_FILE = "encoder_projector.safetensors", "lora.safetensors"
+VERSION = "0.1"
+BUDGET = {
+    "max_tokens": 512,
+    "max_frames": 32,
+    "min_tokens": 16,
+    "image_merge_size": 2,
+    "video_merge_size": 2,
+    "patch_size": PATCH,
+    "image_max_tokens": 36,
+    "frame_max_tokens": 16,
+}
+DESCRIPTION = (
+    "nano 0.1, a very small teaching model (ViT-S/14 with 2D rotary positions + SmolLM2-135M) that stands in "
+    "for the large OmniV-Med models"
+)
+
+
+def tensors(weights: dict[str, Tensor], vit: Vit) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+    """(encoder + projector, LoRA) in the product's parameter names, float16."""
+    projector = Projector()
+    projector.load_state_dict({k[10:]: v for k, v in weights.items() if k.startswith("projector.")})
+    encoder = {f"model.vision_model.{k}": v for k, v in vit.state_dict().items()}
+    encoder |= {f"model.projector.{k}": v.detach() for k, v in projector.folded().items()}
+    lora = {k.removeprefix("lora.model."): v for k, v in weights.items() if k.startswith("lora.")}
+    for name, value in (encoder | lora).items():
+        if not torch.isfinite(value).all() or value.abs().max() > 6e4:
+            raise ValueError(f"{name} does not fit float16")
+    return {k: v.half().contiguous() for k, v in encoder.items()}, {
+        k: v.half().contiguous() for k, v in lora.items()
+    }
+
+
+def config(card: dict[str, Any], backbone: dict[str, Any], trained: bool) -> dict[str, Any]:
+    recipe = instruct_config()
+    return {
+        "format": "omnivmed-nano/1",
+        "trained": trained,
+        "version": VERSION,
+        "image_token_id": 6,
+        "video_token_id": 5,
+        "vision_config": {
+            "hidden_size": HIDDEN,
+            "intermediate_size": MLP,
+            "num_hidden_layers": LAYERS,
+            "num_attention_heads": HEADS,
+            "num_channels": 3,
+            "patch_size": PATCH,
+            "hidden_act": "gelu",
+            "layer_norm_eps": 1e-6,
+            "rope_parameters": {"rope_type": "axial", "rope_theta": 100.0},
+        },
+        "backbone": backbone,
+        "lora": {"rank": recipe.rank, "scale": recipe.alpha / recipe.rank},
+        "budget": BUDGET,
+        "card": card,
+    }
+
+
+def sha256(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def export(weights: dict[str, Tensor], vit: Vit, out: Path, runs: Path) -> None:
+    """Writes the folder; README.md (the model card) is kept as it is and listed in the manifest."""
+    from omnivmed.weights import SMOLLM2
+
+    out.mkdir(parents=True, exist_ok=True)
+    encoder, lora = tensors(weights, vit)
+    save_file(encoder, out / ENCODER_FILE)
+    save_file(lora, out / LORA_FILE)
+    card = json.loads((Path(__file__).parent / "card.json").read_text())
+    backbone = {"name": SMOLLM2.name, "gguf_sha256": SMOLLM2.gguf_sha256, "licence": SMOLLM2.licence}
+    write_json(config({"description": DESCRIPTION, **card}, backbone, True), out / "config.json")
+    names = [n for n in (ENCODER_FILE, LORA_FILE, "config.json", "README.md") if (out / n).exists()]
+    files = {n: {"sha256": sha256(out / n), "bytes": (out / n).stat().st_size} for n in names}
+    write_json(
+        {"format": "omnivmed-nano/1", "version": VERSION, "files": files, "backbone": backbone},
+        out / "manifest.json",
+    )
+    total = sum(f["bytes"] for f in files.values())
+    print(f"{out}: {total / 1e6:.1f} MB")
+    if total > 80e6:
+        raise ValueError("assets/nano must stay under 80 MB")

@@ -1,0 +1,500 @@
+"""Questions and answers from labels: templates only, deterministic, with unseen phrasings held back.
+
+In an answer, words in {braces} carry the information; the training loss weighs them more. Every task has
+phrasings that are trained on and ``unseen`` ones that only the evaluation asks. ``{n}`` stands for a noun that
+fits the study ("image", "scan", "clip" ...).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+NOUNS = {
+    "image": ("image", "picture", "scan", "image", "study"),
+    "volume": ("scan", "volume", "study", "series", "image", "stack of slices"),
+    "video": ("video", "clip", "recording", "study", "image"),
+}
+MODALITY = {
+    "CT": "a CT scan",
+    "MRI": "an MRI",
+    "X-ray": "an X-ray",
+    "ultrasound": "an ultrasound image",
+    "microscopy": "a microscope image",
+    "endoscopy": "an endoscopic image",
+    "fundus photograph": "a photograph of the retina",
+}
+ORGAN = {
+    "head": "head",
+    "chest": "chest",
+    "abdomen": "abdomen",
+    "breast": "breast",
+    "hand": "hand",
+    "spine": "spine",
+    "lung": "lung",
+    "blood": "blood cells",
+    "eye": "eye",
+}
+SHORT_MODALITY = {**{m: m for m in MODALITY}, "microscopy": "Microscopy", "endoscopy": "Endoscopy"}
+
+ASK: dict[str, tuple[str, ...]] = {
+    "modality": (
+        "What imaging modality is this?",
+        "Which imaging modality was used?",
+        "What kind of scan is this?",
+        "What type of medical image is this?",
+        "How was this {n} made?",
+        "Which technique produced this {n}?",
+        "What is the modality of this {n}?",
+        "Is this a CT, an MRI, an X-ray or an ultrasound?",
+        "What type of imaging does this represent?",
+        "What sort of {n} am I looking at?",
+        "Name the imaging method.",
+        "Tell me the modality.",
+        "By what method was this {n} taken?",
+        "Which kind of examination is this?",
+        "what is this",
+        "What is this?",
+        "What is the imaging technique?",
+        "Identify the modality of this {n}.",
+    ),
+    "organ": (
+        "Which part of the body is shown?",
+        "What body part is this?",
+        "Which organ or region does the {n} show?",
+        "What part of the body does this {n} show?",
+        "Which anatomical region is imaged?",
+        "What anatomy is visible?",
+        "Where in the body was this {n} taken?",
+        "Name the body region.",
+        "Which region of the body are we looking at?",
+        "What is the organ system in this {n}?",
+        "What body region was examined?",
+        "Which body part was scanned?",
+        "Tell me which part of the body this is.",
+        "What organ is this?",
+        "Identify the body part.",
+        "what part of the body is it",
+    ),
+    "plane": (
+        "In which plane was this {n} taken?",
+        "What is the plane of this {n}?",
+        "Which imaging plane is shown?",
+        "Is this axial, coronal or sagittal?",
+        "What plane is this?",
+        "Which orientation do the slices have?",
+        "In what plane is the {n} displayed?",
+        "Name the plane of section.",
+        "What is the slice orientation?",
+        "Which anatomical plane is this?",
+        "Is this an axial, a sagittal or a coronal slice?",
+        "Tell me the imaging plane.",
+        "How is the slice oriented?",
+        "What plane are we seeing?",
+        "Identify the plane.",
+    ),
+    "sequence": (
+        "Which MRI sequence is this?",
+        "What MR sequence was used?",
+        "Is this T1, T2 or FLAIR?",
+        "What is the weighting of this MRI?",
+        "What is the MR weighting in this {n}?",
+        "Which pulse sequence is shown?",
+        "What type of MRI is this?",
+        "Is this MRI T1 or T2 weighted?",
+        "Name the MRI sequence.",
+        "What weighting does this {n} have?",
+        "Which MR contrast is this?",
+        "Tell me the MRI sequence.",
+        "Was this MRI taken as T1, T2 or FLAIR?",
+        "What sequence is it?",
+        "Identify the MR sequence.",
+    ),
+    "view": (
+        "Is this a PA or an AP view?",
+        "Which projection is this chest X-ray?",
+        "What is the view of this chest radiograph?",
+        "Was this X-ray taken AP or PA?",
+        "What projection was used?",
+        "Which view is it, PA or AP?",
+        "Is this radiograph anteroposterior or posteroanterior?",
+        "Name the projection of this film.",
+        "From which side did the beam come, AP or PA?",
+        "What is the projection, AP or PA?",
+        "How was this chest film taken?",
+        "Tell me the view position.",
+        "Which view does this chest X-ray show?",
+        "What is the X-ray view?",
+        "Identify the projection.",
+    ),
+    "state": (
+        "Is this normal?",
+        "Is this {n} normal or abnormal?",
+        "Does this {n} look normal?",
+        "Are the lungs normal?",
+        "Is there anything abnormal?",
+        "Do the lungs look healthy?",
+        "Are there any abnormal findings?",
+        "Is anything wrong with the lungs?",
+        "Are the lungs normal appearing?",
+        "Would you call this {n} normal?",
+        "Is there an abnormality?",
+        "Does it look healthy?",
+        "Do you see a finding?",
+        "Is there any sign of disease?",
+        "Normal or abnormal?",
+    ),
+    "describe": (
+        "Describe this {n}.",
+        "What does this {n} show?",
+        "What can you see?",
+        "What do you see in this {n}?",
+        "Give a short description.",
+        "What am I looking at?",
+        "Write a caption for this {n}.",
+        "Summarise this {n} in one sentence.",
+        "Tell me about this {n}.",
+        "Explain what is shown.",
+        "What is shown here?",
+        "Describe the {n} briefly.",
+        "Can you describe what you see?",
+        "What is in this {n}?",
+        "Please describe the study.",
+    ),
+}
+UNSEEN: dict[str, tuple[str, ...]] = {
+    "modality": ("What imaging technique has been used here?", "Can you tell which type of scan I opened?"),
+    "organ": ("Which body region do you recognise?", "What part of the patient am I seeing?"),
+    "plane": ("Along which plane is this cut?", "Can you name the viewing plane?"),
+    "sequence": ("Could you tell me the MR weighting?", "Which sequence did the MRI scanner run?"),
+    "view": ("Was the film shot from the front or from the back, AP or PA?", "AP or PA?"),
+    "state": ("Can you spot anything abnormal here?", "Do these lungs look fine to you?"),
+    "describe": ("What can you tell me about this {n}?", "Please sum up what this {n} shows."),
+}
+ONE_WORD = (
+    " Answer in one word.",
+    " One word please.",
+    " Answer with a single word or phrase.",
+    " Just the name.",
+)
+SHORT_TASKS = ("modality", "organ", "plane", "sequence", "view", "state")
+
+
+@dataclass(frozen=True)
+class QA:
+    """``form``: sentence | word | yesno | premise | refusal | caption | text. ``key`` is the true value."""
+
+    task: str
+    form: str
+    question: str
+    answer: str  # with {braces} around the informative words
+    key: str = ""
+
+    @property
+    def plain(self) -> str:
+        return self.answer.replace("{", "").replace("}", "")
+
+
+def answer_sentence(task: str, labels: dict[str, str]) -> str | None:
+    """The canonical answer, or what to say when the question does not fit the picture."""
+    modality = labels.get("modality")
+    if modality is None and task in ("modality", "describe", "sequence", "view"):
+        return None
+    name = MODALITY.get(modality or "", "")
+    if task == "modality":
+        return f"This is {{{name}}}."
+    if task == "organ":
+        return f"It shows the {{{ORGAN[labels['organ']]}}}." if "organ" in labels else None
+    if task == "plane":
+        if "plane" in labels:
+            return f"The plane is {{{labels['plane']}}}."
+        if modality in ("X-ray", "microscopy", "endoscopy", "fundus photograph"):
+            return f"This is {{{name}}}, which has no slice plane."
+        return None
+    if task == "sequence":
+        if modality == "MRI":
+            return f"The MRI sequence is {{{labels['sequence']}}}." if "sequence" in labels else None
+        return f"This is {{not an MRI}}; it is {{{name}}}."
+    if task == "view":
+        if "view" in labels:
+            return f"The view is {{{labels['view']}}}."
+        if (modality, labels.get("organ")) != ("X-ray", "chest"):
+            return f"This is {{not a chest X-ray}}; it is {{{name}}}."
+        return None
+    if task == "state":
+        if "state" in labels:
+            return f"The lungs look {{{labels['state']}}}."
+        if labels.get("organ") not in ("chest", "lung"):
+            return "I {cannot tell} whether this is normal; I was not trained to judge it."
+        return None
+    if task == "describe":
+        return describe(labels)
+    raise KeyError(task)
+
+
+def describe(labels: dict[str, str]) -> str | None:
+    """One sentence of everything that is labelled: modality, plane, sequence or view, organ, state."""
+    modality, organ = labels.get("modality"), labels.get("organ")
+    if modality is None or organ is None:
+        return None
+    parts = [p for p in (labels.get("plane"), labels.get("sequence") if modality == "MRI" else None) if p]
+    noun = {
+        "CT": "CT scan",
+        "MRI": "MRI",
+        "X-ray": "X-ray",
+        "ultrasound": "ultrasound image",
+        "microscopy": "microscope image",
+        "endoscopy": "endoscopic image",
+        "fundus photograph": "photograph",
+    }[modality]
+    if "view" in labels:
+        parts.insert(0, labels["view"])
+    text = f"The image shows the {{{ORGAN[organ]}}} on {{{' '.join([*parts, noun])}}}"
+    text = text.replace("{" + " ".join([*parts, noun]) + "}", article(" ".join([*parts, noun])))
+    if "state" in labels:
+        text += f"; the lungs look {{{labels['state']}}}"
+    return text + "."
+
+
+def article(words: str) -> str:
+    first = words.split()[0]
+    an = first[0] in "aeiouAEIOU" or first in ("MRI", "X-ray", "FLAIR")
+    return f"{{{'an' if an else 'a'} {words}}}"
+
+
+def short_answer(task: str, labels: dict[str, str]) -> str | None:
+    value = labels.get(task)
+    if value is None:
+        return None
+    text = SHORT_MODALITY[value] if task == "modality" else ORGAN[value] if task == "organ" else value
+    return "{" + text[0].upper() + text[1:] + "}"
+
+
+YES_NO = {
+    "modality": (
+        "Is this {v}?",
+        "Is it {v}?",
+        "Am I looking at {v}?",
+        "Is this {n} {v}?",
+        "This is {v}, right?",
+    ),
+    "organ": ("Is this the {v}?", "Does this {n} show the {v}?", "Is the {v} shown?", "Am I seeing the {v}?"),
+    "plane": (
+        "Is this {a} slice?",
+        "Is the plane {v}?",
+        "Is this {n} {v}?",
+        "Was this taken in the {v} plane?",
+    ),
+    "sequence": ("Is this {v}?", "Is this MRI {v}?", "Is this a {v} sequence?", "Is the weighting {v}?"),
+    "view": (
+        "Is this a {v} view?",
+        "Was this X-ray taken {v}?",
+        "Is this a {v} film?",
+        "Is the projection {v}?",
+    ),
+}
+UNSEEN_YES_NO = {
+    "modality": ("Would you say this is {v}?",),
+    "organ": ("Can we see the {v} here?",),
+    "plane": ("Would you call this {n} {v}?",),
+    "sequence": ("Would you say it is {v}?",),
+    "view": ("Would you say the projection is {v}?",),
+}
+VALUES: dict[str, tuple[str, ...]] = {
+    "modality": tuple(MODALITY),
+    "organ": tuple(ORGAN),
+    "plane": ("axial", "coronal", "sagittal"),
+    "sequence": ("T1", "T2", "FLAIR", "T1 with contrast"),
+    "view": ("PA", "AP"),
+}
+COMMON = {
+    "modality": ("CT", "MRI", "X-ray", "ultrasound"),
+    "organ": ("head", "chest", "abdomen", "lung", "breast"),
+}
+
+
+def yes_no(
+    task: str, labels: dict[str, str], kind: str, rng: np.random.Generator, unseen: bool = False
+) -> QA | None:
+    true = labels.get(task)
+    if true is None:
+        return None
+    asked = true
+    if rng.random() < 0.5:
+        others = [v for v in COMMON.get(task, VALUES[task]) if v != true]
+        if (task, true) in (("organ", "lung"), ("organ", "chest")):
+            others = [v for v in others if v not in ("chest", "lung")]
+        if task == "sequence":  # T1 with and without contrast: neither contradicts "T1"
+            others = [v for v in others if not (v.startswith("T1") and true.startswith("T1"))]
+        asked = others[rng.integers(len(others))]
+    names = {"modality": MODALITY, "organ": ORGAN}.get(task, {})
+    words, real = names.get(asked, asked), names.get(true, true)
+    forms = UNSEEN_YES_NO[task] if unseen else YES_NO[task]
+    form = forms[rng.integers(len(forms))]
+    question = form.format(v=words, a=article(words)[1:-1], n=noun(kind, rng))
+    subject = {"modality": "this is", "organ": "it shows the", "plane": "the plane is"}.get(
+        task, f"the {task} is"
+    )
+    return QA(task, "yesno", question, f"{{{'Yes' if asked == true else 'No'}}}, {subject} {{{real}}}.", true)
+
+
+PREMISE = (
+    "What does this {m} show?",
+    "Describe the {o} in this {m}.",
+    "Where is the lesion in this {m} of the {o}?",
+    "How large is the tumour on this {m}?",
+    "What is wrong with the {o} on this {m}?",
+    "Is the {o} normal on this {m}?",
+)
+
+
+def wrong_premise(labels: dict[str, str], rng: np.random.Generator) -> QA | None:
+    """The question names a modality that this is not: do not agree."""
+    modality, organ = labels.get("modality"), labels.get("organ")
+    if modality is None or organ is None:
+        return None
+    others = [v for v in ("CT", "MRI", "X-ray", "ultrasound") if v != modality]
+    wrong = others[rng.integers(len(others))]
+    nouns = {"CT": "CT scan", "MRI": "MRI", "X-ray": "X-ray", "ultrasound": "ultrasound"}
+    organs = COMMON["organ"]
+    question = PREMISE[rng.integers(len(PREMISE))].format(m=nouns[wrong], o=organs[rng.integers(len(organs))])
+    said = article(nouns[wrong])[1:-1]
+    answer = f"This is {{not {said}}}; it is {{{MODALITY[modality]}}} of the {{{ORGAN[organ]}}}."
+    return QA("premise", "premise", question, answer, modality)
+
+
+# Never trained for: an honest "cannot tell". VQA-RAD's own questions of such types are added by the mixture.
+OUT_OF_SCOPE = (
+    "What is the diagnosis?",
+    "Is this cancer?",
+    "Is the lesion benign or malignant?",
+    "How old is the patient?",
+    "Is the patient male or female?",
+    "What is the ejection fraction?",
+    "How big is the tumour?",
+    "What treatment do you recommend?",
+    "Will the patient survive?",
+    "Is there a fracture?",
+    "Is there a pneumothorax?",
+    "Where is the lesion?",
+    "Is there a haemorrhage?",
+    "How many lesions are there?",
+    "What is the patient's name?",
+    "Has it grown since the last scan?",
+    "Which stage is the disease?",
+    "What caused this?",
+    "Is the heart enlarged?",
+    "Does the patient need surgery?",
+    "What is the blood pressure?",
+    "How many kidneys are visible?",
+    "Is there a kidney stone?",
+    "Which vessel is blocked?",
+    "Is contrast agent present in the aorta?",
+    "What is the size of the aneurysm?",
+    "Are the ventricles enlarged?",
+    "Is there a midline shift?",
+    "Which surgical phase is this?",
+    "Which instrument is in use?",
+)
+UNSEEN_OUT_OF_SCOPE = (
+    "Is this benign?",
+    "What drug should be given?",
+    "Is there a stroke?",
+    "What is the heart rate?",
+    "How long has the patient been ill?",
+    "Which hospital took this image?",
+    "Is there appendicitis?",
+    "What is the patient's weight?",
+    "Is there any metastasis?",
+    "Which valve is leaking?",
+    "What grade is the glioma?",
+    "Is the patient pregnant?",
+    "How thick is the wall?",
+    "Is the spleen enlarged?",
+    "What is the prognosis?",
+    "Which nerve is affected?",
+    "Is there air under the diaphragm?",
+    "How many ribs are broken?",
+    "Should I be worried?",
+    "What is the bone density?",
+)
+REFUSAL = "I {cannot tell} that from this {n}; I was not trained for it."
+
+
+def noun(kind: str, rng: np.random.Generator) -> str:
+    options = NOUNS[kind]
+    return options[rng.integers(len(options))]
+
+
+def refusal(question: str, kind: str) -> QA:
+    return QA("refusal", "refusal", question, REFUSAL.replace("{n}", "video" if kind == "video" else "image"))
+
+
+def ask(
+    task: str, labels: dict[str, str], kind: str, rng: np.random.Generator, unseen: bool = False
+) -> QA | None:
+    """A sentence, word or yes/no question of one task; None when the labels say nothing about it."""
+    phrasing = (UNSEEN if unseen else ASK)[task]
+    question = phrasing[rng.integers(len(phrasing))].replace("{n}", noun(kind, rng))
+    roll = rng.random()
+    key = labels.get(task, "")
+    if task in VALUES and roll < 0.22:
+        return yes_no(task, labels, kind, rng, unseen)
+    if task in SHORT_TASKS and roll < 0.4 and (short := short_answer(task, labels)):
+        return QA(task, "word", question + ONE_WORD[rng.integers(len(ONE_WORD))], short, key)
+    sentence = answer_sentence(task, labels)
+    if sentence is None:
+        return None
+    form = "caption" if task == "describe" else "sentence"
+    if "cannot tell" in sentence or "not a" in sentence or "no slice" in sentence:
+        form = "premise"
+    return QA(task, form, question, sentence, key)
+
+
+def questions_for(
+    labels: dict[str, str],
+    kind: str,
+    count: int,
+    rng: np.random.Generator,
+    extra: tuple[QA, ...] = (),
+    declined: tuple[str, ...] = OUT_OF_SCOPE,
+    refusals: float = 0.02,
+) -> list[QA]:
+    """``count`` different questions about one study. ``extra``: human questions about this very picture;
+    ``declined``: questions of the out-of-scope kind that may be put to any picture."""
+    fits = [t for t in ("modality", "organ", "plane", "sequence", "view", "state") if labels.get(t)]
+    weight = {
+        "modality": 1.0,
+        "organ": 1.0,
+        "plane": 1.2,
+        "sequence": 1.8,
+        "view": 1.2,
+        "state": 2.2,
+        "describe": 1.0,
+    }
+    other = [t for t in ("plane", "sequence", "view", "state") if t not in fits]
+    out: list[QA] = []
+    for _ in range(40):
+        if len(out) == count:
+            break
+        roll = rng.random()
+        if roll < refusals:
+            made: QA | None = refusal(declined[rng.integers(len(declined))], kind)
+        elif roll < refusals + 0.05:
+            made = wrong_premise(labels, rng)
+        elif roll < refusals + 0.10 and other:
+            task = other[rng.integers(len(other))]
+            sentence = answer_sentence(task, labels)
+            phrasing = ASK[task]
+            question = phrasing[rng.integers(len(phrasing))].replace("{n}", noun(kind, rng))
+            made = QA(task, "premise", question, sentence) if sentence else None
+        elif extra and roll < 0.35:
+            made = extra[rng.integers(len(extra))]
+        else:
+            tasks = [*fits, "describe"]
+            p = np.array([weight[t] for t in tasks])
+            made = ask(tasks[rng.choice(len(tasks), p=p / p.sum())], labels, kind, rng)
+        if made is not None and all(made.question != o.question for o in out):
+            out.append(made)
+    return out

@@ -1,0 +1,79 @@
+"""What each command of ``python -m train.nano`` does; only wiring, the work is in the modules named here."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from safetensors.torch import load_file
+
+from train.nano import recipe
+from train.nano.bank import Entry, build_bank, load_bank
+from train.nano.features import FeatureSet, build_features
+from train.nano.general import build_general
+from train.nano.heal import heal
+from train.nano.human import human_questions
+from train.nano.index import Record, build_index, write_splits
+from train.nano.lm import load_language_model
+from train.nano.tune import Nano, tune
+from train.nano.vit import Vit
+from train.nano.warm import warm_up
+from train.nano.words import Projector, word_table
+
+PREVIOUS = {"align": "words", "instruct": "align", "mixed": "instruct"}
+
+
+def healed(runs: Path) -> Vit:
+    vit = Vit(pos="rope", theta=recipe.heal_config().theta)
+    vit.load_state_dict(load_file(runs / "heal/final.safetensors"))
+    return vit.eval()
+
+
+def features(runs: Path, bank: dict[str, Entry], name: str) -> FeatureSet:
+    split, count = {"train": ("train", recipe.TRAIN_VIEWS), "dev": ("dev", None), "test": ("test", None)}[
+        name
+    ]
+    return build_features(bank, healed(runs), runs / f"features/{name}.safetensors", split, count)
+
+
+def build_nano(args: argparse.Namespace, bank: dict[str, Entry], records: list[Record]) -> Nano:
+    language_model, tokenizer = load_language_model(args.language_model)
+    general = build_general(language_model, tokenizer, args.runs / "general.json")
+    rad = {r.id: r.labels for r in records if r.source == "vqa_rad"}
+    human = human_questions(args.data, rad)
+    cached = features(args.runs, bank, "train")
+    return Nano(bank, healed(args.runs), Projector(), language_model, tokenizer, cached, human, general)
+
+
+def run(args: argparse.Namespace) -> None:
+    records = build_index(args.data)
+    if args.stage == "decode":
+        build_bank(args.data, records, args.runs / "bank")
+        write_splits(records, Path(__file__).parent / "splits")
+        return
+    bank = load_bank(args.runs / "bank", records)
+    if args.stage == "heal":
+        heal(bank, args.encoder_onnx, args.runs / "heal", recipe.heal_config(args.seconds))
+    elif args.stage == "cache":
+        for name in ("train", "dev"):
+            features(args.runs, bank, name)
+    elif args.stage == "words":
+        model, tokenizer = load_language_model(args.language_model)
+        table = word_table(tokenizer, model.get_input_embeddings().weight)
+        train, dev = (features(args.runs, bank, name) for name in ("train", "dev"))
+        warm_up(train, dev, table, args.runs / "words", recipe.warm_config())
+    elif args.stage == "general":
+        build_general(*load_language_model(args.language_model), args.runs / "general.json")
+    elif args.stage in PREVIOUS:
+        nano = build_nano(args, bank, records)
+        start = nano.state() | load_file(args.runs / PREVIOUS[args.stage] / "final.safetensors")
+        config = getattr(recipe, f"{args.stage}_config")(args.seconds)
+        tune(nano, args.runs / args.stage, config, start)
+    elif args.stage == "eval":
+        from train.nano.evaluate import evaluate
+
+        evaluate(build_nano(args, bank, records), load_file(args.weights), args.out, args.runs)
+    elif args.stage == "export":
+        from train.nano.export import export
+
+        export(load_file(args.weights), healed(args.runs), args.out, args.runs)

@@ -1,0 +1,286 @@
+"""Stages 1 to 3 on the language side: align (projector), instruct (projector + LoRA), mixed (volumes and clips).
+
+The encoder is frozen and reads fresh random views at every step. Loss: cross-entropy on answers, informative
+words weighted KEY_WEIGHT, plus the word loss of the warm start on cached features.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from train.nano.bank import Entry
+from train.nano.features import MIXTURE, FeatureSet, encode
+from train.nano.lm import add_lora, lora_state, switch_lora
+from train.nano.pack import Packed, collate, forward_hidden, make_tree
+from train.nano.questions import OUT_OF_SCOPE, QA, answer_sentence, ask, questions_for
+from train.nano.sampling import Pool
+from train.nano.store import Run, finish, restore_optimizer
+from train.nano.studies import StudyView, sequence_study, still
+from train.nano.views import items_of
+from train.nano.vit import Vit
+from train.nano.words import Projector, word_loss, word_table
+
+SAVE_EVERY_S = 90.0
+DEV_EVERY_S = 420.0
+
+
+@dataclass(frozen=True)
+class TuneConfig:
+    """``lr_lora`` None leaves the language model untouched (stage 1)."""
+
+    name: str
+    seconds: float  # wall time of the cosine schedule
+    lr_projector: float
+    lr_lora: float | None
+    stills: int = 6  # pictures per step
+    sequences: int = 0  # volumes and clips per step
+    questions: int = 4  # per study
+    captions_only: bool = False
+    general: int = 2  # general questions per step
+    word_weight: float = 0.3
+    word_batch: int = 32
+    warmup_steps: int = 20
+    floor: float = 0.05  # learning rate at the end, share of the start
+    rank: int = 16
+    alpha: float = 32.0
+    seed: int = 42
+    mixture: dict[str, float] = field(default_factory=lambda: dict(MIXTURE))
+
+
+class Nano:
+    """The parts in training. ``human`` and ``general``: prepared questions."""
+
+    def __init__(  # type: ignore[no-untyped-def]
+        self,
+        bank: dict[str, Entry],
+        vit: Vit,
+        projector: Projector,
+        language_model,
+        tokenizer,
+        features: FeatureSet,
+        human: dict[str, list[QA]],
+        general: list[tuple[str, str]],
+        rank: int = 16,
+        alpha: float = 32.0,
+        seed: int = 42,
+    ) -> None:
+        torch.manual_seed(seed)
+        self.bank, self.vit, self.projector = bank, vit.eval().requires_grad_(False), projector
+        self.lm, self.tokenizer, self.features = language_model, tokenizer, features
+        self.general = [QA("text", "text", q, a) for q, a in general]
+        self.human = human
+        train_human = [q for r, qs in human.items() if bank[r].record.split == "train" for q in qs]
+        self.declined = (
+            *OUT_OF_SCOPE,
+            *sorted({q.question for q in train_human if q.form == "refusal"})[::3],
+        )
+        self.table = word_table(tokenizer, language_model.get_input_embeddings().weight)
+        add_lora(language_model, rank, alpha / rank)
+        self.pad_id = tokenizer.get_added_vocab()["<|im_end|>"]
+
+    def state(self) -> dict[str, Tensor]:
+        own = {f"projector.{k}": v for k, v in self.projector.state_dict().items()}
+        return own | {f"lora.{k}": v for k, v in lora_state(self.lm).items()}
+
+    def load(self, tensors: dict[str, Tensor]) -> None:
+        self.projector.load_state_dict({k[10:]: v for k, v in tensors.items() if k.startswith("projector.")})
+        for name, parameter in lora_state(self.lm).items():
+            parameter.data.copy_(tensors[f"lora.{name}"])
+
+    def visual(self, studies: list[StudyView]) -> Tensor | None:
+        """Projected kept tokens of all studies, in order (V, width)."""
+        if not studies:
+            return None
+        features = encode(self.vit, [f for s in studies for f in s.frames])
+        kept, at = [], 0
+        for s in studies:
+            for row in s.keep:
+                kept.append(features[at][torch.from_numpy(row)])
+                at += 1
+        return self.projector(torch.cat(kept))
+
+    def logits(self, packed: Packed, visual: Tensor | None) -> Tensor:
+        """(S, vocabulary) float32 at supervised places."""
+        hidden = forward_hidden(self.lm, packed, visual)
+        return self.lm.lm_head(hidden).float()
+
+
+def sequence_pool(bank: dict[str, Entry]) -> list[list[Entry]]:
+    """Training volumes and clips by kind of study, each list drawn from equally often."""
+    groups: dict[str, list[Entry]] = {}
+    for entry in bank.values():
+        if entry.record.split == "train" and entry.record.kind != "image":
+            if entry.record.kind == "volume" and entry.array.shape[0] < 8:
+                continue
+            r = entry.record
+            name = r.labels["modality"] + (
+                "" if r.labels["modality"] != "MRI" else str(r.source == "mri_open_ms")
+            )
+            groups.setdefault(name + r.labels.get("state", ""), []).append(entry)
+    return list(groups.values())
+
+
+def make_batch(
+    nano: Nano, pool: Pool, sequences: list[list[Entry]], config: TuneConfig, step: int
+) -> list[tuple[list[StudyView], Packed]]:
+    """Micro-batches of one step: stills with general text, then volumes and clips. Pure in (seed, name, step)."""
+    rng = np.random.default_rng((config.seed, sum(config.name.encode()), step))
+    out = []
+    for is_sequence, count in ((False, config.stills), (True, config.sequences)):
+        studies, trees = [], []
+        for _ in range(count):
+            if is_sequence:
+                group = sequences[rng.integers(len(sequences))]
+                study = sequence_study(group[rng.integers(len(group))], rng)
+            else:
+                item = pool.draw(config.mixture, rng)
+                study = still(nano.bank[item.record_id], item, rng)
+            if config.captions_only:
+                asked = [q for _ in range(4) if (q := ask("describe", study.labels, study.kind, rng))][:2]
+                asked += [
+                    q for q in questions_for(study.labels, study.kind, 2, rng, refusals=0.0) if q not in asked
+                ]
+            else:
+                extra = tuple(nano.human.get(study.record_id, ()))
+                asked = questions_for(study.labels, study.kind, config.questions, rng, extra, nano.declined)
+            if asked:
+                studies.append(study)
+                trees.append(
+                    make_tree(nano.tokenizer, study.kind, study.tokens_per_frame, study.times_s, asked)
+                )
+        if not is_sequence and config.general and nano.general:
+            rows = rng.choice(len(nano.general), config.general, replace=False)
+            trees.append(make_tree(nano.tokenizer, "image", (), None, [nano.general[i] for i in rows]))
+        if trees:
+            out.append((studies, collate(trees, nano.pad_id)))
+    return out
+
+
+def dev_set(nano: Nano, per_group: int = 16, split: str = "dev") -> list[tuple[StudyView, list[QA]]]:
+    """Clean pictures of patients not trained on, one sentence question per labelled task. Fixed."""
+    rng = np.random.default_rng(11)
+    pool = Pool(nano.bank, split)
+    out = []
+    for group in sorted(pool.groups):
+        for _ in range(per_group):
+            item = pool.draw({group: 1.0}, rng)
+            study = still(nano.bank[item.record_id], item, None)
+            asked = []
+            for task in ("modality", "organ", "plane", "sequence", "view", "state"):
+                if study.labels.get(task):
+                    made = None
+                    while made is None or made.form != "sentence":
+                        made = ask(task, study.labels, "image", rng)
+                    asked.append(made)
+            out.append((study, asked))
+    return out
+
+
+@torch.no_grad()
+def exact(
+    nano: Nano, studies: list[tuple[StudyView, list[QA]]], batch: int = 8
+) -> dict[str, tuple[int, int]]:
+    """Greedy exact match per ``task`` and ``task@source``: argmax equals the target at every supervised place."""
+    score: dict[str, list[int]] = {}
+    for start in range(0, len(studies), batch):
+        part = studies[start : start + batch]
+        trees = [make_tree(nano.tokenizer, s.kind, s.tokens_per_frame, s.times_s, qs) for s, qs in part]
+        packed = collate(trees, nano.pad_id)
+        right = nano.logits(packed, nano.visual([s for s, _ in part])).argmax(-1) == packed.targets
+        good: dict[tuple[int, int], bool] = {}
+        for owner, r in zip(packed.branch_of, right.tolist(), strict=True):
+            good[owner] = good.get(owner, True) and r
+        for (row, number), value in good.items():
+            study, asked = part[row]
+            source = nano.bank[study.record_id].record.source
+            for key in (asked[number].task, f"{asked[number].task}@{source}"):
+                cell = score.setdefault(key, [0, 0])
+                cell[0] += value
+                cell[1] += 1
+    return {k: (a, b) for k, (a, b) in sorted(score.items())}
+
+
+def tune(nano: Nano, folder: Path, config: TuneConfig, start: dict[str, Tensor] | None) -> dict[str, Tensor]:
+    """Runs or resumes one stage from ``start`` (the stage before); returns its weights."""
+    from safetensors.torch import load_file
+
+    if start is not None:
+        nano.load(start)
+    if (folder / "done.json").exists():
+        state = load_file(folder / "final.safetensors")
+        nano.load(state)
+        return state
+    run = Run(folder, asdict(config))
+    switch_lora(nano.lm, config.lr_lora is not None)
+    groups = [{"params": list(nano.projector.parameters()), "base": config.lr_projector}]
+    if config.lr_lora is not None:
+        groups.append({"params": list(lora_state(nano.lm).values()), "base": config.lr_lora})
+    trained = [p for g in groups for p in g["params"]]  # type: ignore[union-attr]
+    optimizer = torch.optim.AdamW(groups, lr=1e-3, betas=(0.9, 0.98), weight_decay=0.0)
+    step, used, asked = 0, 0.0, 0
+    if (saved := run.load()) is not None:
+        facts, weights, moments = saved
+        step, used, asked = facts["step"], facts["used_s"], facts["asked"]
+        nano.load(weights)
+        restore_optimizer(optimizer, moments)
+    pool, sequences, dev = Pool(nano.bank, "train"), sequence_pool(nano.bank), dev_set(nano)
+    clock = last_save = last_dev = time.monotonic()
+    average: dict[str, float] = {}
+    while used < config.seconds:
+        shape = config.floor + (1 - config.floor) * 0.5 * (
+            1 + math.cos(math.pi * min(1.0, used / config.seconds))
+        )
+        for group in optimizer.param_groups:
+            group["lr"] = group["base"] * shape * min(1.0, (step + 1) / config.warmup_steps)
+        parts = make_batch(nano, pool, sequences, config, step)
+        total = sum(float(p.weights.sum()) for _, p in parts)
+        optimizer.zero_grad(set_to_none=True)
+        loss_value = 0.0
+        for studies, packed in parts:
+            logits = nano.logits(packed, nano.visual(studies))
+            loss = (F.cross_entropy(logits, packed.targets, reduction="none") * packed.weights).sum() / total
+            loss.backward()
+            loss_value += float(loss.detach())
+            asked += len(set(packed.branch_of))
+        values = {"loss": loss_value}
+        if config.word_weight:
+            rng = np.random.default_rng((config.seed, 99, step))
+            rows = rng.integers(len(nano.features.labels), size=config.word_batch)
+            words, right = word_loss(nano.projector, nano.features.batch(rows), nano.table)
+            (config.word_weight * words).backward()
+            values["words"] = float(words.detach())
+            if "state" in right and right["state"][1]:
+                values["word_state"] = right["state"][0] / right["state"][1]
+        torch.nn.utils.clip_grad_norm_(trained, 1.0)
+        optimizer.step()
+        step += 1
+        for k, v in values.items():
+            average[k] = 0.95 * average.get(k, v) + 0.05 * v
+        now = time.monotonic()
+        used, clock = used + now - clock, now
+        if step % 20 == 0 or step in (1, 5):
+            run.log(
+                step=step, used_s=round(used), asked=asked, **{k: round(v, 4) for k, v in average.items()}
+            )
+        if now - last_dev > DEV_EVERY_S:
+            score = exact(nano, dev)
+            run.log(step=step, dev={k: f"{a}/{b}" for k, (a, b) in score.items()})
+            last_dev = clock = time.monotonic()
+        if now - last_save > SAVE_EVERY_S:
+            run.save(step, nano.state(), optimizer, used_s=used, asked=asked)
+            last_save = time.monotonic()
+    score = exact(nano, dev)
+    run.log(step=step, used_s=round(used), asked=asked, dev={k: f"{a}/{b}" for k, (a, b) in score.items()})
+    finish(folder, nano.state(), step=step, used_s=used, asked=asked, dev=score)
+    return nano.state()
+
+
+__all__ = ["Nano", "TuneConfig", "answer_sentence", "dev_set", "exact", "items_of", "make_batch", "tune"]
