@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from pathlib import Path
 
 from omnivmed.cli.common import ProgressLine
@@ -20,10 +21,17 @@ def run(args: argparse.Namespace) -> int:
         raise UsageError(f"{args.target} exists already; name a new folder.")
     if not target.absolute().parent.is_dir():
         raise UsageError(f"{args.target} cannot be written: its parent folder does not exist.")
-    from omnivmed.inference.public import convert_folder
+    from omnivmed.model.convert import convert
 
     progress = ProgressLine()
-    convert_folder(source, target, progress)
+    done = convert(source, target, progress)
     progress.clear()
-    print(f"wrote {args.target}; use it with --model {args.target}")
+    print(
+        f"wrote {args.target}: {done.tensors} tensors, {done.bytes / 1e9:.2f} GB, from the {done.layout} layout"
+    )
+    for what, names in (("setting", done.dropped_settings), ("tensor", done.dropped_tensors)):
+        if names:
+            print(f"left out {len(names)} {what}(s) without a place here: {', '.join(names[:8])}")
+    if not done.has_tokenizer:
+        print("Note: there was no tokenizer.json; put one beside it before asking.", file=sys.stderr)
     return 0

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 import os
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -32,7 +33,7 @@ def choose(device: str = "auto", dtype: str = "auto") -> Hardware:
     """auto: CUDA where there is any, else the CPU; bf16 where the device computes in it, else fp32.
 
     On CPUs bf16 pays with AVX512_BF16 or AMX: half the memory, and faster than fp32 in prefill and decoding
-    alike (figures in docs/engine.md); elsewhere it is emulated and slow. Raises ModelError for a device or
+    alike; elsewhere it is emulated and slow. Raises ModelError for a device or
     type that is not there.
     """
     import torch
@@ -89,6 +90,16 @@ def use_physical_cores() -> int:
     if threads != torch.get_num_threads():
         torch.set_num_threads(threads)
     return threads
+
+
+def wait_passively() -> None:
+    """Let torch's threads sleep while they wait for each other, unless the environment says otherwise.
+
+    Spinning, the default, costs a factor of ten and more per token as soon as another process wants the cores.
+    Works only before torch is imported for the first time; harmless afterwards.
+    """
+    if "torch" not in sys.modules:
+        os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 
 def cpu_quota() -> int | None:

@@ -111,7 +111,7 @@ def distinct_frames(rows_TLD: np.ndarray) -> tuple[list[int], list[int]]:
     first_seen: list[int] = []
     order: list[int] = []
     for i, frame in enumerate(rows_TLD):
-        key = hashlib.blake2b(np.ascontiguousarray(frame), digest_size=16).digest()
+        key = hashlib.blake2b(np.ascontiguousarray(frame).data, digest_size=16).digest()
         if key not in places:
             places[key] = len(first_seen)
             first_seen.append(i)

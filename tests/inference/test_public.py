@@ -11,6 +11,7 @@ import pytest
 torch = pytest.importorskip("torch")
 
 from omnivmed import weights  # noqa: E402
+from omnivmed.cli import main  # noqa: E402
 from omnivmed.errors import ModelError  # noqa: E402
 from omnivmed.inference import load_model  # noqa: E402
 from omnivmed.registry import resolve  # noqa: E402
@@ -20,13 +21,17 @@ from tests.phantoms import ct_study  # noqa: E402
 
 @pytest.fixture
 def folder(tiny: tuple[Package, Path], tmp_path: Path) -> Path:
-    """The random nano, saved as one folder the way transformers saves models."""
+    """The random nano, saved the way transformers saves models, then converted."""
     model: Any = load_model(str(tiny[1]), device="cpu", dtype="float32", offline=True)._runtime
-    target = tmp_path / "checkpoint"
-    model.model.save_pretrained(target)
-    (target / "generation_config.json").unlink(missing_ok=True)
+    saved, target = tmp_path / "saved", tmp_path / "checkpoint"
+    model.model.save_pretrained(saved)
+    config = json.loads((saved / "config.json").read_text())
+    config["model_type"] = "video_llama_3"
+    merges = {"image_merge_size", "video_merge_size"}
+    (saved / "config.json").write_text(json.dumps({k: v for k, v in config.items() if k not in merges}))
     tokenizer = weights.backbone_dir(tiny[0].spec) / "tokenizer.json"
-    (target / "tokenizer.json").write_bytes(tokenizer.read_bytes())
+    (saved / "tokenizer.json").write_bytes(tokenizer.read_bytes())
+    assert main(["convert", str(saved), str(target)]) == 0
     return target
 
 
@@ -43,6 +48,7 @@ def test_a_folder_answers_like_the_model_it_was_saved_from(tiny: tuple[Package, 
 def change(folder: Path, **entries: Any) -> None:
     config = json.loads((folder / "config.json").read_text())
     (folder / "config.json").write_text(json.dumps({**config, **entries}))
+    weights.write_manifest(folder, [p.name for p in folder.iterdir() if p.name != "manifest.json"])
 
 
 @pytest.mark.parametrize(
@@ -50,12 +56,10 @@ def change(folder: Path, **entries: Any) -> None:
     [
         {"auto_map": {"AutoModel": "evil.Model"}},
         {"_attn_implementation_internal": "owner/kernel"},
-        {"model_type": "bert"},
-        {"model_type": "videollama3_qwen2"},
+        {"format": "omnivmed-encoder/1"},
+        {"format": "other"},
         {"text_config": {"model_type": "gpt2"}},
-        {"text_config": {"model_type": "llama", "_attn_implementation_internal": "x"}},
         {"vision_config": {"auto_map": {}}},
-        {"vision_config": 3},
     ],
 )
 def test_odd_configurations_are_refused(folder: Path, entries: dict[str, Any]):
@@ -65,24 +69,16 @@ def test_odd_configurations_are_refused(folder: Path, entries: dict[str, Any]):
     assert failure.value.code == "Unsupported"
 
 
-def test_other_weight_formats_are_not_read(folder: Path):
-    (folder / "model.safetensors").rename(folder / "pytorch_model.bin")
-    with pytest.raises(ModelError, match="safetensors"):
-        load_model(str(folder), offline=True)
-
-
-def test_an_index_cannot_point_elsewhere(folder: Path):
-    index = {"weight_map": {"a": "../secret.safetensors"}}
-    (folder / "model.safetensors.index.json").write_text(json.dumps(index))
-    with pytest.raises(ModelError):
-        load_model(str(folder), offline=True)
+def test_a_published_folder_says_to_convert_it_first(folder: Path):
+    with pytest.raises(ModelError, match="omnivmed convert"):
+        load_model(str(folder.parent / "saved"), offline=True)
 
 
 def test_manifest_is_checked_where_there_is_one(folder: Path):
-    weights.write_manifest(folder, [path.name for path in folder.iterdir()])
-    data = bytearray((folder / "model.safetensors").read_bytes())
+    path = next(folder.glob("*.safetensors"))
+    data = bytearray(path.read_bytes())
     data[-1] ^= 1
-    (folder / "model.safetensors").write_bytes(data)
+    path.write_bytes(data)
     with pytest.raises(ModelError) as failure:
         load_model(str(folder), offline=True)
     assert failure.value.code == "ChecksumMismatch"

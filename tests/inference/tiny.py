@@ -117,8 +117,10 @@ def tiny_nano(folder: Path, spec: weights.PackagedBackbone, seed: int = 0, **cha
         "intermediate_size": 48,
         "num_hidden_layers": 2,
         "num_attention_heads": 2,
+        "num_channels": 3,
         "patch_size": 14,
         "hidden_act": "gelu",
+        "layer_norm_eps": 1e-6,
         "rope_parameters": {"rope_type": "axial", "rope_theta": 100.0},
     }
     text = LlamaConfig(
