@@ -42,14 +42,15 @@ def target_size(
     max_pixels = max(max_tokens * factor * factor // frames, factor * factor)
     new_h = max(factor, round(height / factor) * factor)
     new_w = max(factor, round(width / factor) * factor)
-    if new_h * new_w > max_pixels:
+    least = min(min_tokens * factor * factor, max_pixels)
+    if new_h * new_w < least:
+        beta = math.sqrt(least / (height * width))
+        new_h = math.ceil(height * beta / factor) * factor
+        new_w = math.ceil(width * beta / factor) * factor
+    if new_h * new_w > max_pixels:  # too large, or grown past a budget as small as min_tokens
         beta = math.sqrt(height * width / max_pixels)
         new_h = max(factor, math.floor(height / beta / factor) * factor)
         new_w = max(factor, math.floor(width / beta / factor) * factor)
-    elif new_h * new_w < min_tokens * factor * factor <= max_pixels:
-        beta = math.sqrt(min_tokens * factor * factor / (height * width))
-        new_h = math.ceil(height * beta / factor) * factor
-        new_w = math.ceil(width * beta / factor) * factor
     if new_h * new_w > max_pixels:  # a strip: one side stands at its minimum, the other takes what is left
         longest = max(factor, max_pixels // factor // factor * factor)
         new_h, new_w = (longest, factor) if new_h > new_w else (factor, longest)

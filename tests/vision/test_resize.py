@@ -65,3 +65,13 @@ def test_grey_frames_take_the_short_way_with_the_same_result() -> None:
     short = resize_frames([as_rgb], (28, 28))[0]
     long = resize_frames([tinted], (28, 28))[0]
     assert np.array_equal(short[..., :2], long[..., :2])
+
+
+@pytest.mark.parametrize(
+    ("height", "width", "expected"), [(91, 109, (84, 112)), (60, 80, (84, 112)), (64, 64, (112, 112))]
+)
+def test_a_budget_as_small_as_the_minimum_keeps_the_shape(
+    height: int, width: int, expected: tuple[int, int]
+) -> None:
+    """Nano's slices: at least and at most 16 tokens each."""
+    assert target_size(height, width, frames=8, merge_size=2, max_tokens=8 * 16) == expected
