@@ -179,6 +179,7 @@ def pack_study(
     *,
     max_bytes: int = DISPLAY_BYTES,
     frame_index: Sequence[int] | None = None,
+    compress: bool = True,
     progress: Progress | None = None,
 ) -> PayloadInfo:
     """Write the display copy of `study` (and of `mask`, when given) to `path`.
@@ -186,7 +187,8 @@ def pack_study(
     Grey stills, volumes and short grey cines travel as their stored integers with slope and intercept, so
     that windowing and the read-out under the pointer happen in the browser; colour travels as pictures.
     What does not fit `max_bytes` is averaged down within the slice; the header's ``scale`` says by how
-    much (1 = every pixel). Long clips travel as the frames named by `frame_index`, the mask's by default.
+    much (1 = every pixel). ``compress=False`` writes ten times as fast and two to ten times as large: for a
+    browser on the same machine. Long clips travel as the frames named by `frame_index`, the mask's by default.
     """
     path = Path(path)
     header = _common_header(study)
@@ -200,7 +202,8 @@ def pack_study(
         header["mask"] = mask_header(mask)
         small += _add_mask(layout, mask)
     if _is_voxels(study, max_bytes):
-        return _pack_voxels(study, path, header, layout, small, max_bytes, progress)
+        level = 1 if compress else 0
+        return _pack_voxels(study, path, header, layout, small, max_bytes, level, progress)
     return _pack_pictures(study, mask, path, header, layout, small, max_bytes, frame_index, progress)
 
 
@@ -237,13 +240,15 @@ def _pack_voxels(
     layout: _Layout,
     small: list[NDArray[Any]],
     max_bytes: int,
+    level: int,
     progress: Progress | None,
 ) -> PayloadInfo:
     slices, rows, cols = (int(n) for n in study.shape)
     probe, slope, intercept = study.stored(slices // 2, slices // 2 + 1)
-    quantise = probe.dtype.kind not in "iu" or probe.dtype.itemsize > 2
-    if quantise:
-        dtype, low, step = _quantisation(study)
+    wide = probe.dtype.kind not in "iu" or probe.dtype.itemsize > 2
+    whole = True
+    if wide:
+        dtype, low, step, whole = _quantisation(study)
         slope, intercept = slope * step, slope * low + intercept
     else:
         dtype, low, step = np.dtype(probe.dtype.name), 0.0, 1.0
@@ -257,7 +262,7 @@ def _pack_voxels(
         "order": order,
         "slope": float(slope),
         "intercept": float(intercept),
-        "exact": bool(factor == 1 and not quantise),
+        "exact": bool(factor == 1 and whole),
     }
     layout.add("voxels", dtype, shape)
 
@@ -266,14 +271,15 @@ def _pack_voxels(
         done = 0
         for first, last, picks in _runs(order):
             stored, _, _ = study.stored(first, last)
-            if quantise:
-                stored = np.rint((stored.astype(np.float64) - low) / step).astype(dtype)
+            if wide:
+                stored = np.nan_to_num((stored.astype(np.float64) - low) / step, nan=0.0)
+                stored = np.rint(np.clip(stored, 0, 65535)).astype(dtype)
             yield np.ascontiguousarray(_shrink(stored[picks], factor).astype(dtype, copy=False)).tobytes()
             done += len(picks)
             if progress is not None:
                 progress("preparing the picture", done, slices)
 
-    return _write(path, header, layout, parts(), level=1)
+    return _write(path, header, layout, parts(), level)
 
 
 def _runs(order: Sequence[int]) -> Iterator[tuple[int, int, list[int]]]:
@@ -288,17 +294,25 @@ def _runs(order: Sequence[int]) -> Iterator[tuple[int, int, list[int]]]:
                 yield i, i + 1, [0]
 
 
-def _quantisation(study: Study) -> tuple[np.dtype[Any], float, float]:
-    """uint16 scale covering the study's stored values: (dtype, lowest, step)."""
-    low, high = np.inf, -np.inf
+def _quantisation(study: Study) -> tuple[np.dtype[Any], float, float, bool]:
+    """uint16 scale for wide stored types: (dtype, lowest, step, exact).
+
+    Whole numbers that span no more than 65,535 (most 32-bit and float CT and MR) lose nothing: step 1. NaN and
+    infinity are sent as the nearest end.
+    """
+    low, high, whole = np.inf, -np.inf, True
     for i in range(0, study.shape[0], CHUNK_SLICES):
         stored, _, _ = study.stored(i, min(i + CHUNK_SLICES, study.shape[0]))
-        finite = stored[np.isfinite(stored)]
+        finite = stored[np.isfinite(stored)] if stored.dtype.kind == "f" else stored
+        whole = whole and finite.size == stored.size
         if finite.size:
             low, high = min(low, float(finite.min())), max(high, float(finite.max()))
+            whole = whole and bool(stored.dtype.kind in "iu" or (finite == np.rint(finite)).all())
     if not np.isfinite(low):
         low, high = 0.0, 1.0
-    return np.dtype("uint16"), low, max((high - low) / 65535, 1e-30)
+    if whole and high - low <= 65535:
+        return np.dtype("uint16"), low, 1.0, True
+    return np.dtype("uint16"), low, max((high - low) / 65535, 1e-30), False
 
 
 def _pack_pictures(

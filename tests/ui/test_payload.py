@@ -136,6 +136,25 @@ def test_wide_types_are_quantised_and_say_so(tmp_path: Path) -> None:
     np.testing.assert_allclose(got, values, atol=70003 / 65535)
 
 
+@pytest.mark.parametrize("dtype", [np.int32, np.float32])
+def test_whole_numbers_in_wide_types_lose_nothing(tmp_path: Path, dtype: type) -> None:
+    values = orientation_volume().astype(dtype) - 1024
+    header, arrays = unpack(pack_study(volume(values), None, tmp_path / "a.omv", compress=False).path)
+    got = np.empty(values.shape)
+    got[header["order"]] = arrays["voxels"] * header["slope"] + header["intercept"]
+    assert header["exact"] is True
+    np.testing.assert_array_equal(got, values)
+
+
+def test_not_a_number_is_sent_as_the_lowest(tmp_path: Path) -> None:
+    values = np.linspace(0.5, 9.5, 32, dtype=np.float32).reshape(2, 4, 4)
+    values[0, 0, 0] = np.nan
+    header, arrays = unpack(pack_study(volume(values, window=(5, 10)), None, tmp_path / "a.omv").path)
+    got = np.empty(values.shape)
+    got[header["order"]] = arrays["voxels"] * header["slope"] + header["intercept"]
+    assert got[0, 0, 0] == pytest.approx(values[np.isfinite(values)].min())
+
+
 def test_colour_stills_are_lossless(tmp_path: Path) -> None:
     import cv2
 

@@ -55,6 +55,7 @@ export const TEXT = {
   prevFrame: 'One frame back (←)', nextFrame: 'One frame on (→)',
   tokens: 'Tokens',
   kept: 'kept',
+  thumbKept: '{kept} of {total} kept',
   here: 'here {kept} of {total}',
   mode: 'Show',
   modeKept: 'Kept / pruned', modeDistance: 'Distance', modeRun: 'Stands still for',

@@ -9,6 +9,7 @@ import { buildPanel, fillMenus } from './panel.js';
 import { Pane } from './pane.js';
 import { Microscope } from './microscope.js';
 import { bindPane, bindKeys, bindTrack } from './input.js';
+import { Thumbs } from './thumbs.js';
 import { Player } from './player.js';
 import { givenNote, syncWindow, labelPane, readout, drawStrip } from './labels.js';
 import { saveJson, saveNpz, savePng } from './save.js';
@@ -32,6 +33,7 @@ export class Viewer {
     this.player = new Player(this);
     this.loader = new Loader(this);
     this.ui = buildPanel(root, this.actions());
+    this.thumbs = new Thumbs(this);
     bindKeys(this, root);
     bindTrack(this.ui.strip, (x) => this.stripTo(x));
     bindTrack(this.ui.histogram, (x) => this.moveThreshold(Math.round(x * 100) / 200), () => this.release());
@@ -74,7 +76,9 @@ export class Viewer {
     this.ui.panes.replaceChildren();
     this.ui.empty.hidden = false;
     this.ui.load.hidden = true;
-    for (const part of ['bar', 'time', 'strip', 'tokens', 'differs', 'note']) this.ui[part].hidden = true;
+    for (const part of ['bar', 'time', 'strip', 'tokens', 'differs', 'note', 'card', 'menu']) this.ui[part].hidden = true;
+    this.ui.help.setAttribute('aria-expanded', 'false');
+    this.ui.save.setAttribute('aria-expanded', 'false');
     this.root.dataset.ready = 'false';
     delete this.root.dataset.window;
   }
