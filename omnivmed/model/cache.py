@@ -1,6 +1,6 @@
 """Keys and values of one conversation: grows as needed, can be cut back and copied.
 
-Legend: ``T`` positions held; ``G`` key-value heads; ``D`` head size.
+Legend: ``T`` positions held; ``S`` new positions; ``G`` key-value heads; ``D`` head size.
 """
 
 from __future__ import annotations
@@ -32,16 +32,19 @@ class Cache(Protocol):
 
 
 class KVCache:
-    """Preallocated keys and values ``(layers, 2, G, room, D)`` of one conversation (batch 1).
+    """Preallocated keys and values of one conversation (batch 1): per layer ``(room, 2 G, D)``, keys first.
 
-    Position ``p`` of the sequence is row ``p``. `truncate` is free: rows are overwritten later. Several
-    conversations may share a decoder, each with a cache of its own.
+    Position ``p`` of the sequence is row ``p``, so that a step writes one row. `truncate` is free: rows are
+    overwritten later. Several conversations may share a decoder, each with a cache of its own.
     """
 
     def __init__(
         self, layers: int, heads: int, head_dim: int, dtype: torch.dtype, device: torch.device
     ) -> None:
-        self._data = torch.empty(layers, 2, heads, 0, head_dim, dtype=dtype, device=device)
+        self._heads = heads
+        self._layers = [
+            torch.empty(0, 2 * heads, head_dim, dtype=dtype, device=device) for _ in range(layers)
+        ]
         self._length = 0
 
     @property
@@ -50,30 +53,30 @@ class KVCache:
 
     @property
     def nbytes(self) -> int:
-        return self._data.nbytes
+        return sum(layer.nbytes for layer in self._layers)
 
     def reserve(self, length: int) -> None:
         """Make room for ``length`` positions in all; rounded up so that growing stays rare."""
-        room = self._data.shape[3]
+        room = self._layers[0].shape[0]
         if length <= room:
             return
         wanted = max(length, min(2 * room, room + 16 * GROW))
         wanted = -(-wanted // GROW) * GROW
-        shape = list(self._data.shape)
-        shape[3] = wanted
-        data = self._data.new_empty(shape)
-        data[:, :, :, : self._length] = self._data[:, :, :, : self._length]
-        self._data = data
+        for number, layer in enumerate(self._layers):
+            grown = layer.new_empty(wanted, *layer.shape[1:])
+            grown[: self._length] = layer[: self._length]
+            self._layers[number] = grown
 
-    def write(self, layer: int, kv_2GSD: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """Store keys and values of new positions behind those held; return all ``(G, T + S, D)`` of the layer.
+    def write(self, layer: int, kv_SGD: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Store ``(S, 2 G, D)`` behind the positions held; return all keys and values ``(1, G, T + S, D)``.
 
         The positions count as held only after `advance`, once every layer has written them.
         """
-        end = self._length + kv_2GSD.shape[2]
-        rows = self._data[layer]
-        rows[:, :, self._length : end] = kv_2GSD
-        return rows[0, :, :end], rows[1, :, :end]
+        end = self._length + kv_SGD.shape[0]
+        rows = self._layers[layer]
+        rows[self._length : end] = kv_SGD
+        held = rows[:end].transpose(0, 1)[None]
+        return held[:, : self._heads], held[:, self._heads :]
 
     def advance(self, count: int) -> None:
         """Count ``count`` further positions as held."""
@@ -85,8 +88,8 @@ class KVCache:
         self._length = length
 
     def copy(self) -> KVCache:
-        layers, _, heads, _, head_dim = self._data.shape
-        other = KVCache(layers, heads, head_dim, self._data.dtype, self._data.device)
-        other._data = self._data[:, :, :, : self._length].clone()
+        like = self._layers[0]
+        other = KVCache(len(self._layers), self._heads, like.shape[2], like.dtype, like.device)
+        other._layers = [layer[: self._length].clone() for layer in self._layers]
         other._length = self._length
         return other

@@ -23,7 +23,6 @@ from collections.abc import Callable, Iterator
 from typing import Any, Protocol
 
 import torch
-from torch import nn
 from torch.nn import functional
 from transformers import DynamicCache
 
@@ -152,30 +151,35 @@ class ReferenceCache:
 
 
 class _Linear:
-    """One or more linear layers of the same input as one matrix product; weights packed where that is faster."""
+    """Linear layers of one input as one matrix product; weights packed for oneDNN where that is faster."""
 
-    def __init__(self, layers: list[nn.Linear], dtype: torch.dtype, fuse: bool) -> None:
-        self._parts: list[tuple[torch.Tensor, torch.Tensor | None]]
-        self._parts = [(layer.weight.detach(), layer.bias) for layer in layers]
-        self._packed: torch.Tensor | None = None
-        self._bias: torch.Tensor | None = None
-        if not fuse:
-            if any(weight.dtype != dtype for weight, _ in self._parts):
-                raise ValueError(f"a model of this size is not copied: load it as {dtype}")
-            return
-        weight = torch.cat([w for w, _ in self._parts]).to(dtype)
-        if any(bias is not None for _, bias in self._parts):
-            pieces = [w.new_zeros(w.shape[0]) if b is None else b.detach() for w, b in self._parts]
-            self._bias = torch.cat(pieces).to(dtype)
-        if weight.device.type == "cpu" and dtype == torch.bfloat16 and _mkldnn_bfloat16():
-            self._packed = torch.ops.mkldnn._reorder_linear_weight(weight, 1)
-        self._parts = [(weight, self._bias)] if self._packed is None else []
+    def __init__(self, weight: torch.Tensor, bias: torch.Tensor | None, dtype: torch.dtype) -> None:
+        self._weight, self._bias = weight.to(dtype), None if bias is None else bias.to(dtype)
+        self.packed = weight.device.type == "cpu" and dtype == torch.bfloat16 and _mkldnn_bfloat16()
+        if self.packed:
+            self._weight = torch.ops.mkldnn._reorder_linear_weight(self._weight, 1)
 
-    def __call__(self, x_SW: torch.Tensor) -> torch.Tensor:
-        if self._packed is not None:
-            return torch.ops.mkldnn._linear_pointwise(x_SW, self._packed, self._bias, "none", [], "")
-        outs = [functional.linear(x_SW, weight, bias) for weight, bias in self._parts]
-        return outs[0] if len(outs) == 1 else torch.cat(outs, dim=-1)
+    @staticmethod
+    def of(layer: Any, dtype: torch.dtype, fuse: bool) -> Callable[[torch.Tensor], torch.Tensor]:
+        """The layer as it is, or a copy laid out for speed."""
+        return _Linear(layer.weight.detach(), _bias(layer), dtype) if fuse else layer
+
+    def __call__(self, x_SW: torch.Tensor, activation: str = "none") -> torch.Tensor:
+        if self.packed:
+            return torch.ops.mkldnn._linear_pointwise(x_SW, self._weight, self._bias, activation, [], "")
+        out = functional.linear(x_SW, self._weight, self._bias)
+        return functional.silu(out) if activation == "swish" else out
+
+    def times(self, x_SW: torch.Tensor, factor: torch.Tensor) -> torch.Tensor:
+        """The product of the layer's output with ``factor``."""
+        if self.packed:
+            multiply = torch.ops.mkldnn._linear_pointwise.binary
+            return multiply(x_SW, factor, self._weight, self._bias, "mul")
+        return functional.linear(x_SW, self._weight, self._bias) * factor
+
+
+def _bias(layer: Any) -> torch.Tensor | None:
+    return None if layer.bias is None else layer.bias.detach()
 
 
 def _mkldnn_bfloat16() -> bool:
@@ -187,31 +191,55 @@ def _mkldnn_bfloat16() -> bool:
 
 
 class _Layer:
-    """Weights of one decoder layer in the order of use."""
+    """Weights of one decoder layer in the order of use.
+
+    The rows of the q and k projections are reordered so that the two numbers rotated together, ``i`` and
+    ``i + D/2``, stand side by side: the rotation is then one complex product. Scores do not change, because
+    queries and keys are reordered alike.
+    """
 
     def __init__(self, layer: Any, dtype: torch.dtype, fuse: bool) -> None:
         attention, mlp = layer.self_attn, layer.mlp
-        self.qkv = _Linear([attention.q_proj, attention.k_proj, attention.v_proj], dtype, fuse)
-        self.out = _Linear([attention.o_proj], dtype, fuse)
-        self.gate_up = _Linear([mlp.gate_proj, mlp.up_proj], dtype, fuse)
-        self.down = _Linear([mlp.down_proj], dtype, fuse)
-        self.norm1 = layer.input_layernorm.weight.detach().to(dtype)
-        self.norm2 = layer.post_attention_layernorm.weight.detach().to(dtype)
-        q_norm, k_norm = getattr(attention, "q_norm", None), getattr(attention, "k_norm", None)
+        size = attention.head_dim
+        pairs = torch.arange(size, device=attention.q_proj.weight.device).view(2, size // 2).t().flatten()
+        weights: list[torch.Tensor] = []
+        biases: list[torch.Tensor] = []
+        for projection in (attention.q_proj, attention.k_proj, attention.v_proj):
+            weight, bias = projection.weight.detach(), _bias(projection)
+            bias = weight.new_zeros(weight.shape[0]) if bias is None else bias
+            order = slice(None) if projection is attention.v_proj else pairs
+            weights.append(weight.view(-1, size, weight.shape[1])[:, order].flatten(0, 1))
+            biases.append(bias.view(-1, size)[:, order].flatten())
+        biased = attention.q_proj.bias is not None
+        self.qkv = _Linear(torch.cat(weights), torch.cat(biases) if biased else None, dtype)
+        self.out = _Linear.of(attention.o_proj, dtype, fuse)
+        self.fused_mlp = fuse
+        self.gate: Any = _Linear.of(mlp.gate_proj, dtype, fuse)
+        self.up: Any = _Linear.of(mlp.up_proj, dtype, fuse)
+        self.down = _Linear.of(mlp.down_proj, dtype, fuse)
+        self.norm1 = layer.input_layernorm.weight.detach().float()
+        self.norm2 = layer.post_attention_layernorm.weight.detach().float()
         self.qk_norm: torch.Tensor | None = None
+        q_norm, k_norm = getattr(attention, "q_norm", None), getattr(attention, "k_norm", None)
         if q_norm is not None and k_norm is not None:  # Qwen3: one scale per head size, queries then keys
-            heads = attention.q_proj.out_features // attention.head_dim
-            groups = attention.k_proj.out_features // attention.head_dim
+            heads = attention.q_proj.out_features // size
+            groups = attention.k_proj.out_features // size
             scales = [q_norm.weight.expand(heads, -1), k_norm.weight.expand(groups, -1)]
-            self.qk_norm = torch.cat(scales)[:, None].detach().to(dtype)
+            self.qk_norm = torch.cat(scales).detach().float()[:, pairs]
+
+    def mlp(self, x_SW: torch.Tensor) -> torch.Tensor:
+        """Gated MLP of the normed input."""
+        if self.fused_mlp:
+            return self.down(self.up.times(x_SW, self.gate(x_SW, "swish")))
+        return self.down(functional.silu(self.gate(x_SW)) * self.up(x_SW))
 
 
 class Decoder:
     """Greedy decoding of a Llama-, Qwen2- or Qwen3-type language model, batch 1.
 
-    model: an `OmniVMedForConditionalGeneration`. dtype: that of computation and cache, by default that of the
-    model; with another one, or up to `FUSE_BYTES`, the weights are copied. The model itself is not changed.
-    Raises ValueError when `supports` says no.
+    model: an `OmniVMedForConditionalGeneration`. dtype: that of matrix products and cache, by default that of
+    the model; the residual stream is float32. Up to `FUSE_BYTES` all weights are copied, of larger models only
+    those of q, k and v. The model itself is not changed. Raises ValueError when `supports` says no.
     """
 
     def __init__(self, model: Any, dtype: torch.dtype | None = None) -> None:
@@ -225,21 +253,22 @@ class Decoder:
         self._head_dim = getattr(config, "head_dim", None) or config.hidden_size // self._heads
         self._eps = config.rms_norm_eps
         fuse = sum(p.numel() for p in text.parameters()) * self.dtype.itemsize <= FUSE_BYTES
+        if not fuse and self.dtype != self._embed.dtype:
+            raise ValueError(f"a model of this size is not copied: load it as {self.dtype}")
         self._layers = [_Layer(layer, self.dtype, fuse) for layer in text.layers]
-        self._norm = text.norm.weight.detach().to(self.dtype)
-        self._head = _Linear([model.lm_head], self.dtype, fuse)
+        self._norm = text.norm.weight.detach().float()
+        self._head = _Linear.of(model.lm_head, self.dtype, fuse)
         self._rotary = text.rotary_emb
-        self._cos = self._sin = torch.empty(0, self._head_dim, dtype=self.dtype, device=self.device)
+        self._turns = torch.empty(0, 1, self._head_dim // 2, dtype=torch.complex64, device=self.device)
 
     @staticmethod
     def supports(model: Any) -> bool:
-        """Whether the architecture is one that the layers below reproduce exactly."""
+        """Whether the architecture is one that the layers above reproduce exactly."""
         config = model.config.text_config
         rope = (config.rope_parameters or {}).get("rope_type", "default")
         full = all(kind == "full_attention" for kind in getattr(config, "layer_types", None) or [])
-        return (
-            config.model_type in FAST_TYPES and config.hidden_act == "silu" and rope in _FIXED_ROPE and full
-        )
+        known = config.model_type in FAST_TYPES and config.hidden_act == "silu" and rope in _FIXED_ROPE
+        return known and full
 
     def new_cache(self, reserve: int = 0) -> KVCache:
         cache = KVCache(len(self._layers), self._groups, self._head_dim, self.dtype, self.device)
@@ -250,12 +279,12 @@ class Decoder:
     def prefill(
         self, inputs_embeds: torch.Tensor, cache: KVCache, on_chunk: Callable[[int, int], None] | None = None
     ) -> torch.Tensor:
-        embeds_SW = _flat(inputs_embeds).to(self.device, self.dtype)
+        embeds_SW = _flat(inputs_embeds).to(self.device)
         total = embeds_SW.shape[0]
         cache.reserve(cache.length + total)
         for start in range(0, total, PREFILL_CHUNK):
             chunk = embeds_SW[start : start + PREFILL_CHUNK]
-            hidden = self._forward(chunk, cache)
+            hidden = self._forward(chunk.float(), cache)
             if on_chunk is not None:
                 on_chunk(start + chunk.shape[0], total)
         return self._logits(hidden)
@@ -263,47 +292,46 @@ class Decoder:
     @torch.inference_mode()
     def step(self, token: int, cache: KVCache) -> torch.Tensor:
         cache.reserve(cache.length + 1)
-        return self._logits(self._forward(self._embed[token : token + 1].to(self.dtype), cache))
+        return self._logits(self._forward(self._embed[token : token + 1].float(), cache))
 
     def _logits(self, hidden_SW: torch.Tensor) -> torch.Tensor:
-        return self._head(self._rms(hidden_SW[-1:], self._norm))[0]
+        return self._head(self._rms(hidden_SW[-1:], self._norm).to(self.dtype))[0]
 
     def _rms(self, x: torch.Tensor, scale: torch.Tensor) -> torch.Tensor:
+        """RMS norm over the last axis, float32."""
+        if x.ndim == 2 and x.shape[0] == 1 and x.device.type == "cpu":  # a step: three small operations
+            row = x[0]
+            return (row * scale).mul_((float(row.dot(row)) / row.shape[0] + self._eps) ** -0.5)[None]
         return functional.rms_norm(x, (x.shape[-1],), None, self._eps) * scale
 
-    def _tables(self, start: int, end: int) -> tuple[torch.Tensor, torch.Tensor]:
-        """Rotary cosine and sign-folded sine ``(S, D)`` of positions ``start .. end - 1``."""
-        if self._cos.shape[0] < end:
-            positions = torch.arange(max(end, 2 * self._cos.shape[0], 1024), device=self.device)
-            like = torch.empty(0, dtype=self.dtype, device=self.device)
-            cos, sin = self._rotary(like, positions[None])
+    def _turn(self, start: int, end: int) -> torch.Tensor:
+        """Rotary angles of positions ``start .. end - 1`` as complex numbers ``(S, 1, D/2)``."""
+        if self._turns.shape[0] < end:
+            positions = torch.arange(max(end, 2 * self._turns.shape[0], 1024), device=self.device)
+            cos, sin = self._rotary(torch.empty(0, device=self.device), positions[None])
             half = self._head_dim // 2
-            self._cos, self._sin = cos[0], torch.cat([-sin[0, :, :half], sin[0, :, half:]], dim=-1)
-        return self._cos[start:end], self._sin[start:end]
+            self._turns = torch.complex(cos[0, :, None, :half], sin[0, :, None, :half])
+        return self._turns[start:end]
 
     def _forward(self, x_SW: torch.Tensor, cache: KVCache) -> torch.Tensor:
-        """Run the layers over new positions; they are held by the cache when this returns."""
+        """Run the layers over new positions (float32); the cache holds them when this returns."""
         count, start = x_SW.shape[0], cache.length
-        heads, groups, size = self._heads, self._groups, self._head_dim
-        cos, sin = self._tables(start, start + count)
+        heads, groups, size, dtype = self._heads, self._groups, self._head_dim, self.dtype
+        turn = self._turn(start, start + count)
         mask = _causal(count, start, heads // groups, self.device) if count > 1 else None
         for number, layer in enumerate(self._layers):
-            qkv = (
-                layer.qkv(self._rms(x_SW, layer.norm1)).view(count, heads + 2 * groups, size).transpose(0, 1)
-            )
-            rotated = qkv[: heads + groups]
+            qkv = layer.qkv(self._rms(x_SW, layer.norm1).to(dtype)).float().view(count, -1, size)
+            rotated = qkv[:, : heads + groups]
             if layer.qk_norm is not None:
-                rotated = self._rms(rotated, layer.qk_norm)
-            rotated = torch.addcmul(rotated * cos, rotated.roll(size // 2, -1), sin)
-            kv = torch.stack([rotated[heads:], qkv[heads + groups :]])
-            keys, values = cache.write(number, kv)
+                rotated.copy_(self._rms(rotated, layer.qk_norm))
+            torch.view_as_complex(rotated.unflatten(-1, (-1, 2))).mul_(turn)
+            keys, values = cache.write(number, qkv[:, heads:])
             # The query heads of one group stand as further queries of its key-value head: no copy of the cache.
-            queries = rotated[:heads].reshape(1, groups, -1, size)
-            out = functional.scaled_dot_product_attention(queries, keys[None], values[None], attn_mask=mask)
-            out = out.view(heads, count, size).transpose(0, 1).reshape(count, heads * size)
+            queries = qkv[:, :heads].to(dtype).transpose(0, 1).reshape(1, groups, -1, size)
+            out = functional.scaled_dot_product_attention(queries, keys, values, attn_mask=mask)
+            out = out.reshape(heads, count, size).transpose(0, 1).reshape(count, heads * size)
             x_SW = x_SW + layer.out(out)
-            gate, up = layer.gate_up(self._rms(x_SW, layer.norm2)).chunk(2, dim=-1)
-            x_SW = x_SW + layer.down(functional.silu(gate) * up)
+            x_SW = x_SW + layer.mlp(self._rms(x_SW, layer.norm2).to(dtype))
         cache.advance(count)
         return x_SW
 
