@@ -10,7 +10,8 @@ import stat
 import struct
 import zipfile
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import BinaryIO
 
 from omnivmed.errors import StudyError
@@ -22,26 +23,27 @@ _PACKINGS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 _DAMAGED = "The zip archive is cut or damaged; make it again."
 
 
-def members(upload: Upload, limits: Limits) -> list[Upload]:
-    """Uploads of the files inside, in order of name; system clutter left out.
+@contextmanager
+def members(upload: Upload, limits: Limits) -> Iterator[list[Upload]]:
+    """Uploads of the files inside, in order of name; system clutter left out. They can be opened inside the context.
 
     Raises UnsafeArchive (links, escaping names, encryption, overlaps, bombs), TooLarge, Corrupt.
     """
-    file = upload.open()
-    try:
-        archive = zipfile.ZipFile(file)
-        infos = archive.infolist()
-    except (
-        zipfile.BadZipFile,
-        struct.error,
-        OSError,
-        ValueError,
-        NotImplementedError,
-        UnicodeError,
-        IndexError,
-    ):
-        file.close()
-        raise StudyError("Corrupt", _DAMAGED) from None
+    with upload.open() as file:
+        try:
+            archive = zipfile.ZipFile(file)
+            infos = archive.infolist()
+        except (zipfile.BadZipFile, struct.error, OSError, ValueError, NotImplementedError, IndexError):
+            raise StudyError("Corrupt", _DAMAGED) from None
+        with archive:
+            _check_members(infos, upload.size, limits)
+            files = [i for i in infos if not i.is_dir() and not _clutter(i.filename)]
+            files.sort(key=lambda i: i.filename)
+            yield [Upload(extension_of(i.filename), i.file_size, _opener(archive, i)) for i in files]
+
+
+def _check_members(infos: list[zipfile.ZipInfo], archive_bytes: int, limits: Limits) -> None:
+    """The whole directory: number, names, kinds, declared sizes, overlaps."""
     if len(infos) > limits.zip_members:
         raise StudyError(
             "TooLarge",
@@ -55,11 +57,8 @@ def members(upload: Upload, limits: Limits) -> list[Upload]:
             "TooLarge",
             f"The archive unpacks to {size(total)} and the limit is {size(limits.zip_bytes)}; send a part of it.",
         )
-    _check_overlap(infos, upload.size)
-    files = sorted(
-        (i for i in infos if not i.is_dir() and not _clutter(i.filename)), key=lambda i: i.filename
-    )
-    return [Upload(extension_of(i.filename), i.file_size, _opener(archive, i)) for i in files]
+    if infos:
+        _check_overlap(infos, archive_bytes)
 
 
 def _check_member(info: zipfile.ZipInfo, limits: Limits) -> None:

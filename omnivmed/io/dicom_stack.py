@@ -178,7 +178,10 @@ def with_windows(
     padding: tuple[float, float] | None,
     findings: Findings,
 ) -> StudyInfo:
-    """Info with the file's window (when it shows anything), the automatic one, and the one in force."""
+    """Info with the file's window (when it shows anything), the automatic one, and the one in force.
+
+    Eight-bit stills and loops without a window are ready for display: they are shown as they are.
+    """
     if info.channels == 3:
         return info
     step = max(1, array.size // 4_000_000) | 1
@@ -191,4 +194,6 @@ def with_windows(
         if level + width / 2 <= low or level - width / 2 >= high:
             findings.note("The display window of the file shows none of its values and was left out.")
             asked = None
-    return replace(info, window=asked or auto, file_window=asked, auto_window=auto)
+    ready = array.dtype == np.uint8 and info.kind != "volume" and float(np.max(sample)) > 31
+    plain = (127.5, 255.0) if ready and info.slope == 1.0 and info.intercept == 0.0 else auto
+    return replace(info, window=asked or plain, file_window=asked, auto_window=auto)

@@ -61,10 +61,10 @@ def _one(upload: Upload, found: str, limits: Limits, series: int | None, desk: D
 
 
 def _archive(upload: Upload, limits: Limits, series: int | None, desk: Desk) -> Reading:
-    inside = members(upload, limits)
-    if not inside:
-        raise StudyError("NotAnImage", "The archive is empty; choose another one.")
-    return _several(inside, limits, series, desk, packed=True)
+    with members(upload, limits) as inside:
+        if not inside:
+            raise StudyError("NotAnImage", "The archive is empty; choose another one.")
+        return _several(inside, limits, series, desk, packed=True)
 
 
 def _several(

@@ -53,13 +53,12 @@ def read_video(upload: Upload, found: str, limits: Limits, desk: Desk) -> Readin
     """A clip, read lazily. Raises NotAnImage without moving pictures, TooLarge, Unsupported codecs, Corrupt."""
     findings = Findings()
     try:
-        file = upload.open()
-        container, stream = _open(file, found)
-        _check_stream(stream, limits)
-        packets = _index(container, stream, limits, desk, upload.size, found.startswith("mpeg"))
-        container.close()
-        file.close()
-        clip = VideoClip(upload, found, packets, limits)
+        with upload.open() as file:
+            container, stream = _open(file, found)
+            with container:
+                _check_stream(stream, limits)
+                packets = _index(container, stream, limits, desk, upload.size, found.startswith("mpeg"))
+        clip = VideoClip(upload.open(), found, packets, limits)
     except FFmpegError:
         raise StudyError("Corrupt", CUT) from None
     times_s = (packets.pts - packets.pts[0]).astype(np.float64) * clip.tick_s
@@ -172,8 +171,9 @@ def _index(
 class VideoClip:
     """An open decoder. Frames in rising order cost one decode each; others go back to the key frame before."""
 
-    def __init__(self, upload: Upload, found: str, packets: Packets, limits: Limits) -> None:
-        self._file = upload.open()
+    def __init__(self, file: BinaryIO, found: str, packets: Packets, limits: Limits) -> None:
+        """Takes over the file; raises StudyError when no frame can be decoded."""
+        self._file = file
         self._found = found
         self._packets = packets
         self._limits = limits
@@ -189,7 +189,11 @@ class VideoClip:
         self._held: tuple[int, NDArray[np.uint8]] | None = None
         self._problems: list[tuple[str, str]] = []
         self._coded_size: tuple[int, int] | None = None
-        first = self._first_frame()
+        try:
+            first = self._first_frame()
+        except StudyError:
+            self.close()
+            raise
         self._turns = round(-first.rotation / 90) % 4  # quarter turns clockwise still to be made
         self._coded_size = (first.height, first.width)
         self._show_size = self._displayed(first)
