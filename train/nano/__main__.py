@@ -24,12 +24,13 @@ def main() -> None:
         "--weights", type=Path, help="eval, export: final.safetensors of a stage or a checkpoint"
     )
     parser.add_argument("--out", type=Path, help="eval: report folder; export: target folder")
+    parser.add_argument("--processes", type=int, default=1, help="align, instruct, mixed: one thread each")
     parser.add_argument("--threads", type=int, default=2)
     args = parser.parse_args()
 
     import torch
 
-    torch.set_num_threads(args.threads)
+    torch.set_num_threads(1 if "RANK" in os.environ else args.threads)
     from train.nano import stages
 
     stages.run(args)

@@ -80,18 +80,23 @@ def sha256(path: Path) -> str:
 
 
 def export(weights: dict[str, Tensor], vit: Vit, out: Path, runs: Path) -> None:
-    """Writes the folder; README.md (the model card) is kept as it is and listed in the manifest."""
+    """Writes the folder. The model card takes the scores of ``runs/report/report.md``."""
     from omnivmed.weights import SMOLLM2
 
     out.mkdir(parents=True, exist_ok=True)
     encoder, lora = tensors(weights, vit)
     save_file(encoder, out / ENCODER_FILE)
     save_file(lora, out / LORA_FILE)
-    card = json.loads((Path(__file__).parent / "card.json").read_text())
+    here, scores = Path(__file__).parent, runs / "report/report.md"
+    table = scores.read_text() if scores.exists() else "Not yet measured: a preview."
+    (out / "README.md").write_text((here / "card.md").read_text().replace("{{scores}}", table.strip()))
+    card = json.loads((here / "card.json").read_text())
     backbone = {"name": SMOLLM2.name, "gguf_sha256": SMOLLM2.gguf_sha256, "licence": SMOLLM2.licence}
     write_json(config({"description": DESCRIPTION, **card}, backbone, True), out / "config.json")
-    names = [n for n in (ENCODER_FILE, LORA_FILE, "config.json", "README.md") if (out / n).exists()]
-    files = {n: {"sha256": sha256(out / n), "bytes": (out / n).stat().st_size} for n in names}
+    names = (ENCODER_FILE, LORA_FILE, "config.json", "README.md")
+    files: dict[str, dict[str, Any]] = {
+        n: {"sha256": sha256(out / n), "bytes": (out / n).stat().st_size} for n in names
+    }
     write_json(
         {"format": "omnivmed-nano/1", "version": VERSION, "files": files, "backbone": backbone},
         out / "manifest.json",

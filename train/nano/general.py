@@ -72,6 +72,10 @@ def generate(language_model, tokenizer, questions: list[str], tokens: int = 40) 
 
     rows = [build_prompt(tokenizer, q, "image", (), None, (), 0, 0) for q in questions]
     stop = tokenizer.get_added_vocab()["<|im_end|>"]
+    training_attention, language_model.config._attn_implementation = (
+        language_model.config._attn_implementation,
+        "sdpa",
+    )
     answers = []
     for start in range(0, len(rows), 32):
         part = rows[start : start + 32]
@@ -92,6 +96,7 @@ def generate(language_model, tokenizer, questions: list[str], tokens: int = 40) 
                 row[: row.index(stop)] if whole else row, skip_special_tokens=True
             ).strip()
             answers.append(text if whole else text[: text.rfind(".") + 1])
+    language_model.config._attn_implementation = training_attention
     return answers
 
 

@@ -161,6 +161,7 @@ def heal(bank: dict[str, Entry], onnx_path: Path, folder: Path, config: HealConf
             run.save(step, student.state_dict(), optimizer, used_s=used)
             last_save = time.monotonic()
     student.eval()
+    run.save(step, student.state_dict(), optimizer, used_s=used)
     scores = {f"cosine{n * n}": cosine(student, teacher, pictures, n) for n in (4, 6, 8)}
     run.log(step=step, used_s=round(used), **scores)
     finish(folder, student.state_dict(), step=step, used_s=used, **scores)

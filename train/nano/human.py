@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import re
 from pathlib import Path
+from typing import Any
 
 from train.nano.questions import MODALITY, ORGAN, QA, refusal
 
@@ -46,7 +47,7 @@ def human_questions(root: Path, labels: dict[str, dict[str, str]]) -> dict[str, 
     return out
 
 
-def convert(row: dict, labels: dict[str, str]) -> QA | None:  # type: ignore[type-arg]
+def convert(row: dict[str, Any], labels: dict[str, str]) -> QA | None:
     question = str(row["question"]).strip()
     kinds = str(row["question_type"]).upper()
     lower = question.lower()

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from omnivmed.inference.prompts import build_prompt, encode_text, format_target
+from omnivmed.inference.prompts import Kind, Tokenizer, build_prompt, encode_text, format_target
 from train.nano.questions import QA
 
 IMAGE_TOKEN, VIDEO_TOKEN = "<filename>", "<file_sep>"
@@ -51,8 +51,8 @@ def weighted_target(tokenizer, qa: QA) -> tuple[list[int], list[float]]:  # type
 
 
 def make_tree(
-    tokenizer,  # type: ignore[no-untyped-def]
-    kind: str,
+    tokenizer: Tokenizer,
+    kind: Kind,
     tokens_per_frame: Sequence[int],
     times_s: Sequence[float] | None,
     questions: Sequence[QA],

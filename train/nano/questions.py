@@ -54,8 +54,8 @@ ASK: dict[str, tuple[str, ...]] = {
         "Tell me the modality.",
         "By what method was this {n} taken?",
         "Which kind of examination is this?",
-        "what is this",
-        "What is this?",
+        "What kind of {n} is this?",
+        "What type of {n} is it?",
         "What is the imaging technique?",
         "Identify the modality of this {n}.",
     ),
@@ -161,6 +161,9 @@ ASK: dict[str, tuple[str, ...]] = {
         "Can you describe what you see?",
         "What is in this {n}?",
         "Please describe the study.",
+        "What is this?",
+        "what is this",
+        "What does this study show?",
     ),
 }
 UNSEEN: dict[str, tuple[str, ...]] = {

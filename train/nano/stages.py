@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 from pathlib import Path
 
 from safetensors.torch import load_file
@@ -15,6 +16,7 @@ from train.nano.heal import heal
 from train.nano.human import human_questions
 from train.nano.index import Record, build_index, write_splits
 from train.nano.lm import load_language_model
+from train.nano.parallel import current_group, launch
 from train.nano.tune import Nano, tune
 from train.nano.vit import Vit
 from train.nano.warm import warm_up
@@ -46,6 +48,8 @@ def build_nano(args: argparse.Namespace, bank: dict[str, Entry], records: list[R
 
 
 def run(args: argparse.Namespace) -> None:
+    if args.stage in PREVIOUS and args.processes > 1 and "RANK" not in os.environ:
+        raise SystemExit(launch(args.processes))
     records = build_index(args.data)
     if args.stage == "decode":
         build_bank(args.data, records, args.runs / "bank")
@@ -63,12 +67,14 @@ def run(args: argparse.Namespace) -> None:
         train, dev = (features(args.runs, bank, name) for name in ("train", "dev"))
         warm_up(train, dev, table, args.runs / "words", recipe.warm_config())
     elif args.stage == "general":
-        build_general(*load_language_model(args.language_model), args.runs / "general.json")
+        model, tokenizer = load_language_model(args.language_model)
+        build_general(model, tokenizer, args.runs / "general.json")
     elif args.stage in PREVIOUS:
+        group = current_group()
         nano = build_nano(args, bank, records)
         start = nano.state() | load_file(args.runs / PREVIOUS[args.stage] / "final.safetensors")
         config = getattr(recipe, f"{args.stage}_config")(args.seconds)
-        tune(nano, args.runs / args.stage, config, start)
+        tune(nano, args.runs / args.stage, config, start, group)
     elif args.stage == "eval":
         from train.nano.evaluate import evaluate
 

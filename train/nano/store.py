@@ -44,10 +44,11 @@ def restore_optimizer(optimizer: torch.optim.Optimizer, tensors: dict[str, Tenso
 class Run:
     """Folder of one stage: ``step.json`` names the newest complete checkpoint."""
 
-    def __init__(self, folder: Path, config: Any) -> None:
+    def __init__(self, folder: Path, config: Any, writes: bool = True) -> None:
         self.folder = folder
         folder.mkdir(parents=True, exist_ok=True)
-        write_json(config, folder / "config.json")
+        if writes:
+            write_json(config, folder / "config.json")
         self.metrics = folder / "metrics.jsonl"
 
     def log(self, **values: Any) -> None:

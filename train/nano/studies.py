@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from omnivmed.inference.prompts import Kind
 from omnivmed.pruning import keep_mask
 from omnivmed.vision import Patches, patchify
 from train.nano.bank import Entry
@@ -29,7 +30,7 @@ class StudyView:
     """``frames`` uint8 (t,h,w,3), all of one size; ``keep`` bool (t, tokens per frame)."""
 
     record_id: str
-    kind: str  # "image" | "volume" | "video"
+    kind: Kind
     frames: np.ndarray
     keep: np.ndarray
     times_s: tuple[float, ...] | None
@@ -40,7 +41,7 @@ class StudyView:
         return [int(n) for n in self.keep.sum(1)]
 
 
-def as_patches(frames: np.ndarray, kind: str) -> Patches:
+def as_patches(frames: np.ndarray, kind: Kind) -> Patches:
     """The product's own value, so that the product's own pruning rule decides."""
     patches, grid = patchify(frames, 2)
     h, w = grid[1] // 2, grid[2] // 2
@@ -54,11 +55,11 @@ def as_patches(frames: np.ndarray, kind: str) -> Patches:
         resized_size=frames.shape[1:3],
         window=None,
         unit="rgb",
-        kind=kind,  # type: ignore[arg-type]
+        kind=kind,
     )
 
 
-def prune(frames: np.ndarray, kind: str, threshold: float) -> np.ndarray:
+def prune(frames: np.ndarray, kind: Kind, threshold: float) -> np.ndarray:
     """bool (t, h*w) by the product's rule."""
     return keep_mask(as_patches(frames, kind), threshold).keep.reshape(len(frames), -1)
 

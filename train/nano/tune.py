@@ -10,6 +10,7 @@ import math
 import time
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -20,6 +21,7 @@ from train.nano.bank import Entry
 from train.nano.features import MIXTURE, FeatureSet, encode
 from train.nano.lm import add_lora, lora_state, switch_lora
 from train.nano.pack import Packed, collate, forward_hidden, make_tree
+from train.nano.parallel import Group
 from train.nano.questions import OUT_OF_SCOPE, QA, answer_sentence, ask, questions_for
 from train.nano.sampling import Pool
 from train.nano.store import Run, finish, restore_optimizer
@@ -28,6 +30,7 @@ from train.nano.views import items_of
 from train.nano.vit import Vit
 from train.nano.words import Projector, word_loss, word_table
 
+ALONE = Group()
 SAVE_EVERY_S = 90.0
 DEV_EVERY_S = 420.0
 
@@ -129,12 +132,12 @@ def sequence_pool(bank: dict[str, Entry]) -> list[list[Entry]]:
 
 
 def make_batch(
-    nano: Nano, pool: Pool, sequences: list[list[Entry]], config: TuneConfig, step: int
+    nano: Nano, pool: Pool, sequences: list[list[Entry]], config: TuneConfig, step: int, group: Group = ALONE
 ) -> list[tuple[list[StudyView], Packed]]:
-    """Micro-batches of one step: stills with general text, then volumes and clips. Pure in (seed, name, step)."""
-    rng = np.random.default_rng((config.seed, sum(config.name.encode()), step))
+    """Micro-batches of one step: stills with general text, then volumes and clips. Pure in (seed, name, step, rank)."""
+    rng = np.random.default_rng((config.seed, sum(config.name.encode()), step, group.rank))
     out = []
-    for is_sequence, count in ((False, config.stills), (True, config.sequences)):
+    for is_sequence, count in ((False, group.part(config.stills)), (True, group.part(config.sequences))):
         studies, trees = [], []
         for _ in range(count):
             if is_sequence:
@@ -156,8 +159,8 @@ def make_batch(
                 trees.append(
                     make_tree(nano.tokenizer, study.kind, study.tokens_per_frame, study.times_s, asked)
                 )
-        if not is_sequence and config.general and nano.general:
-            rows = rng.choice(len(nano.general), config.general, replace=False)
+        if not is_sequence and (general := group.part(config.general)) and nano.general:
+            rows = rng.choice(len(nano.general), general, replace=False)
             trees.append(make_tree(nano.tokenizer, "image", (), None, [nano.general[i] for i in rows]))
         if trees:
             out.append((studies, collate(trees, nano.pad_id)))
@@ -208,7 +211,9 @@ def exact(
     return {k: (a, b) for k, (a, b) in sorted(score.items())}
 
 
-def tune(nano: Nano, folder: Path, config: TuneConfig, start: dict[str, Tensor] | None) -> dict[str, Tensor]:
+def tune(
+    nano: Nano, folder: Path, config: TuneConfig, start: dict[str, Tensor] | None, group: Group = ALONE
+) -> dict[str, Tensor]:
     """Runs or resumes one stage from ``start`` (the stage before); returns its weights."""
     from safetensors.torch import load_file
 
@@ -218,13 +223,15 @@ def tune(nano: Nano, folder: Path, config: TuneConfig, start: dict[str, Tensor] 
         state = load_file(folder / "final.safetensors")
         nano.load(state)
         return state
-    run = Run(folder, asdict(config))
+    run = Run(folder, asdict(config), writes=group.first)
     switch_lora(nano.lm, config.lr_lora is not None)
-    groups = [{"params": list(nano.projector.parameters()), "base": config.lr_projector}]
+    parts_of: list[dict[str, Any]] = [
+        {"params": list(nano.projector.parameters()), "base": config.lr_projector}
+    ]
     if config.lr_lora is not None:
-        groups.append({"params": list(lora_state(nano.lm).values()), "base": config.lr_lora})
-    trained = [p for g in groups for p in g["params"]]  # type: ignore[union-attr]
-    optimizer = torch.optim.AdamW(groups, lr=1e-3, betas=(0.9, 0.98), weight_decay=0.0)
+        parts_of.append({"params": list(lora_state(nano.lm).values()), "base": config.lr_lora})
+    trained = [p for g in parts_of for p in g["params"]]
+    optimizer = torch.optim.AdamW(parts_of, lr=1e-3, betas=(0.9, 0.98), weight_decay=0.0)
     step, used, asked = 0, 0.0, 0
     if (saved := run.load()) is not None:
         facts, weights, moments = saved
@@ -238,34 +245,38 @@ def tune(nano: Nano, folder: Path, config: TuneConfig, start: dict[str, Tensor] 
         shape = config.floor + (1 - config.floor) * 0.5 * (
             1 + math.cos(math.pi * min(1.0, used / config.seconds))
         )
-        for group in optimizer.param_groups:
-            group["lr"] = group["base"] * shape * min(1.0, (step + 1) / config.warmup_steps)
-        parts = make_batch(nano, pool, sequences, config, step)
+        for part in optimizer.param_groups:
+            part["lr"] = part["base"] * shape * min(1.0, (step + 1) / config.warmup_steps)
+        parts = make_batch(nano, pool, sequences, config, step, group)
         total = sum(float(p.weights.sum()) for _, p in parts)
         optimizer.zero_grad(set_to_none=True)
-        loss_value = 0.0
+        loss_value, count = 0.0, 0
         for studies, packed in parts:
             logits = nano.logits(packed, nano.visual(studies))
             loss = (F.cross_entropy(logits, packed.targets, reduction="none") * packed.weights).sum() / total
             loss.backward()
             loss_value += float(loss.detach())
-            asked += len(set(packed.branch_of))
+            count += len(set(packed.branch_of))
         values = {"loss": loss_value}
         if config.word_weight:
-            rng = np.random.default_rng((config.seed, 99, step))
-            rows = rng.integers(len(nano.features.labels), size=config.word_batch)
+            rng = np.random.default_rng((config.seed, 99, step, group.rank))
+            rows = rng.integers(len(nano.features.labels), size=group.part(config.word_batch))
             words, right = word_loss(nano.projector, nano.features.batch(rows), nano.table)
             (config.word_weight * words).backward()
             values["words"] = float(words.detach())
             if "state" in right and right["state"][1]:
                 values["word_state"] = right["state"][0] / right["state"][1]
+        values["loss"], mean_count = group.average(trained, [values["loss"], float(count)])
+        asked += round(mean_count * group.size)
         torch.nn.utils.clip_grad_norm_(trained, 1.0)
         optimizer.step()
         step += 1
         for k, v in values.items():
             average[k] = 0.95 * average.get(k, v) + 0.05 * v
         now = time.monotonic()
-        used, clock = used + now - clock, now
+        used, clock = group.same(used + now - clock), now
+        if not group.first:
+            continue
         if step % 20 == 0 or step in (1, 5):
             run.log(
                 step=step, used_s=round(used), asked=asked, **{k: round(v, 4) for k, v in average.items()}
@@ -277,6 +288,8 @@ def tune(nano: Nano, folder: Path, config: TuneConfig, start: dict[str, Tensor] 
         if now - last_save > SAVE_EVERY_S:
             run.save(step, nano.state(), optimizer, used_s=used, asked=asked)
             last_save = time.monotonic()
+    if not group.first:
+        return nano.state()
     score = exact(nano, dev)
     run.log(step=step, used_s=round(used), asked=asked, dev={k: f"{a}/{b}" for k, (a, b) in score.items()})
     finish(folder, nano.state(), step=step, used_s=used, asked=asked, dev=score)

@@ -159,7 +159,7 @@ def augment(image: np.ndarray, rng: np.random.Generator, flip: float = 0.3) -> n
         image = cv2.resize(
             small, (w, h), interpolation=cv2.INTER_CUBIC if rng.random() < 0.7 else cv2.INTER_NEAREST
         )
-    out = image.astype(np.float32)
+    out: np.ndarray = image.astype(np.float32)
     if rng.random() < 0.5:
         out = (out - 128) * math.exp(rng.normal(0, 0.2)) + 128 + rng.normal(0, 14)
     if rng.random() < 0.3:
@@ -168,7 +168,8 @@ def augment(image: np.ndarray, rng: np.random.Generator, flip: float = 0.3) -> n
         out = out + rng.normal(0, rng.uniform(2, 12), out.shape)
     out = np.clip(out, 0, 255).astype(np.uint8)
     if rng.random() < 0.1:
-        out = cv2.imdecode(cv2.imencode(".jpg", out, [1, int(rng.integers(25, 80))])[1], cv2.IMREAD_UNCHANGED)
+        coded = cv2.imencode(".jpg", out, [cv2.IMWRITE_JPEG_QUALITY, int(rng.integers(25, 80))])[1]
+        out = np.asarray(cv2.imdecode(coded, cv2.IMREAD_UNCHANGED))
     return out
 
 
@@ -196,7 +197,7 @@ def resize(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
 
 def fit(image: np.ndarray, max_tokens: int) -> np.ndarray:
     """The picture at the size the product would give it."""
-    return resize(image, target_size(*image.shape[:2], max_tokens))
+    return resize(image, target_size(image.shape[0], image.shape[1], max_tokens))
 
 
 def to_pixels(image: np.ndarray) -> torch.Tensor:

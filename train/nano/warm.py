@@ -29,8 +29,8 @@ def standardise(projector: Projector, features: FeatureSet) -> None:
     """Mean and deviation per channel of the cached tokens, into the projector's buffers."""
     mask = torch.arange(features.features.shape[1])[None, :] < features.counts[:, None]
     tokens = features.features[mask].float()
-    projector.mean.copy_(tokens.mean(0))  # type: ignore[operator]
-    projector.std.copy_(tokens.std(0) + 1e-4)  # type: ignore[operator]
+    projector.mean.copy_(tokens.mean(0))
+    projector.std.copy_(tokens.std(0) + 1e-4)
 
 
 @torch.no_grad()

@@ -66,6 +66,9 @@ def targets(labels: dict[str, str]) -> list[tuple[str, int]]:
 class Projector(nn.Module):
     """mlp2x_gelu, with the features standardised first; :meth:`folded` gives the stock two linears."""
 
+    mean: Tensor
+    std: Tensor
+
     def __init__(self, hidden: int = 384, width: int = 576) -> None:
         super().__init__()
         self.fc1, self.fc2 = nn.Linear(hidden, width), nn.Linear(width, width)
