@@ -1,0 +1,117 @@
+"""The arithmetic of the plan: published totals, the memory table, refusals."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from train.plan.__main__ import main
+from train.plan.memory import GB, Load, activations, predict, states, trainable
+from train.plan.report import Cards, plan_stage, remedies
+from train.plan.sizes import MODELS
+from train.recipes import LoRA, Rates, recipe
+
+ALIGN = Rates(None, 1e-3, 1e-5)
+WHOLE = Rates(1e-5, 1e-5, 2e-6)
+
+
+def test_parameter_counts_are_those_of_the_built_models() -> None:
+    small, large = MODELS["1.5b"], MODELS["7b"]
+    assert small.encoder.parameters == 412_147_440
+    assert (small.projector_parameters, large.projector_parameters) == (4_131_840, 16_980_992)
+    assert (small.parameters, large.parameters) == (1_959_993_584, 8_044_744_944)
+
+
+@pytest.mark.parametrize(
+    ("size", "rates", "sharding", "offload", "expected"),
+    [  # weights, gradients, optimizer, buckets, sum in GB per card on eight cards
+        ("1.5b", ALIGN, "zero2", False, (3.92, 0.10, 0.62, 0.8, 5.5)),
+        ("1.5b", WHOLE, "zero2", False, (3.92, 0.49, 2.94, 0.8, 8.2)),
+        ("1.5b", WHOLE, "zero3", False, (0.49, 0.49, 2.94, 1.3, 5.2)),
+        ("7b", WHOLE, "zero2", False, (16.1, 2.0, 12.1, 0.8, 31.0)),
+        ("7b", WHOLE, "zero3", False, (2.0, 2.0, 12.1, 1.3, 17.4)),
+        ("7b", WHOLE, "zero3", True, (2.0, 2.0, 0.0, 1.3, 5.3)),
+    ],
+)
+def test_the_published_memory_table(
+    size: str, rates: Rates, sharding: str, offload: bool, expected: tuple[float, ...]
+) -> None:
+    model = MODELS[size]  # type: ignore[index]
+    m = states(model.parameters, trainable(model, rates, None), sharding, 8, offload)  # type: ignore[arg-type]
+    found = (m.weights, m.gradients, m.optimizer, m.buckets, m.states)
+    assert [v / GB for v in found] == pytest.approx(expected, abs=0.06)
+
+
+def test_the_largest_video_of_the_1p5b_model_takes_14_gb() -> None:
+    config = recipe("omnivmed_1p5b_8x24gb")
+    load = Load(positions=10_240 + 256, patches=40_960, visual_tokens=10_240, supervised=256)
+    memory = predict(config, config.stages[1], MODELS["1.5b"], 8, load)
+    assert memory.total / GB == pytest.approx(14, abs=0.6)
+
+
+def test_logits_of_all_positions_would_not_fit() -> None:
+    load = Load(10_240, 40_960, 10_240, supervised=10_240)
+    live, logits = activations(MODELS["1.5b"], load, WHOLE)
+    assert logits / GB == pytest.approx(18.7, abs=0.1)  # against 0.5 for 256 supervised positions
+    assert (live + logits) / GB > 20
+
+
+def test_fsdp_and_zero3_shard_alike_and_zero1_keeps_gradients() -> None:
+    count = MODELS["1.5b"].parameters
+    assert states(count, count, "fsdp2", 8) == states(count, count, "zero3", 8)
+    assert states(count, count, "zero1", 8).gradients == 2 * count
+
+
+def test_adapters_are_counted_layer_by_layer() -> None:
+    language = MODELS["7b"].language
+    lora = LoRA(r=64)
+    # q, o: 3584+3584; k, v: 3584+512; gate, up, down: 3584+18944
+    by_hand = 28 * 64 * (2 * 7168 + 2 * 4096 + 3 * 22528)
+    assert language.lora_parameters(lora) == by_hand
+
+
+def test_every_gpu_recipe_fits_the_cards_in_its_name() -> None:
+    for name, cards in (
+        ("omnivmed_1p5b_8x24gb", "8x24"),
+        ("continue_1p5b_8x24gb", "8x24"),
+        ("omnivmed_7b_8x80gb", "8x80"),
+        ("omnivmed_7b_lora_1x24gb", "1x24"),
+    ):
+        config = recipe(name)
+        for stage in config.stages:
+            plan = plan_stage(config, stage, Cards.parse(cards))
+            assert plan.fits, (name, stage.name, plan.memory.needed / GB)
+
+
+def test_steps_and_positions() -> None:
+    config = recipe("omnivmed_1p5b_8x24gb")
+    plan = plan_stage(config, config.stages[2], Cards(8, 24))
+    assert (plan.steps, plan.accumulation) == (1969, 16)
+    assert plan.tokens_per_step == 128 * config.stages[2].mean_tokens
+    twice = plan_stage(config, config.stages[2], Cards(16, 24))
+    assert twice.days == pytest.approx(plan.days / 2)
+
+
+def test_a_run_that_cannot_fit_is_refused_with_what_would_help(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["omnivmed_7b_8x80gb", "--gpus", "8x24"]) == 1
+    out = capsys.readouterr().out
+    assert "DOES NOT FIT" in out
+    assert "change one of:" in out
+    assert main(["omnivmed_1p5b_8x24gb", "--gpus", "8x24"]) == 0
+    assert "GB to spare" in capsys.readouterr().out
+
+
+def test_each_remedy_does_fit() -> None:
+    config = replace(recipe("omnivmed_1p5b_8x24gb"), sharding="none")
+    found = remedies(config, config.stages[1], Cards(8, 24))
+    assert {text for text, _ in found} >= {"sharding zero2", "sharding zero3"}
+    assert all(need * GB <= Cards(8, 24).bytes for _, need in found)
+
+
+@pytest.mark.parametrize(
+    "call", [["tiny", "--gpus", "8"], ["nothing", "--gpus", "8x24"], ["tiny", "--gpus", "3x24"]]
+)
+def test_mistakes_in_the_call_are_named(call: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(call) == 2
+    assert len(capsys.readouterr().err) > 20
