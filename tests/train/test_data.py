@@ -6,12 +6,12 @@ from pathlib import Path
 
 import numpy as np
 
-from omnivmed.vision import target_size as product_target_size
+from omnivmed.vision import NANO_BUDGET, resize_frames, target_size
 from train.nano.bank import build_bank, decode, load_bank
 from train.nano.human import human_questions
 from train.nano.index import build_index, write_splits
 from train.nano.sampling import Pool
-from train.nano.views import Item, augment, fit, items_of, picture, target_size
+from train.nano.views import Item, augment, fit, items_of, picture
 
 
 def test_no_patient_is_in_two_splits_and_ids_are_unique(data_folder: Path) -> None:
@@ -82,11 +82,14 @@ def test_draws_depend_on_seed_only(data_folder: Path, tmp_path: Path) -> None:
     assert len(set(draws[0])) > 1
 
 
-def test_sizes_are_those_of_the_product() -> None:
-    for height, width in ((64, 64), (1024, 1024), (480, 640), (122, 101), (91, 109), (60, 80), (300, 1200)):
-        for cap in (16, 36):
-            ours = target_size(height, width, cap)
-            assert ours == product_target_size(height, width, merge_size=2, max_tokens=cap)
+def test_pictures_get_the_size_and_pixels_the_product_gives_them() -> None:
+    for height, width in ((64, 64), (480, 640), (122, 101), (91, 109), (60, 80), (300, 1200)):
+        image = np.random.default_rng(0).integers(0, 256, (height, width)).astype(np.uint8)
+        for cap in (NANO_BUDGET.image_max_tokens, NANO_BUDGET.frame_max_tokens):
+            assert cap
+            size = target_size(height, width, merge_size=2, max_tokens=cap)
+            rgb = np.repeat(image[..., None], 3, -1)
+            np.testing.assert_array_equal(fit(image, cap), resize_frames([rgb], size)[0])
 
 
 def test_human_questions_are_answered_or_declined(data_folder: Path) -> None:

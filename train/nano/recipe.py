@@ -21,12 +21,12 @@ def warm_config() -> WarmConfig:
 
 def align_config(seconds: float | None = None) -> TuneConfig:
     """Stage 1: language model frozen, captions."""
-    return TuneConfig("align", seconds or 210.0, 1e-3, None, captions_only=True, general=0)
+    return TuneConfig("align", seconds or 150.0, 1e-3, None, captions_only=True, general=0)
 
 
 def instruct_config(seconds: float | None = None) -> TuneConfig:
     """Stage 2: projector and LoRA on 2D questions."""
-    return TuneConfig("instruct", seconds or 2700.0, 5e-4, 4e-4, floor=0.3)
+    return TuneConfig("instruct", seconds or 2500.0, 5e-4, 4e-4, floor=0.3)
 
 
 def mixed_config(seconds: float | None = None) -> TuneConfig:
@@ -35,9 +35,9 @@ def mixed_config(seconds: float | None = None) -> TuneConfig:
     return replace(
         first,
         name="mixed",
-        seconds=seconds or 1500.0,
-        lr_projector=2e-4,
-        lr_lora=2e-4,
+        seconds=seconds or 1950.0,
+        lr_projector=2.5e-4,
+        lr_lora=2.5e-4,
         stills=5,
         sequences=2,
         floor=0.03,

@@ -14,10 +14,11 @@ import numpy as np
 import torch
 from PIL import Image
 
+from omnivmed.vision import NANO_BUDGET, target_size
 from train.nano.bank import Entry
 
 FACTOR = 28  # patch 14 x merge 2: pixels per merged token
-STILL_TOKENS, FRAME_TOKENS, MIN_TOKENS = 36, 16, 16
+STILL_TOKENS, FRAME_TOKENS = NANO_BUDGET.image_max_tokens or 0, NANO_BUDGET.frame_max_tokens or 0
 
 # level, width in HU
 CT_WINDOWS = ((40, 80), (40, 400), (50, 350), (-600, 1500), (400, 1800), (300, 1500), (40, 1000), (500, 4000))
@@ -173,22 +174,6 @@ def augment(image: np.ndarray, rng: np.random.Generator, flip: float = 0.3) -> n
     return out
 
 
-def target_size(height: int, width: int, max_tokens: int, min_tokens: int = MIN_TOKENS) -> tuple[int, int]:
-    """The public resize rule at factor 28 for one frame; equals ``omnivmed.vision.target_size`` (tested)."""
-    f = FACTOR
-    h, w = max(f, round(height / f) * f), max(f, round(width / f) * f)
-    if h * w > max_tokens * f * f:
-        beta = math.sqrt(height * width / (max_tokens * f * f))
-        h, w = max(f, math.floor(height / beta / f) * f), max(f, math.floor(width / beta / f) * f)
-    elif h * w < min_tokens * f * f:
-        beta = math.sqrt(min_tokens * f * f / (height * width))
-        h, w = math.ceil(height * beta / f) * f, math.ceil(width * beta / f) * f
-        if h * w > max_tokens * f * f:  # grown past the cap: shrink from the source size instead
-            beta = math.sqrt(height * width / (max_tokens * f * f))
-            h, w = max(f, math.floor(height / beta / f) * f), max(f, math.floor(width / beta / f) * f)
-    return h, w
-
-
 def resize(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     """uint8 (H,W[,3]) -> (h,w,3) with Pillow's bicubic, as the product resizes."""
     out = np.asarray(Image.fromarray(image).resize(size[::-1], Image.Resampling.BICUBIC))
@@ -197,7 +182,15 @@ def resize(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
 
 def fit(image: np.ndarray, max_tokens: int) -> np.ndarray:
     """The picture at the size the product would give it."""
-    return resize(image, target_size(image.shape[0], image.shape[1], max_tokens))
+    height, width = image.shape[:2]
+    size = target_size(
+        height,
+        width,
+        merge_size=NANO_BUDGET.video_merge_size,
+        max_tokens=max_tokens,
+        min_tokens=NANO_BUDGET.min_tokens,
+    )
+    return resize(image, size)
 
 
 def to_pixels(image: np.ndarray) -> torch.Tensor:
