@@ -59,3 +59,11 @@ def data_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         nibabel.Nifti1Image((100 * (39 - x) + y + z).astype(np.int16), affine), root / "mri_stroke/T1.nii.gz"
     )
     return root
+
+
+@pytest.fixture(autouse=True, scope="session")
+def one_thread() -> None:
+    """Tiny tensors: a second thread only waits, on a busy machine for minutes."""
+    import torch
+
+    torch.set_num_threads(1)

@@ -56,7 +56,7 @@ def test_video_and_volume_rows_carry_times_and_separators() -> None:
 def test_weights_mark_the_informative_words() -> None:
     ids, weights = weighted_target(ByteTokenizer(), ASKED[0])
     assert len(ids) == len(weights) == len("An MRI.") + 1
-    assert weights == [1, 1, 1, 3, 3, 3, 1, 1]
+    assert weights == [3, 1, 1, 3, 3, 3, 1, 1], "first token and marked words"
 
 
 def test_lora_starts_as_identity_and_can_be_switched() -> None:

@@ -34,7 +34,7 @@ class Tree:
 
 
 def weighted_target(tokenizer, qa: QA) -> tuple[list[int], list[float]]:  # type: ignore[no-untyped-def]
-    """Ids of the plain answer and <|im_end|>, with KEY_WEIGHT on tokens that overlap {braces}."""
+    """Ids of the plain answer and <|im_end|>, with KEY_WEIGHT on the first token and on those in {braces}."""
     ids = format_target(tokenizer, qa.plain)
     marked, depth = [], 0
     for char in qa.answer:
@@ -47,6 +47,7 @@ def weighted_target(tokenizer, qa: QA) -> tuple[list[int], list[float]]:  # type
         piece = tokenizer.decode([token])
         weights.append(KEY_WEIGHT if any(marked[at : at + len(piece)]) else 1.0)
         at += len(piece)
+    weights[0] = KEY_WEIGHT  # the first word decides whether it is an answer, a correction or a refusal
     return ids, [*weights, 1.0]
 
 

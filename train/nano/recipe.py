@@ -41,4 +41,5 @@ def mixed_config(seconds: float | None = None) -> TuneConfig:
         stills=5,
         sequences=2,
         floor=0.03,
+        refusals=0.06,
     )

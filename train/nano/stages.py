@@ -59,7 +59,7 @@ def run(args: argparse.Namespace) -> None:
     if args.stage == "heal":
         heal(bank, args.encoder_onnx, args.runs / "heal", recipe.heal_config(args.seconds))
     elif args.stage == "cache":
-        for name in ("train", "dev"):
+        for name in ("train", "dev", "test"):
             features(args.runs, bank, name)
     elif args.stage == "words":
         model, tokenizer = load_language_model(args.language_model)

@@ -48,6 +48,7 @@ class TuneConfig:
     questions: int = 4  # per study
     captions_only: bool = False
     general: int = 2  # general questions per step
+    refusals: float = 0.02  # share of questions nano is to decline, besides VQA-RAD's own
     word_weight: float = 0.3
     word_batch: int = 32
     warmup_steps: int = 20
@@ -82,7 +83,7 @@ class Nano:
         self.human = human
         train_human = [q for r, qs in human.items() if bank[r].record.split == "train" for q in qs]
         self.declined = (
-            *OUT_OF_SCOPE,
+            *OUT_OF_SCOPE * 6,
             *sorted({q.question for q in train_human if q.form == "refusal"})[::3],
         )
         self.table = word_table(tokenizer, language_model.get_input_embeddings().weight)
@@ -141,8 +142,8 @@ def make_batch(
         studies, trees = [], []
         for _ in range(count):
             if is_sequence:
-                group = sequences[rng.integers(len(sequences))]
-                study = sequence_study(group[rng.integers(len(group))], rng)
+                alike = sequences[rng.integers(len(sequences))]
+                study = sequence_study(alike[rng.integers(len(alike))], rng)
             else:
                 item = pool.draw(config.mixture, rng)
                 study = still(nano.bank[item.record_id], item, rng)
@@ -153,7 +154,9 @@ def make_batch(
                 ]
             else:
                 extra = tuple(nano.human.get(study.record_id, ()))
-                asked = questions_for(study.labels, study.kind, config.questions, rng, extra, nano.declined)
+                asked = questions_for(
+                    study.labels, study.kind, config.questions, rng, extra, nano.declined, config.refusals
+                )
             if asked:
                 studies.append(study)
                 trees.append(
