@@ -9,7 +9,8 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import chain
 from typing import Any, BinaryIO
 
 import av
@@ -33,19 +34,22 @@ VERIFY_PIXELS = (
     50_000_000  # clips of fewer pixels are decoded once at opening, so that damage is known at once
 )
 DECODE_AHEAD_PIXELS = 40_000_000_000  # from one key frame to the frame asked: about minutes of decoding
+RECOGNISED_PACKETS = 6  # sizes of so many packets in a row tell where in an MPEG stream a jump landed
 MAX_PROBED_PIXELS = "40000000"
 CUT = "The clip is cut or damaged; save it again."
 
 
 @dataclass(frozen=True)
 class Packets:
-    """Result of the first pass, in order of time: stamps in stream ticks, and which frames can be decoded alone."""
+    """Result of the first pass: per frame in order of time, and per packet in the order of the file."""
 
-    pts: NDArray[np.int64]
+    pts: NDArray[np.int64]  # stamps in stream ticks, rising
     seek_to: NDArray[
         np.int64
     ]  # stamp to jump to: the decoding one for MPEG streams, which are searched by it
-    key: NDArray[np.bool_]
+    key: NDArray[np.bool_]  # frames that can be decoded alone
+    file_pts: list[int]
+    file_sizes: list[int]
     digest: str
 
 
@@ -61,6 +65,16 @@ def read_video(upload: Upload, found: str, limits: Limits, desk: Desk) -> Readin
         clip = VideoClip(upload.open(), found, packets, limits)
     except FFmpegError:
         raise StudyError("Corrupt", CUT) from None
+    try:
+        return _reading(clip, packets, upload, limits, desk, findings)
+    except BaseException:
+        clip.close()
+        raise
+
+
+def _reading(
+    clip: VideoClip, packets: Packets, upload: Upload, limits: Limits, desk: Desk, findings: Findings
+) -> Reading:
     times_s = (packets.pts - packets.pts[0]).astype(np.float64) * clip.tick_s
     if times_s[-1] > limits.video_seconds:
         raise StudyError(
@@ -134,6 +148,7 @@ def _index(
     stamps: list[int] = []
     jumps: list[int] = []
     keys: list[bool] = []
+    sizes: list[int] = []
     digest = hashlib.sha256()
     base = stream.time_base
     step = 0
@@ -150,6 +165,7 @@ def _index(
             stamps.append(stamp)
             jumps.append(packet.dts if by_dts and packet.dts is not None else stamp)
             keys.append(bool(packet.is_keyframe))
+            sizes.append(int(packet.size))
             digest.update(f"{stamp},{packet.size};".encode())
             if len(stamps) > limits.video_frames:
                 raise StudyError(
@@ -162,10 +178,9 @@ def _index(
             raise StudyError("Corrupt", CUT) from None
     if not stamps:
         raise StudyError("NotAnImage", "The clip holds no frames; choose another file.")
-    order = np.argsort(np.asarray(stamps, dtype=np.int64), kind="stable")
-    pts, first = np.unique(np.asarray(stamps, dtype=np.int64)[order], return_index=True)
-    jump = np.asarray(jumps, dtype=np.int64)[order][first]
-    return Packets(pts, jump, np.asarray(keys, dtype=np.bool_)[order][first], digest.hexdigest())
+    pts, first = np.unique(np.asarray(stamps, dtype=np.int64), return_index=True)
+    jump, key = np.asarray(jumps, dtype=np.int64)[first], np.asarray(keys, dtype=np.bool_)[first]
+    return Packets(pts, jump, key, stamps, sizes, digest.hexdigest())
 
 
 class VideoClip:
@@ -251,7 +266,7 @@ class VideoClip:
             self._problem("Partial", f"{count - seen - 1 + missing} of {count} frames could not be decoded.")
             count = seen + 1
             p = self._packets
-            self._packets = Packets(p.pts[:count], p.seek_to[:count], p.key[:count], p.digest)
+            self._packets = replace(p, pts=p.pts[:count], seek_to=p.seek_to[:count], key=p.key[:count])
             self.shape = (count, *self.shape[1:])
         return count
 
@@ -266,10 +281,8 @@ class VideoClip:
             if picture is not None:
                 return self._hold(index, picture)
         # A jump may land late (damaged or sparse indexes): then from one key frame earlier, then from the start.
-        # MPEG streams give the first pictures after a jump the stamps of their neighbours: always one key earlier.
         earlier = int(keys[-2]) if keys.size > 1 else 0
-        starts = [earlier, 0] if self._found.startswith("mpeg") else [near, earlier, 0]
-        for key in dict.fromkeys(starts):
+        for key in dict.fromkeys([near, earlier, 0]):
             self._seek(key)
             picture = self._advance(index)
             if picture is not None:
@@ -331,7 +344,7 @@ class VideoClip:
     def _run(self, start: int) -> Iterator[tuple[int, Any]]:
         """(place in time, decoded frame) from the key frame `start` on; damaged packets are stepped over and noted."""
         failures = 0
-        packets = iter(self._container.demux(self._stream))
+        packets = self._demux(start)
         while True:
             try:
                 packet = next(packets)
@@ -355,6 +368,39 @@ class VideoClip:
                     continue
                 self._inspect(frame)
                 yield place, frame
+
+    def _demux(self, start: int) -> Iterator[Any]:
+        """Packets from the running position. MPEG streams derive stamps from what was read before, which a jump
+        forgets: their packets are recognised by their sizes and get the stamps of the first pass."""
+        packets = iter(self._container.demux(self._stream))
+        if not self._found.startswith("mpeg"):
+            yield from packets
+            return
+        head: list[Any] = []
+        for packet in packets:
+            if packet.size and not packet.is_discard:
+                head.append(packet)
+                if len(head) == RECOGNISED_PACKETS:
+                    break
+        place = self._recognise([int(p.size) for p in head]) if start else 0
+        if place is None:
+            return
+        for packet in chain(head, packets):
+            if packet.size and not packet.is_discard and place < len(self._packets.file_pts):
+                packet.pts = self._packets.file_pts[place]
+                place += 1
+            yield packet
+
+    def _recognise(self, sizes: list[int]) -> int | None:
+        """Where this run of packet sizes stands in the file; None when nowhere or at several places."""
+        known = self._packets.file_sizes
+        n = len(sizes)
+        places = (
+            [i for i in range(len(known) - n + 1) if known[i] == sizes[0] and known[i : i + n] == sizes]
+            if n
+            else []
+        )
+        return places[0] if len(places) == 1 else None
 
     def _inspect(self, frame: Any) -> None:
         if frame.is_corrupt:

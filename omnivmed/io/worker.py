@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import errno
 import gc
 import os
 import select
@@ -97,6 +98,8 @@ def _guard(sock: socket.socket, work: Callable[[], Any]) -> Any:
         raise
     except MemoryError:
         failure = NO_MEMORY
+    except OSError as error:
+        failure = NO_MEMORY if error.errno == errno.ENOMEM else ODD_FAILURE
     except (
         BaseException
     ):  # foreign panics (Rust) are not Exceptions; the message may hold header text: dropped
