@@ -113,7 +113,7 @@ def tiny() -> TrainConfig:
     rates = Rates(llm=3e-3, projector=3e-3, encoder=1e-3)
     common = Stage(
         name="align",
-        sources=(Source("phantoms", "", "captions"),),
+        sources=(Source("conversations", "phantoms/captions.jsonl"),),
         samples=256,
         rates=replace(rates, llm=None),
         global_batch=8,
@@ -128,15 +128,19 @@ def tiny() -> TrainConfig:
         stages=(
             common,
             replace(
-                common, name="instruct", sources=(Source("phantoms", "", "questions"),), rates=rates, steps=60
+                common,
+                name="instruct",
+                sources=(Source("conversations", "phantoms/questions.jsonl"),),
+                rates=rates,
+                steps=60,
             ),
             replace(
                 common,
                 name="mixed",
                 sources=(
-                    Source("phantoms", "", "questions", weight=0.5),
-                    Source("phantoms", "", "volumes"),
-                    Source("phantoms", "", "clips"),
+                    Source("conversations", "phantoms/questions.jsonl", weight=0.5),
+                    Source("conversations", "phantoms/volumes.jsonl"),
+                    Source("conversations", "phantoms/clips.jsonl"),
                 ),
                 rates=rates,
                 threshold=0.1,

@@ -1,0 +1,68 @@
+"""python -m train RECIPE --data DIR --out DIR: run a recipe, or go on with one that was interrupted.
+
+`python -m train tiny` needs neither data nor folder: it draws its own phantoms.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import tempfile
+from dataclasses import replace
+from pathlib import Path
+
+from train.recipes import RECIPES, TrainConfig, recipe
+
+
+def main(argv: list[str] | None = None) -> int:
+    """0 when done, 2 for a mistake in the call."""
+    parser = argparse.ArgumentParser(prog="python -m train", description=__doc__)
+    parser.add_argument("recipe", help=f"{', '.join(RECIPES)}, or a saved config.json")
+    parser.add_argument("--data", type=Path, help="folder with the data sets")
+    parser.add_argument("--out", type=Path, help="run folder; an interrupted run in it is resumed")
+    parser.add_argument("--stage", action="append", default=[], help="only this stage (may be repeated)")
+    parser.add_argument("--workers", type=int, default=0, help="processes that decode ahead")
+    parser.add_argument(
+        "--sharding", choices=("none", "zero1", "zero2", "zero3", "fsdp2"), help="instead of the recipe's"
+    )
+    parser.add_argument("--show-config", action="store_true", help="print the recipe as JSON and stop")
+    args = parser.parse_args(argv)
+    try:
+        path = Path(args.recipe)
+        config = TrainConfig.load(path) if path.suffix == ".json" else recipe(args.recipe)
+        if args.sharding:
+            config = replace(config, sharding=args.sharding)
+        if args.show_config:
+            print(config.to_json(), end="")
+            return 0
+        data, out = folders(config, args.data, args.out)
+        from train.loop.run import run
+
+        print(f"model in {run(config, data, out, stages=tuple(args.stage), workers=args.workers)}")
+    except ValueError as error:
+        print(error, file=sys.stderr)
+        return 2
+    return 0
+
+
+def folders(config: TrainConfig, data: Path | None, out: Path | None) -> tuple[Path, Path]:
+    """Data and run folder; the tiny recipe draws its phantoms into the run folder when none is given.
+
+    Raises ValueError when another recipe gets no data folder.
+    """
+    if config.model.size != "tiny":
+        if data is None or out is None:
+            raise ValueError("give --data (the folder with the data sets) and --out (the run folder)")
+        return data, out
+    out = out or Path(tempfile.mkdtemp(prefix="omnivmed-tiny-"))
+    if data is None:
+        from train.data import phantoms
+
+        data = out / "data"
+        if not (data / "phantoms" / "clips.jsonl").is_file():
+            phantoms.write(data / "phantoms")
+    return data, out
+
+
+if __name__ == "__main__":
+    sys.exit(main())

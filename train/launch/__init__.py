@@ -1,0 +1,1 @@
+"""Settings and scripts for several cards and several nodes; JSON and shell, no code."""

@@ -1,0 +1,243 @@
+"""A recipe from data folder to model folder: stage after stage, each resumable, each with its own run folder.
+
+RUN/config.json          the recipe, enough to run it again
+RUN/<stage>/             checkpoints, metrics.jsonl, loss.svg, generations.jsonl, skipped.jsonl, manifest.json
+RUN/<stage>/final/       the model after the stage: format omnivmed/1, the app and the next stage read it
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import platform
+import subprocess
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+
+import torch
+import transformers
+
+from train.data.batches import BatchPlan
+from train.data.costs import costs_of
+from train.data.dataset import Encoder, PassDataset
+from train.data.mixture import epoch_order
+from train.data.samples import Sample, manifest_hash
+from train.data.skips import SkipLog
+from train.data.sources import read_source
+from train.loop import checkpoint, generations
+from train.loop.arguments import arguments, rank, world_size
+from train.loop.build import Built, build, load
+from train.loop.parts import add_adapters, freeze
+from train.loop.trainer import RecipeTrainer
+from train.recipes.config import Stage, TrainConfig
+
+SHOWN = 8
+"""Held-out samples whose answers are written after a stage."""
+
+
+def run(
+    config: TrainConfig,
+    data: Path,
+    out: Path,
+    *,
+    stages: tuple[str, ...] = (),
+    workers: int = 0,
+    stop_after: int | None = None,
+    say: Callable[[str], None] = print,
+) -> Path:
+    """Run the stages that are not finished yet; returns the last model folder.
+
+    A stage with checkpoints is resumed from the newest one. stop_after: end after so many steps in all of the
+    stage, as if interrupted (for tests). Raises ValueError when `out` holds another recipe.
+    """
+    _claim(out, config)
+    folder = out
+    previous: Path | None = None
+    for stage in config.stages:
+        folder = out / stage.name / "final"
+        if (folder / "manifest.json").is_file() or (folder / "adapter_config.json").is_file():
+            previous = folder
+            continue
+        if stages and stage.name not in stages:
+            if previous is None:
+                continue
+            break
+        done = run_stage(config, stage, data, out / stage.name, previous, workers, stop_after, say)
+        if not done:
+            return out / stage.name
+        previous = folder
+    return folder
+
+
+def run_stage(
+    config: TrainConfig,
+    stage: Stage,
+    data: Path,
+    folder: Path,
+    start: Path | None,
+    workers: int = 0,
+    stop_after: int | None = None,
+    say: Callable[[str], None] = print,
+) -> bool:
+    """One stage into `folder`; False when it was stopped before its end."""
+    training, validation, sizes, hashes = read_data(config, stage, data)
+    built = _start(config, data, start)
+    built.model.loss_chunk_tokens = config.loss_chunk
+    model: torch.nn.Module = built.model
+    if config.lora is not None and stage.rates.llm is not None:
+        model = add_adapters(built.model, config.lora, config.seed)
+    learning = freeze(model, stage.rates)
+    packed = config.packing == "auto" and has_varlen_kernel()
+    if packed:
+        built.model.set_attn_implementation("flash_attention_2")
+    encoder = Encoder(built.tokenizer, built.placeholders, built.pad_id, stage, packed)
+    steps = stage.planned_steps(len(training))
+    plan = BatchPlan(
+        order=partial(epoch_order, sizes, [s.weight for s in stage.sources], config.seed),
+        costs=costs_of(training, built.tokenizer, stage.vision),
+        global_batch=stage.global_batch,
+        slots=config.accumulation(stage, world_size()) * world_size(),
+        token_budget=config.token_budget,
+        patch_budget=config.patch_budget,
+        packed=packed,
+    )
+    passes = PassDataset(training, plan, encoder, steps, rank(), world_size())
+    folder.mkdir(parents=True, exist_ok=True)
+    trainer = RecipeTrainer(
+        model,
+        arguments(config, stage, steps, folder, workers),
+        stage,
+        passes,
+        validation,
+        encoder,
+        built.tokenizer,
+        SkipLog(config.max_skip_rate, folder / "skipped.jsonl"),
+        {"recipe": config.name, "stage": stage.name, "fingerprint": config.fingerprint},
+    )
+    if rank() == 0:
+        _write_manifest(folder, config, stage, hashes, learning, steps, len(validation))
+    resume = checkpoint.latest(folder)
+    say(f"{stage.name}: {steps} steps, {len(training)} samples, {sum(learning.values()):,} parameters learn")
+    if resume is not None:
+        say(f"{stage.name}: resuming from {resume.name}")
+    if stop_after is not None and stop_after < steps:
+        trainer.add_callback(_StopAt(stop_after))
+    trainer.train(resume_from_checkpoint=None if resume is None else str(resume))
+    if trainer.state.global_step < steps:
+        return False
+    trainer.save_model(str(folder / "final"))
+    if rank() == 0 and config.sharding == "none" and config.lora is None:
+        shown = [s for s in validation if len(s.media.paths) < 2 or s.media.kind != "image"][:SHOWN]
+        share = generations.write(built, encoder, shown, folder, steps)
+        say(f"{stage.name}: {100 * share:.0f} % of {len(shown)} held-out answers word for word")
+    return True
+
+
+def read_data(
+    config: TrainConfig, stage: Stage, data: Path
+) -> tuple[list[Sample], list[Sample], list[int], dict[str, str]]:
+    """(training samples of all sources end to end, validation samples, sizes by source, manifest hashes).
+
+    A sample is held out by a hash of its id: the same ones in every stage and run, whatever is added later.
+    """
+    training: list[Sample] = []
+    validation: list[Sample] = []
+    sizes, hashes = [], {}
+    for source in stage.sources:
+        found = read_source(source, data, config.seed)
+        kept = [s for s in found.samples if not held_out(s.id, config.validate)]
+        training += kept
+        validation += [s for s in found.samples if held_out(s.id, config.validate)]
+        sizes.append(len(kept))
+        hashes[f"{source.reader}:{source.path}:{source.split}"] = manifest_hash(found.samples)
+    return training, validation, sizes, hashes
+
+
+def held_out(sample_id: str, share: float) -> bool:
+    """Whether a sample belongs to the validation part."""
+    return int.from_bytes(hashlib.sha256(sample_id.encode()).digest()[:8], "big") < share * 2**64
+
+
+def has_varlen_kernel() -> bool:
+    """Whether a flash-attention kernel with sequence borders is there; only then are samples packed."""
+    return torch.cuda.is_available() and transformers.utils.is_flash_attn_2_available()
+
+
+def _start(config: TrainConfig, data: Path, start: Path | None) -> Built:
+    if start is not None:
+        dtype = torch.bfloat16 if config.precision == "bf16" else torch.float32
+        return load(start, dtype)
+    texts = []
+    if config.model.start == "random":
+        for stage in config.stages:
+            for sample in read_data(config, stage, data)[0]:
+                texts += [text for turn in sample.turns for text in turn]
+    return build(config, texts)
+
+
+def _claim(out: Path, config: TrainConfig) -> None:
+    path = out / "config.json"
+    if path.is_file():
+        if TrainConfig.load(path) != config:
+            raise ValueError(f"{out.name}/ holds a run of another recipe; choose another folder or remove it")
+        return
+    out.mkdir(parents=True, exist_ok=True)
+    path.write_text(config.to_json(), encoding="utf-8")
+
+
+def _write_manifest(
+    folder: Path,
+    config: TrainConfig,
+    stage: Stage,
+    hashes: dict[str, str],
+    learning: dict[str, int],
+    steps: int,
+    held_out: int,
+) -> None:
+    values = {
+        "recipe": config.name,
+        "stage": stage.name,
+        "fingerprint": config.fingerprint,
+        "data": hashes,
+        "learning": learning,
+        "steps": steps,
+        "held_out": held_out,
+        "processes": world_size(),
+        "versions": {
+            "python": platform.python_version(),
+            "torch": torch.__version__,
+            "transformers": transformers.__version__,
+        },
+        "revision": _revision(),
+    }
+    (folder / "run.json").write_text(json.dumps(values, indent=1) + "\n", encoding="utf-8")
+
+
+def _revision() -> str:
+    root = Path(__file__).resolve().parents[2]
+    try:
+        done = subprocess.run(
+            ["git", "rev-parse", "HEAD"], cwd=root, capture_output=True, text=True, timeout=10, check=True
+        )
+    except (OSError, subprocess.SubprocessError):
+        return "unknown"
+    return done.stdout.strip()
+
+
+class _StopAt(transformers.TrainerCallback):
+    """Ends training after a step, the way a time limit does: saved, not finished."""
+
+    def __init__(self, step: int) -> None:
+        self.step = step
+
+    def on_step_end(
+        self,
+        args: transformers.TrainingArguments,
+        state: transformers.TrainerState,
+        control: transformers.TrainerControl,
+        **kwargs: object,
+    ) -> None:
+        if state.global_step >= self.step:
+            control.should_save = True
+            control.should_training_stop = True

@@ -1,0 +1,224 @@
+"""The Trainer of the recipes: transformers' loop with our batches, rates, checkpoints and validation.
+
+What stays transformers': accumulation, token-normalised loss over passes and ranks, clipping, schedule, DeepSpeed,
+FSDP. What is ours: batches planned by step, a learning rate per part, bad samples counted, a loss that is not
+finite ends the run with the samples' names, state in safetensors and JSON.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+from torch.utils.data import DataLoader, Dataset
+from transformers import PreTrainedTokenizerFast, Trainer, TrainingArguments
+
+from omnivmed.model.modeling import OmniVMedForConditionalGeneration
+from train.data.dataset import Encoder, InOrder, PassDataset
+from train.data.samples import Sample
+from train.data.skips import SkipLog
+from train.loop import checkpoint
+from train.loop.build import load_state, save_state, state_of
+from train.loop.metrics import MetricsFile
+from train.loop.parts import parameter_groups
+from train.recipes.config import Stage
+
+
+class NotFinite(RuntimeError):
+    """The loss became NaN or infinite; the message names the samples of that pass."""
+
+
+def first(items: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """Every element of the data set is a whole batch already."""
+    return items[0]
+
+
+class RecipeTrainer(Trainer):
+    """One stage. model: OmniV-Med, or peft's wrapper of it."""
+
+    def __init__(
+        self,
+        model: nn.Module,
+        args: TrainingArguments,
+        stage: Stage,
+        passes: PassDataset,
+        validation: Sequence[Sample],
+        encoder: Encoder,
+        tokenizer: PreTrainedTokenizerFast,
+        skips: SkipLog,
+        source: dict[str, str],
+    ) -> None:
+        self.stage = stage
+        self.encoder = encoder
+        self.tokenizer = tokenizer
+        self.skips = skips
+        self.source = source
+        self.validation = list(validation)
+        super().__init__(
+            model=model,
+            args=args,
+            train_dataset=passes,
+            eval_dataset=_Placeholder() if validation else None,
+            data_collator=first,
+            callbacks=[MetricsFile(Path(args.output_dir))],
+        )
+        self.model_accepts_loss_kwargs = True  # the loss divides by num_items_in_batch, through peft too
+
+    # -- data ------------------------------------------------------------------------------------------------
+
+    def get_train_dataloader(self) -> DataLoader[Any]:
+        """This rank's passes, in order. Not prepared by accelerate: the plan has dealt them out already."""
+        assert self.train_dataset is not None
+        workers = self.args.dataloader_num_workers
+        return DataLoader(
+            self.train_dataset,  # type: ignore[arg-type,unused-ignore]
+            batch_sampler=InOrder(len(self.train_dataset)),  # type: ignore[arg-type,unused-ignore]
+            collate_fn=first,
+            num_workers=workers,
+            prefetch_factor=4 if workers else None,
+            pin_memory=self.args.dataloader_pin_memory and torch.cuda.is_available(),
+        )
+
+    def training_step(
+        self,
+        model: nn.Module,
+        inputs: dict[str, Any],
+        num_items_in_batch: torch.Tensor | int | None = None,
+    ) -> torch.Tensor:
+        """One pass forward and backward. Raises TooManyBadSamples, NotFinite."""
+        names, bad = inputs.pop("sample_ids"), inputs.pop("bad")
+        self.skips.add(len(names), bad)
+        loss = super().training_step(model, inputs, num_items_in_batch)
+        if not bool(torch.isfinite(loss)):
+            raise NotFinite(
+                f"the loss is {float(loss)} at step {self.state.global_step}; samples: {', '.join(names)}"
+            )
+        return loss
+
+    # -- optimizer ---------------------------------------------------------------------------------------------
+
+    def create_optimizer(self, model: nn.Module | None = None) -> torch.optim.Optimizer:
+        """AdamW with one learning rate per part."""
+        if self.optimizer is None:
+            chosen = self.model if model is None else model
+            groups = parameter_groups(chosen, self.stage.rates, self.args.weight_decay)
+            # One tensor at a time on the CPU: fused kernels may sum in another order from run to run.
+            fused = torch.cuda.is_available()
+            self.optimizer = torch.optim.AdamW(
+                groups, betas=(0.9, 0.999), eps=1e-8, fused=fused, foreach=False if not fused else None
+            )
+        return self.optimizer
+
+    # -- validation --------------------------------------------------------------------------------------------
+
+    @torch.no_grad()
+    def evaluate(
+        self,
+        eval_dataset: Any = None,
+        ignore_keys: list[str] | None = None,
+        metric_key_prefix: str = "eval",
+    ) -> dict[str, float]:
+        """Mean loss per supervised token over the held-out samples, summed over all ranks."""
+        world, rank = self.args.world_size, self.args.process_index
+        size = self.args.per_device_train_batch_size
+        rounds = -(-len(self.validation) // (size * world))
+        model = self.model_wrapped
+        was_training = model.training
+        model.eval()
+        sums = torch.zeros(2, dtype=torch.float64, device=self.args.device)
+        for k in range(rounds):
+            start = (k * world + rank) * size
+            # A rank without samples left runs an empty batch: sharded models need every rank in every pass.
+            batch = self.encoder.batch(self.validation[start : start + size])
+            batch.pop("sample_ids"), batch.pop("bad")
+            batch = self._prepare_inputs(batch)
+            count = int((batch["labels"][:, 1:] != -100).sum())
+            with self.compute_loss_context_manager():
+                loss = model(**batch, num_items_in_batch=1.0).loss
+            sums += torch.tensor([float(loss), float(count)], dtype=torch.float64, device=sums.device)
+        model.train(was_training)
+        if world > 1:
+            torch.distributed.all_reduce(sums)
+        metrics = {f"{metric_key_prefix}_loss": float(sums[0] / max(float(sums[1]), 1.0))}
+        self.log(dict(metrics))
+        self.control = self.callback_handler.on_evaluate(self.args, self.state, self.control, metrics)
+        return metrics
+
+    # -- checkpoints -------------------------------------------------------------------------------------------
+
+    @property
+    def _sharded(self) -> bool:
+        return bool(self.is_deepspeed_enabled or self.is_fsdp_enabled)
+
+    def plain_model(self) -> OmniVMedForConditionalGeneration:
+        """The model itself, adapters merged into their weights in a copy of the state only."""
+        model = self.accelerator.unwrap_model(self.model)
+        return model.base_model.model if hasattr(model, "peft_config") else model  # type: ignore[no-any-return]
+
+    def _save(self, output_dir: str | None = None, state_dict: dict[str, Any] | None = None) -> None:
+        folder = Path(output_dir or self.args.output_dir)
+        model = self.accelerator.unwrap_model(self.model)
+        if hasattr(model, "peft_config"):
+            model.save_pretrained(str(folder), safe_serialization=True)
+            return
+        state = state_of(model) if state_dict is None else _named(state_dict, model)
+        save_state(model.config, state, self.tokenizer, folder, self.source)
+
+    def _load_from_checkpoint(self, resume_from_checkpoint: str, model: nn.Module | None = None) -> None:
+        if self._sharded:
+            super()._load_from_checkpoint(resume_from_checkpoint, model)
+            return
+        chosen = self.accelerator.unwrap_model(self.model if model is None else model)
+        if hasattr(chosen, "peft_config"):
+            chosen.load_adapter(resume_from_checkpoint, "default", is_trainable=True)
+            return
+        state = load_state(Path(resume_from_checkpoint))
+        with torch.no_grad():
+            own = dict(chosen.named_parameters())
+            for name, value in state.items():
+                own[name].copy_(value)
+
+    def _save_optimizer_and_scheduler(self, output_dir: str) -> None:
+        if self._sharded:
+            super()._save_optimizer_and_scheduler(output_dir)
+        elif self.args.should_save:
+            checkpoint.save_optimizer(self.optimizer, self.lr_scheduler, Path(output_dir))
+
+    def _load_optimizer_and_scheduler(self, checkpoint_folder: str | None) -> None:
+        if checkpoint_folder is None:
+            return
+        if self._sharded:
+            super()._load_optimizer_and_scheduler(checkpoint_folder)
+        else:
+            checkpoint.load_optimizer(self.optimizer, self.lr_scheduler, Path(checkpoint_folder))
+
+    def _save_rng_state(self, output_dir: str) -> None:
+        checkpoint.save_rng(Path(output_dir), self.args.process_index)
+
+    def _load_rng_state(self, checkpoint_folder: str | None) -> None:
+        if checkpoint_folder is not None:
+            checkpoint.load_rng(Path(checkpoint_folder), self.args.process_index)
+
+
+def _named(state: dict[str, Any], model: nn.Module) -> dict[str, torch.Tensor]:
+    """A gathered state dict (ZeRO-3, FSDP) reduced to the parameters, a tied head left out."""
+    wanted = set(dict(model.named_parameters()))
+    tied = bool(getattr(model.config, "tie_word_embeddings", False))
+    return {
+        name: value.detach().cpu().contiguous()
+        for name, value in state.items()
+        if name in wanted and not (tied and name == "lm_head.weight")
+    }
+
+
+class _Placeholder(Dataset[Any]):
+    """The Trainer asks for a data set before it evaluates; `evaluate` takes the samples themselves."""
+
+    def __len__(self) -> int:
+        return 1
+
+    def __getitem__(self, index: int) -> Any:
+        raise IndexError(index)
