@@ -11,6 +11,20 @@ from train.nano.warm import WarmConfig
 TRAIN_VIEWS = 6000  # augmented views cached for the warm start and the auxiliary loss
 
 
+# what instruct had learnt (thumbnails) makes room for what it had not (MR sequence and plane, chest findings)
+MIXED_MIXTURE = {
+    "mednist": 0.09,
+    "cxr_nih": 0.27,
+    "mr_slices": 0.28,
+    "ct_slices": 0.13,
+    "vqa_rad": 0.10,
+    "us_pocus": 0.07,
+    "bccd": 0.03,
+    "endo_lap": 0.02,
+    "fundus_berens": 0.01,
+}
+
+
 def heal_config(seconds: float | None = None) -> HealConfig:
     return HealConfig(seconds=seconds or HealConfig.seconds)
 
@@ -42,4 +56,5 @@ def mixed_config(seconds: float | None = None) -> TuneConfig:
         sequences=2,
         floor=0.03,
         refusals=0.06,
+        mixture=MIXED_MIXTURE,
     )
