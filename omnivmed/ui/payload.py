@@ -210,7 +210,8 @@ def pack_study(
 def _is_voxels(study: Study, max_bytes: int) -> bool:
     if study.channels != 1:
         return False
-    return study.kind != "video" or 2 * int(np.prod(study.shape, dtype=np.int64)) <= max_bytes
+    size = min(study.dtype.itemsize, 2) * int(np.prod(study.shape, dtype=np.int64))
+    return study.kind != "video" or size <= max_bytes
 
 
 def _shrink_factor(shape: Sequence[int], item: int, max_bytes: int) -> int:
@@ -377,7 +378,7 @@ def _encode(frame: NDArray[np.uint8], size: tuple[int, int], kind: str) -> bytes
     import cv2
 
     if (frame.shape[1], frame.shape[0]) != size:
-        frame = cv2.resize(frame, size, interpolation=cv2.INTER_AREA)  # type: ignore[assignment]
+        frame = cv2.resize(frame, size, interpolation=cv2.INTER_AREA)
     bgr = cv2.cvtColor(frame, cv2.COLOR_RGB2BGR)
     options = [cv2.IMWRITE_PNG_COMPRESSION, 3] if kind == "png" else JPEG
     done, data = cv2.imencode(".png" if kind == "png" else ".jpg", bgr, options)

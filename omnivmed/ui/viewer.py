@@ -160,11 +160,11 @@ class StudyViewer(gr.HTML):
             **kwargs,
         )
 
-    def preprocess(self, payload: ViewerValue | None) -> ViewerValue | None:  # type: ignore[override]
+    def preprocess(self, payload: ViewerValue | None) -> ViewerValue | None:
         """The value comes back as it was sent; the app has no use for it."""
         return payload
 
-    def postprocess(self, value: ViewerValue | None) -> ViewerValue | None:  # type: ignore[override]
+    def postprocess(self, value: ViewerValue | None) -> ViewerValue | None:
         """`show(...)` or None."""
         return value
 

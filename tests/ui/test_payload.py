@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -67,7 +68,9 @@ def test_every_array_is_aligned_and_inside_the_data(tmp_path: Path) -> None:
         assert spec["offset"] % 16 == 0
         assert spec["offset"] + spec["bytes"] <= header["data_bytes"]
     voxels = header["arrays"]["voxels"]["offset"]
-    assert all(a["offset"] <= voxels for a in header["arrays"].values()), "the mask is there before the picture"
+    assert all(a["offset"] <= voxels for a in header["arrays"].values()), (
+        "the mask is there before the picture"
+    )
 
 
 def test_mask_comes_back(tmp_path: Path) -> None:
@@ -105,7 +108,9 @@ def test_names_and_bytes_are_unguessable(tmp_path: Path) -> None:
     assert len(a.stem.split("-")[1]) == 32
     pack_study(volume(), None, a)
     pack_study(volume(), None, b)
-    assert a.read_bytes() != b.read_bytes(), "Gradio's address is a hash of the content: a nonce must be inside"
+    assert a.read_bytes() != b.read_bytes(), (
+        "Gradio's address is a hash of the content: a nonce must be inside"
+    )
 
 
 def test_large_volumes_are_averaged_to_fit(tmp_path: Path) -> None:
@@ -190,8 +195,29 @@ def test_rejects_what_is_not_ours(tmp_path: Path) -> None:
 def test_only_technical_facts_travel(tmp_path: Path) -> None:
     header, _ = unpack(pack_study(volume(), None, tmp_path / "a.omv").path)
     allowed = {
-        *("format", "version", "nonce", "content_id", "kind", "source_shape", "shape", "spacing_mm", "window"),
-        *("presets", "inverted", "unit", "modality", "body_part", "plane", "warnings", "notes", "affine", "planes"),
+        *(
+            "format",
+            "version",
+            "nonce",
+            "content_id",
+            "kind",
+            "source_shape",
+            "shape",
+            "spacing_mm",
+            "window",
+        ),
+        *(
+            "presets",
+            "inverted",
+            "unit",
+            "modality",
+            "body_part",
+            "plane",
+            "warnings",
+            "notes",
+            "affine",
+            "planes",
+        ),
         *("display", "scale", "order", "slope", "intercept", "exact", "data_bytes", "arrays"),
     }
     assert set(header) <= allowed
@@ -248,16 +274,22 @@ def test_transcoded_clip_has_every_frame_at_one_rate(tmp_path: Path) -> None:
 
     study = phantoms.clip_study(20, fps=10.0)
     seen: list[tuple[int, int]] = []
-    clip = transcode(study, tmp_path / "c.mp4", progress=lambda done, total: seen.append((done, total)))
+    # In a thread of its own, as in the app: it lowers the priority of the thread it runs in.
+    with ThreadPoolExecutor(1) as pool:
+        tell = lambda done, total: seen.append((done, total))  # noqa: E731
+        clip = pool.submit(transcode, study, tmp_path / "c.mp4", progress=tell).result()
+        half = pool.submit(transcode, study, tmp_path / "d.mp4", stopped=lambda: True).result()
+    assert half is None
     assert clip is not None
     assert (clip.frames, clip.fps, seen[-1]) == (20, 10.0, (20, 20))
     with av.open(str(clip.path)) as file:
         assert file.metadata.get("title") is None
-        pictures = [(f.pts * f.time_base * clip.fps, f.to_ndarray(format="rgb24")) for f in file.decode(video=0)]
+        pictures = [
+            (f.pts * f.time_base * clip.fps, f.to_ndarray(format="rgb24")) for f in file.decode(video=0)
+        ]
     assert [round(float(t), 6) for t, _ in pictures] == list(range(20))
     for (_, got), expected in zip(pictures, phantoms.moving_clip(), strict=True):
         assert np.abs(cv2.resize(got, (112, 84)).astype(int) - expected).mean() < 6
-    assert transcode(study, tmp_path / "d.mp4", stopped=lambda: True) is None
     assert not (tmp_path / "d.mp4").exists()
     assert constant_rate(np.array([0.0, 0.04, 0.08]), 3) == 25
     assert constant_rate(None, 3) == 25

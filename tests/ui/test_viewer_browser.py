@@ -90,7 +90,9 @@ class Page:
 
     def view(self, code: str, arg: Any = None) -> Any:
         """Run code with `v` the viewer."""
-        out = self.page.evaluate(f"a => {{ const v = document.querySelector('.omv').view; return {code}; }}", arg)
+        out = self.page.evaluate(
+            f"a => {{ const v = document.querySelector('.omv').view; return {code}; }}", arg
+        )
         self.settle()
         return out
 
@@ -320,7 +322,9 @@ def test_last_kept_what_if_survives_a_new_mask(page: Page, phantoms: dict[str, A
     _, _, patches = phantoms["oriented"]
     for name, threshold in (("oriented", "0.1"), ("oriented-answer", "0.02"), ("oriented", "0.1")):
         page.page.get_by_label(name, exact=True).check()
-        page.page.wait_for_function("t => document.querySelector('.omv').dataset.threshold === t", arg=threshold)
+        page.page.wait_for_function(
+            "t => document.querySelector('.omv').dataset.threshold === t", arg=threshold
+        )
         page.view("v.scope.setReference('last_kept')")
         page.page.wait_for_function("document.querySelector('.omv').dataset.reference === 'last_kept'")
         expected = keep_mask(patches, float(threshold), "last_kept")
@@ -333,13 +337,19 @@ def test_events_reach_python(page: Page) -> None:
     page.page.locator(".omv-number").fill("0.15")
     page.page.locator(".omv-number").press("Enter")
     heard = page.page.locator("#heard textarea, #heard input").first
-    page.page.wait_for_function("document.querySelector('#heard textarea, #heard input').value.includes('0.15')")
+    page.page.wait_for_function(
+        "document.querySelector('#heard textarea, #heard input').value.includes('0.15')"
+    )
     page.page.get_by_role("button", name="Ask about this slice").click()
-    page.page.wait_for_function("document.querySelector('#heard textarea, #heard input').value.includes('index')")
+    page.page.wait_for_function(
+        "document.querySelector('#heard textarea, #heard input').value.includes('index')"
+    )
     assert '"index": 5' in heard.input_value()
     page.keys("2")
     page.page.get_by_role("button", name="Give the model this window").click()
-    page.page.wait_for_function("document.querySelector('#heard textarea, #heard input').value.includes('level')")
+    page.page.wait_for_function(
+        "document.querySelector('#heard textarea, #heard input').value.includes('level')"
+    )
 
 
 def test_strip_jumps_and_change_keys(page: Page, phantoms: dict[str, Any]) -> None:
@@ -351,7 +361,11 @@ def test_strip_jumps_and_change_keys(page: Page, phantoms: dict[str, Any]) -> No
     assert page.data()["slice"] == "7"
     page.keys("Home", "n")
     changes = [int(i) for i, n in zip(mask.frame_index, mask.kept_per_frame, strict=True) if n > 1][1:]
-    assert page.data()["slice"] == str(changes[0])
+    assert page.data()["slice"] == str(changes[0]) == "3"
+    page.keys("n", "n", "n")
+    assert page.data()["slice"] == str(changes[-1])
+    page.keys("b")
+    assert page.data()["slice"] == str(changes[-2])
 
 
 def test_measure_in_millimetres(page: Page) -> None:
@@ -371,12 +385,13 @@ def test_readout_under_the_pointer(page: Page) -> None:
     page.open("oriented")
     point = page.view(
         "(() => { const p = v.pane, b = p.canvas.getBoundingClientRect();"
-        " return [b.x + (p.view.x + 10.5 * p.view.scale) / p.ratio, b.y + (p.view.y + 20.5 * p.view.scale) / p.ratio] })()"
+        " const at = (o, k) => (o + k * p.view.scale) / p.ratio;"
+        " return [b.x + at(p.view.x, 10.5), b.y + at(p.view.y, 20.5)] })()"
     )
     page.page.mouse.move(*point)
     page.settle()
     text = page.page.locator(".omv-br").first.inner_text()
-    assert f"{10 * 5 + 2 * 20 + 3 * 10} HU" in text
+    assert f"{11 * 5 + 2 * 20 + 3 * 10} HU" in text
     assert "R 10.0  A -5.0  S 5.0 mm" in text
     assert "Token" in page.page.locator(".omv-hover").inner_text()
 
@@ -461,7 +476,14 @@ def test_everything_works_from_the_keyboard(page: Page) -> None:
             break
         seen.append(name)
         page.page.keyboard.press("Tab")
-    for wanted in ("Fit to the window (F)", "axial", "Position in the study", "Play (space)", "Threshold", "Strength"):
+    for wanted in (
+        "Fit to the window (F)",
+        "axial",
+        "Position in the study",
+        "Play (space)",
+        "Threshold",
+        "Strength",
+    ):
         assert wanted in seen, seen
     page.page.locator(".omv-histbox input").focus()
     before = page.data()

@@ -32,11 +32,12 @@ FLAGS = [
 def orientation_volume() -> np.ndarray:
     """int16 (T, H, W) = (10, 40, 48), every voxel different from its mirror image.
 
-    value = 10·slice + 2·row + column·3, plus a block of 1500 at the patient's right, front, head end of an
-    axial stack (low columns, low rows, high slices).
+    value = 11·slice + 2·row + column·3, a dark block in slice 3 alone, and a bright one at the patient's right,
+    front, head end of an axial stack (low columns, low rows, high slices).
     """
     t, r, c = np.mgrid[:10, :40, :48]
-    volume = (10 * t + 2 * r + 3 * c).astype(np.int16)
+    volume = (11 * t + 2 * r + 3 * c).astype(np.int16)
+    volume[3, 20:36, 20:44] = -300
     volume[7:, 2:10, 3:9] = 1500
     return volume
 
@@ -69,12 +70,19 @@ def studies() -> dict[str, Any]:
 
     axial = np.array([[0, 0, -1, 20], [0, -1, 0, 15], [3, 0, 0, -10], [0, 0, 0, 1]], float)
     oriented = Study.from_array(
-        orientation_volume(), "volume", spacing_mm=(3.0, 1.0, 1.0), modality="CT", window=(100, 400), affine=axial
+        orientation_volume(),
+        "volume",
+        spacing_mm=(3.0, 1.0, 1.0),
+        modality="CT",
+        window=(100, 400),
+        affine=axial,
     )
     rng = np.random.default_rng(0)
     tall = rng.integers(-200, 300, (120, 64, 64), dtype=np.int16)
     long = Study.from_array(tall, "volume", spacing_mm=(2.0, 2.0, 1.0), modality="CT", window=(40, 400))
-    chest = Study.from_array(phantoms.radiograph()[0], "image", spacing_mm=(None, 0.5, 0.5), modality="CR", inverted=True)
+    chest = Study.from_array(
+        phantoms.radiograph()[0], "image", spacing_mm=(None, 0.5, 0.5), modality="CR", inverted=True
+    )
     clip = Study.from_array(phantoms.moving_clip(), "video", times_s=np.arange(20) / 10)
     found: dict[str, Any] = {}
     for name, study in {"oriented": oriented, "long": long, "chest": chest, "clip": clip}.items():
@@ -103,7 +111,10 @@ def serve(port: int, more: dict[str, Any] | None = None) -> None:
         if name == "oriented":
             other = keep_mask(patches, 0.02)
             path = pack_mask(other, payload_path(folder, "mask"), content_id=study.content_id).path
-            values["oriented-answer"] = show(study=values[name].study.path, mask=path, role="answer")
+            pixels = values[name].pixels.path
+            values["oriented-answer"] = show(
+                study=values[name].study.path, mask=path, pixels=pixels, role="answer"
+            )
     values["coded"] = coded_value(folder)
     values |= more or {}
 
@@ -124,7 +135,9 @@ def serve(port: int, more: dict[str, Any] | None = None) -> None:
         names.input(pick, names, viewer, show_progress="hidden")
         for event in ("threshold_release", "ask_slice", "use_window"):
             getattr(viewer, event)(heard, None, said, show_progress="hidden")
-    demo.queue().launch(server_name="127.0.0.1", server_port=port, run_history=False, enable_monitoring=False, footer_links=[])
+    demo.queue().launch(
+        server_name="127.0.0.1", server_port=port, run_history=False, enable_monitoring=False, footer_links=[]
+    )
 
 
 def coded_value(folder: str) -> Any:
@@ -161,7 +174,9 @@ def running_app(*extra: str) -> Iterator[str]:
     port = free_port()
     root = Path(__file__).parents[2]
     env = os.environ | {"PYTHONPATH": str(root), "GRADIO_ANALYTICS_ENABLED": "False"}
-    process = subprocess.Popen([sys.executable, "-m", "tests.ui.viewer_harness", str(port), *extra], cwd=root, env=env)
+    process = subprocess.Popen(
+        [sys.executable, "-m", "tests.ui.viewer_harness", str(port), *extra], cwd=root, env=env
+    )
     url = f"http://127.0.0.1:{port}"
     try:
         deadline = time.monotonic() + 120
@@ -196,12 +211,16 @@ def speed_values(folder: str) -> dict[str, Any]:
     rows, cols = np.mgrid[:512, :512]
     body = (np.hypot(rows - 256, cols - 256) < 200).astype(np.int16) * 1040 - 1000
     noise = np.random.default_rng(0).integers(-15, 15, (8, 512, 512), dtype=np.int16)
-    stack = np.stack([body + noise[t % 8] + (np.hypot(rows - 200 - t, cols - 260) < 30) * 60 for t in range(100)])
+    stack = np.stack(
+        [body + noise[t % 8] + (np.hypot(rows - 200 - t, cols - 260) < 30) * 60 for t in range(100)]
+    )
     stack = stack.astype(np.int16)
     large = np.tile((np.arange(3000) * 4095 // 3000).astype(np.uint16), (3000, 1))
     large[1000:1500, 400:900] = 300
     studies = {
-        "256": Study.from_array(stack[:, ::2, ::2], "volume", spacing_mm=(3, 1, 1), modality="CT", window=(40, 400)),
+        "256": Study.from_array(
+            stack[:, ::2, ::2], "volume", spacing_mm=(3, 1, 1), modality="CT", window=(40, 400)
+        ),
         "512": Study.from_array(stack, "volume", spacing_mm=(3, 1, 1), modality="CT", window=(40, 400)),
         "3000": Study.from_array(large, "image", spacing_mm=(None, 0.14, 0.14), modality="DX"),
     }
@@ -209,7 +228,9 @@ def speed_values(folder: str) -> dict[str, Any]:
         mask = keep_mask(prepare(study, DEFAULT_BUDGET))
         start = time.perf_counter()
         info = pack_study(study, mask, payload_path(folder, "study"), max_bytes=256 * 2**20)
-        print(f"{name}: packed in {time.perf_counter() - start:.2f} s, {info.bytes / 2**20:.1f} MiB", flush=True)
+        print(
+            f"{name}: packed in {time.perf_counter() - start:.2f} s, {info.bytes / 2**20:.1f} MiB", flush=True
+        )
         out[name] = show(study=info.path)
     return out
 

@@ -61,6 +61,9 @@ export function bindPane(viewer, pane) {
   };
   canvas.addEventListener('pointerup', end);
   canvas.addEventListener('pointercancel', end);
+  canvas.addEventListener('pointerenter', () => { // keys work at once, but never take the focus from a text field
+    if (document.activeElement === document.body) canvas.focus({ preventScroll: true });
+  });
   canvas.addEventListener('pointerleave', () => viewer.hoverAt(pane, null));
   canvas.addEventListener('contextmenu', (event) => event.preventDefault());
   canvas.addEventListener('dblclick', () => { pane.fit(); viewer.invalidate(); });

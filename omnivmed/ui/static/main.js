@@ -29,7 +29,11 @@ function mount(element, props, trigger, watch, events) {
 
 /** goto({index | number | time_s}, elemId?) moves the viewers on the page. */
 function goto(place, id) {
-  for (const viewer of viewers.values()) {
+  for (const [element, viewer] of viewers) {
+    if (!element.isConnected) {
+      viewers.delete(element);
+      continue;
+    }
     const host = id && document.getElementById(id);
     if (!id || (host && host.contains(viewer.root))) viewer.jump(place);
   }

@@ -175,7 +175,7 @@ export class Microscope {
     if (!run) return;
     const share = Math.round((now.kept / now.total) * 100);
     ui.keptNumber.textContent = num(now.kept, 9) + ' / ' + num(now.total, 9);
-    ui.keptRest.textContent = 'tokens ' + TEXT.kept + ' · ' + share + ' %';
+    ui.keptRest.textContent = say(TEXT.keptShare, { share });
     const perToken = viewer.state.seconds_per_token;
     ui.cost.textContent = perToken ? say(TEXT.cost, { s: num(perToken * now.kept, 2) }) : '';
     const still = run.frames < 2;

@@ -122,7 +122,6 @@ export class Pane {
       }
       store.fill(spec, index, table, this.words, step);
       this.sourceCtx.putImageData(this.image, 0, 0);
-      this.half = [];
       this.sourceKey = key;
     }
     return { image: this.source, index };
@@ -148,10 +147,15 @@ export class Pane {
 
   /** Halved copies, so that a large picture drawn small stays smooth and cheap. */
   sized(image, scale) {
-    if (image !== this.source || this.rows * this.cols < 5e5) return image;
-    let wanted = scale * Math.min(this.stretch.ax, this.stretch.ay) * (this.cols / this.source.width);
+    if (image instanceof HTMLVideoElement || this.rows * this.cols < 5e5) return image;
+    if (this.halfOf !== image || this.halfKey !== this.sourceKey) {
+      this.half = [];
+      this.halfOf = image;
+      this.halfKey = this.sourceKey;
+    }
+    let wanted = scale * Math.min(this.stretch.ax, this.stretch.ay) * (this.cols / image.width);
     let level = 0;
-    let from = this.source;
+    let from = image;
     while (wanted <= 0.5 && from.width > 64) {
       if (!this.half[level]) {
         const next = document.createElement('canvas');

@@ -51,7 +51,7 @@ export function savePng(viewer) {
   ctx.font = Math.round(12 * viewer.pane.ratio) + 'px sans-serif';
   const f = facts(viewer);
   const parts = [f.program, TEXT.frame + ' ' + (f.frame + 1)];
-  if (f.total) parts.push(f.kept + '/' + f.total + ' ' + TEXT.kept, TEXT.threshold.toLowerCase() + ' ' + f.threshold + (f.what_if ? ' (what if)' : ''));
+  if (f.total) parts.push(f.kept + '/' + f.total + ' ' + TEXT.kept, TEXT.threshold.toLowerCase() + ' ' + f.threshold + (f.what_if ? ' ' + TEXT.whatIfMark : ''));
   if (f.window_shown) parts.push('L ' + Math.round(f.window_shown[0]) + ' W ' + Math.round(f.window_shown[1]));
   parts.push(TEXT.clinical);
   ctx.fillText(parts.join('  ·  '), 8 * viewer.pane.ratio, canvas.height + foot * 0.68);
