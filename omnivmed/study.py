@@ -401,7 +401,8 @@ class Study:
     def stored(self, i0: int = 0, i1: int | None = None) -> tuple[NDArray[Any], float, float]:
         """(array (t,H,W[,3]) in its stored type, slope, intercept): file units are array * slope + intercept.
 
-        The array may be a view of the study's memory: copy it before changing it or before closing the study.
+        The array may be a view of the study's memory with steps in any order and direction: copy it
+        (`np.ascontiguousarray`) before changing or sending it. Its type is that of the file, at most 4 bytes.
         """
         return self._source.read(self._span(i0, i1)), self._info.slope, self._info.intercept
 

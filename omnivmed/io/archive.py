@@ -20,6 +20,7 @@ from omnivmed.io.pool import extension_of
 from omnivmed.limits import Limits, size
 
 _PACKINGS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
+_BAD_MEMBER = "A file in the archive is damaged; make the archive again."
 _DAMAGED = "The zip archive is cut or damaged; make it again."
 
 
@@ -39,7 +40,10 @@ def members(upload: Upload, limits: Limits) -> Iterator[list[Upload]]:
             _check_members(infos, upload.size, limits)
             files = [i for i in infos if not i.is_dir() and not _clutter(i.filename)]
             files.sort(key=lambda i: i.filename)
-            yield [Upload(extension_of(i.filename), i.file_size, _opener(archive, i)) for i in files]
+            yield [
+                Upload(extension_of(i.filename), i.file_size, _opener(archive, i), _peeker(archive, i))
+                for i in files
+            ]
 
 
 def _check_members(infos: list[zipfile.ZipInfo], archive_bytes: int, limits: Limits) -> None:
@@ -110,21 +114,30 @@ def _clutter(name: str) -> bool:
 
 def _opener(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> Callable[[], BinaryIO]:
     def open_member() -> BinaryIO:
-        try:
-            with archive.open(info) as member:
-                data = read_upto(member, info.file_size + 1)  # type: ignore[arg-type]
-        except (
-            zipfile.BadZipFile,
-            zlib.error,
-            OSError,
-            EOFError,
-            NotImplementedError,
-            RuntimeError,
-            struct.error,
-        ):
-            raise StudyError("Corrupt", "A file in the archive is damaged; make the archive again.") from None
+        data = _unpack(archive, info, info.file_size + 1)  # one more, so that a longer member is noticed
         if len(data) != info.file_size:
-            raise StudyError("Corrupt", "A file in the archive is damaged; make the archive again.")
+            raise StudyError("Corrupt", _BAD_MEMBER)
         return io.BytesIO(data)
 
     return open_member
+
+
+def _peeker(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> Callable[[int], bytes]:
+    return lambda n: _unpack(archive, info, n)
+
+
+def _unpack(archive: zipfile.ZipFile, info: zipfile.ZipInfo, n: int) -> bytes:
+    """Up to n bytes of a member; the check sum is verified when they reach its end."""
+    try:
+        with archive.open(info) as member:
+            return read_upto(member, n)  # type: ignore[arg-type]
+    except (
+        zipfile.BadZipFile,
+        zlib.error,
+        OSError,
+        EOFError,
+        NotImplementedError,
+        RuntimeError,
+        struct.error,
+    ):
+        raise StudyError("Corrupt", _BAD_MEMBER) from None

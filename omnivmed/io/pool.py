@@ -169,6 +169,14 @@ class Family:
             except (wire.Closed, TimeoutError):
                 return -int(signal.SIGKILL)
 
+    def forget(self) -> None:
+        """After a fork of the whole program: the processes belong to the parent; this one starts its own."""
+        self._lock = threading.Lock()
+        if self._control is not None:
+            self._control.close()
+        self._control = None
+        self._process = None
+
     def start(self) -> None:
         """Start the first process now, so that the first study does not wait for its imports."""
         with self._lock:
@@ -363,3 +371,5 @@ def death(status: int, limits: Limits) -> StudyError:
 
 
 atexit.register(FAMILY.stop)
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=FAMILY.forget)

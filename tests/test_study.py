@@ -1,0 +1,141 @@
+"""Study from numbers in memory: shapes, units, windows, letters, ids."""
+
+from __future__ import annotations
+
+import json
+import pickle
+
+import numpy as np
+import pytest
+
+from omnivmed.errors import ModelError, StudyError
+from omnivmed.limits import LOCAL, PUBLIC
+from omnivmed.study import Study, plane_of
+
+AXIAL = np.array([[0, 0, -1.0, 10], [0, -1.0, 0, 20], [3.0, 0, 0, 30], [0, 0, 0, 1]])
+
+
+def ramp(t: int = 4, h: int = 6, w: int = 8) -> np.ndarray:
+    return np.arange(t * h * w, dtype=np.int16).reshape(t, h, w)
+
+
+def test_kinds_by_shape() -> None:
+    assert Study.from_array(ramp()[0]).kind == "image"
+    assert Study.from_array(ramp()).kind == "volume"
+    assert Study.from_array(ramp(), times_s=np.arange(4) / 10).kind == "video"
+    rgb = Study.from_array(np.zeros((5, 6, 3), np.uint8))
+    assert (rgb.kind, rgb.shape, rgb.channels, rgb.window, rgb.unit, rgb.presets) == (
+        "image",
+        (1, 5, 6),
+        3,
+        None,
+        "rgb",
+        [],
+    )
+
+
+def test_values_frames_and_stored_agree() -> None:
+    study = Study.from_array(ramp(), slope=2.0, intercept=-10.0, window=(100, 200))
+    assert np.array_equal(study.values(), ramp() * 2.0 - 10)
+    array, slope, intercept = study.stored(1, 3)
+    assert np.array_equal(array * slope + intercept, study.values(1, 3))
+    assert study.frames().dtype == np.uint8
+    assert study.frames().shape == (4, 6, 8, 3)
+    assert np.array_equal(study.take([2, 0]), study.frames()[[2, 0]])
+
+
+def test_float_and_wide_numbers_are_windowed_alike() -> None:
+    views = [
+        Study.from_array(ramp().astype(d), window=(90, 150)).frames()
+        for d in (np.int16, np.int32, np.float32, np.uint16)
+    ]
+    for view in views[1:]:
+        assert np.array_equal(view, views[0])
+
+
+def test_inverted_shows_but_does_not_change_numbers() -> None:
+    plain, other = (
+        Study.from_array(ramp(), window=(90, 150)),
+        Study.from_array(ramp(), window=(90, 150), inverted=True),
+    )
+    assert np.array_equal(plain.values(), other.values())
+    assert np.array_equal(plain.frames(), 255 - other.frames())
+
+
+def test_window_changes_without_reading_again() -> None:
+    study = Study.from_array(ramp(), window=(50, 20))
+    other = study.with_window((100, 300))
+    assert other.window == (100.0, 300.0)
+    assert study.window == (50, 20)
+    assert other.content_id == study.content_id
+    assert other.digest != study.digest
+    assert other.with_window((50, 20)).digest == study.with_window((50, 20)).digest
+    for wrong in ((0, 0), (0, -5), (float("nan"), 10)):
+        with pytest.raises(ValueError, match="window"):
+            study.with_window(wrong)
+
+
+def test_ids_follow_content() -> None:
+    assert Study.from_array(ramp()).content_id == Study.from_array(ramp()).content_id
+    assert Study.from_array(ramp()).content_id != Study.from_array(ramp() + 1).content_id
+    assert Study.from_array(ramp()).content_id != Study.from_array(ramp(), slope=2).content_id
+
+
+def test_letters_of_all_planes() -> None:
+    study = Study.from_array(ramp(), affine=AXIAL, spacing_mm=(3, 1, 1), modality="CT")
+    assert study.plane == plane_of(AXIAL) == "axial"
+    assert study.edge_letters() == ("R", "L", "A", "P")
+    assert study.edge_letters(1) == ("R", "L", "I", "S")
+    assert study.edge_letters(2) == ("A", "P", "I", "S")
+    assert Study.from_array(ramp()).edge_letters() is None
+    with pytest.raises(ValueError, match="plane_axis"):
+        study.edge_letters(3)
+
+
+def test_presets_and_places() -> None:
+    study = Study.from_array(ramp(), modality="CT", spacing_mm=(3, 1, 2))
+    assert study.unit == "HU"
+    assert [name for name, _, _ in study.presets][:2] == ["auto", "brain"]
+    assert study.pixel_aspect == 0.5
+    assert study.slice_mm is not None
+    assert study.slice_mm.tolist() == [0, 3, 6, 9]
+
+
+def test_times() -> None:
+    study = Study.from_array(ramp(), times_s=[0, 0.1, 0.5, 0.6])
+    assert [study.index_at(t) for t in (-1, 0, 0.1, 0.49, 9)] == [0, 0, 1, 1, 3]
+    with pytest.raises(ValueError, match="times_s"):
+        Study.from_array(ramp(), times_s=[0, 1])
+
+
+def test_asking_outside_is_an_error() -> None:
+    study = Study.from_array(ramp())
+    for wrong in ((0, 5), (-1, 2), (2, 2), (3, 1)):
+        with pytest.raises(IndexError):
+            study.frames(*wrong)
+    with pytest.raises(IndexError):
+        study.take([4])
+
+
+def test_closing() -> None:
+    with Study.from_array(ramp()) as study:
+        assert len(study) == 4
+        assert "volume 4x6x8" in repr(study)
+    with pytest.raises(ValueError, match="closed"):
+        study.frames()
+
+
+def test_errors_keep_their_code_and_sentence() -> None:
+    for error in (StudyError("TooLarge", "Too much."), ModelError("TooLong", "Too long.")):
+        again = pickle.loads(pickle.dumps(error))  # noqa: S301 - our own bytes
+        assert (again.code, again.message, str(again)) == (error.code, error.message, error.message)
+    with pytest.raises(ValueError, match="code"):
+        StudyError("Odd", "…")  # type: ignore[arg-type]
+
+
+def test_limits_are_ordered_and_printed() -> None:
+    assert PUBLIC.upload_bytes < LOCAL.upload_bytes
+    assert PUBLIC.raw_voxel_bytes == 256 * 2**20
+    assert (PUBLIC.confirm_burned_in, LOCAL.confirm_burned_in) == (True, False)
+    assert json.dumps(PUBLIC.describe())
+    assert ("upload", "256 MB") in PUBLIC.describe()
