@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import safe_open
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
 from omnivmed import weights
@@ -190,7 +190,7 @@ def _write_shards(
 def _opened(path: Path) -> Any:
     try:
         return safe_open(path, framework="pt")
-    except Exception as error:  # the library's own error type derives from Exception alone
+    except (SafetensorError, OSError) as error:
         raise ModelError(
             "ChecksumMismatch", f"The weight file {path.name} is damaged; download it again."
         ) from error

@@ -249,7 +249,7 @@ class OmniVMedVisionModel(VideoLlama3VisionModel):
             rows = patches[first : first + frames * length]
         else:
             rows = patches[_rows(chunk.patch_starts, length, patches.device)]
-        hidden_BLC = self.embed(rows.view(frames, length, -1))
+        hidden_BLC = self.embed(rows.reshape(frames, length, -1))
         layers = [hidden_BLC.flatten(0, 1)] if keep_layers else []
         for layer in self.encoder.layers:
             hidden_BLC = layer(hidden_BLC, cos_LD, sin_LD)

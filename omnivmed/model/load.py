@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import safe_open
+from safetensors import SafetensorError, safe_open
 
 from omnivmed import weights
 from omnivmed.errors import ModelError
@@ -47,14 +47,17 @@ def load_pretrained(
     values = read_verified(path)
     config = model_config(values)
     device = torch.device(device)
-    tensors = dict(read_tensors(path, (n for n in weight_files(path) if n != LORA_FILE)))
+    tensors: Iterable[tuple[str, torch.Tensor]]
+    tensors = read_tensors(path, (n for n in weight_files(path) if n != LORA_FILE))
     if (path / LORA_FILE).is_file():
         with safe_open(path / LORA_FILE, framework="pt") as reader:
-            scale = float((reader.metadata() or {}).get("scale", "nan"))
-        if not scale == scale:
+            scale = (reader.metadata() or {}).get("scale")
+        if scale is None:
             raise ModelError("Unsupported", f"The adapter does not say its scale. {ADVICE}")
-        merge_lora(tensors, dict(read_tensors(path, [LORA_FILE])), scale)
-    return build(config, tensors.items(), dtype, device)
+        held = dict(tensors)
+        merge_lora(held, dict(read_tensors(path, [LORA_FILE])), float(scale))
+        tensors = held.items()
+    return build(config, tensors, dtype, device)
 
 
 def load_encoder(
@@ -102,13 +105,7 @@ def read_tensors(folder: Path, names: Iterable[str]) -> Iterator[tuple[str, torc
             with safe_open(folder / file, framework="pt") as reader:
                 for name in reader.keys():  # noqa: SIM118 - not a dict
                     yield name, reader.get_tensor(name)
-        except (OSError, ValueError, RuntimeError) as error:
-            raise ModelError(
-                "ChecksumMismatch", f"The weight file {file} cannot be read. {ADVICE}"
-            ) from error
-        except Exception as error:
-            if type(error).__name__ != "SafetensorError":
-                raise
+        except (SafetensorError, OSError) as error:
             raise ModelError(
                 "ChecksumMismatch", f"The weight file {file} cannot be read. {ADVICE}"
             ) from error
