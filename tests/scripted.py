@@ -49,6 +49,7 @@ class ScriptedAssistant:
         self.forgotten: list[str] = []
         self.masks: list[Any] = []
         self._seen: set[str] = set()
+        self._patches: dict[Any, Any] = {}
         self._one = threading.Lock()
 
     def forget(self, study: Study) -> int:
@@ -88,7 +89,10 @@ class ScriptedAssistant:
         cancel = cancel or threading.Event()
         began = time.monotonic()
         yield Stage("reading", 0, 1)
-        mask = keep_mask(prepare(study, self.budget, max_frames=max_frames), threshold, reference)
+        key = (study.digest, max_frames)
+        if key not in self._patches:
+            self._patches[key] = prepare(study, self.budget, max_frames=max_frames)
+        mask = keep_mask(self._patches[key], threshold, reference)
         self.masks.append(mask)
         yield MaskReady(mask)
         with self._one:

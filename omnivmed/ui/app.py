@@ -214,16 +214,19 @@ def _wire_compare(page: Page, compare_page: ComparePage, context: Context) -> No
     compare_page.stop.click(handlers.stop_answer, None, None, queue=False, **quiet)
 
 
-def launch(demo: gr.Blocks, context: Context, *, block: bool = True) -> tuple[Any, str, str]:
+def launch(
+    demo: gr.Blocks, context: Context, *, block: bool = True, warm: bool = True
+) -> tuple[Any, str, str]:
     """Serve the page: private defaults, bounded queue, sweeping of idle sessions.
 
-    block: wait until the server ends. Returns what `gr.Blocks.launch` returns (app, local address, share address).
+    block: wait until the server ends; warm: open the samples ahead of the first visitor. Returns what `gr.Blocks.launch` returns (app, local address, share address).
     """
     from starlette.middleware import Middleware
 
     settings, limits = context.settings, context.limits
     context.service.start()
-    threading.Thread(target=_warm_up, args=(context,), name="omnivmed-warm-up", daemon=True).start()
+    if warm:
+        threading.Thread(target=_warm_up, args=(context,), name="omnivmed-warm-up", daemon=True).start()
     _sweep_forever(context.store)
     demo.queue(max_size=limits.queue_size, default_concurrency_limit=ANSWERING_AT_ONCE, api_open=False)
     return demo.launch(

@@ -29,10 +29,11 @@ class AppSettings:
     threshold: float = 0.1
     login: tuple[str, str] | None = None
     mcp: bool = False
+    own_limits: Limits | None = None  # in place of the two standard sets
 
     @property
     def limits(self) -> Limits:
-        return PUBLIC if self.public else LOCAL
+        return self.own_limits or (PUBLIC if self.public else LOCAL)
 
 
 def read_settings(argv: Sequence[str] | None = None) -> AppSettings:
