@@ -10,19 +10,19 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 
 from omnivmed import weights
 from omnivmed.errors import ModelError
 from omnivmed.model.layouts import is_encoder, layout_of, map_key, translate
 from omnivmed.model.load import expected_shapes
+from omnivmed.model.save import write_config, write_shards
 from omnivmed.model.schema import (
     ENCODER_FORMAT,
     MODEL_FORMAT,
@@ -31,9 +31,6 @@ from omnivmed.model.schema import (
     model_config,
     model_json,
 )
-
-SHARD_BYTES = 2_000_000_000
-"""Tensors gathered before a file is written: what a conversion holds in memory."""
 
 INDEX = "model.safetensors.index.json"
 Progress = Callable[[str, int, int], None]
@@ -79,8 +76,8 @@ def convert(src: Path | str, dst: Path | str, progress: Progress | None = None) 
     shutil.rmtree(partial, ignore_errors=True)  # an interrupted attempt
     partial.mkdir()
     try:
-        size = _write_shards(source, partial, plan, progress)
-        (partial / "config.json").write_text(json.dumps(values, indent=1) + "\n", encoding="utf-8")
+        size = write_shards(partial, _read(source, plan, progress))
+        write_config(partial, values)
         has_tokenizer = (source / "tokenizer.json").is_file()
         if has_tokenizer:
             _read_json(source / "tokenizer.json")  # is JSON at all
@@ -153,19 +150,10 @@ def _shards(source: Path) -> list[str]:
     raise ModelError("WeightsMissing", "There are no weight files (*.safetensors) in this folder.")
 
 
-def _write_shards(
-    source: Path, target: Path, plan: list[tuple[str, str, str]], progress: Progress | None
-) -> int:
-    """Write the tensors in files of about `SHARD_BYTES`; return the bytes of all tensors."""
-    held: dict[str, torch.Tensor] = {}
-    held_bytes = total = number = 0
-
-    def write() -> None:
-        nonlocal held, held_bytes, number
-        number += 1
-        save_file(held, target / f"model-{number:05d}.safetensors", metadata={"format": "pt"})
-        held, held_bytes = {}, 0
-
+def _read(
+    source: Path, plan: list[tuple[str, str, str]], progress: Progress | None
+) -> Iterator[tuple[str, torch.Tensor]]:
+    """Yield (our name, tensor) one by one."""
     reader: Any = None
     opened = ""
     for done, (file, theirs, ours) in enumerate(plan):
@@ -176,15 +164,9 @@ def _write_shards(
             raise ModelError(
                 "Unsupported", f'The tensor "{theirs}" is quantised; get the full-precision checkpoint.'
             )
-        if held and held_bytes + tensor.nbytes > SHARD_BYTES:
-            write()
-        held[ours] = tensor.contiguous()
-        held_bytes += tensor.nbytes
-        total += tensor.nbytes
+        yield ours, tensor
         if progress is not None:
             progress("converting", done + 1, len(plan))
-    write()
-    return total
 
 
 def _opened(path: Path) -> Any:

@@ -13,7 +13,7 @@ from safetensors.torch import load_file, save_file
 from transformers import SiglipVisionConfig, SiglipVisionModel
 
 from omnivmed.errors import ModelError
-from omnivmed.model import convert as module
+from omnivmed.model import save
 from omnivmed.model.convert import convert
 from omnivmed.model.layouts import layout_of, map_key, translate
 from omnivmed.model.load import LORA_FILE, load_encoder, load_pretrained
@@ -138,7 +138,7 @@ def test_hub_round_trip(
     shards: int,
     tied: bool,
 ) -> None:
-    monkeypatch.setattr(module, "SHARD_BYTES", 100_000)  # several files
+    monkeypatch.setattr(save, "SHARD_BYTES", 100_000)  # several files
     model = tiny_model(text, tied)
     source = write(tmp_path / "src", hub_config(model, kind), hub_names(stored(model), doubled), shards)
     steps: list[int] = []
