@@ -255,7 +255,11 @@ def evaluate(nano: Nano, weights: dict[str, Tensor], out: Path, runs: Path) -> N
         if threshold < 0:
             many = [replace(s, keep=np.ones_like(s.keep)) for s in many]
         name = "sequences, no pruning" if threshold < 0 else f"sequences, {threshold}"
-        rows = run_cases(nano, with_questions(many, "sentence", False, 34))
+        asked_of = with_questions(many, "sentence", False, 34)
+        rows = run_cases(nano, asked_of)
+        if threshold == 0.1:
+            scores["sequences blank"] = tally(run_cases(nano, asked_of, "blank"), nano)
+            scores["sequences majority"] = majority(asked_of, nano)
         kept = sum(int(s.keep.sum()) for s in many), sum(s.keep.size for s in many)
         scores[name] = tally(rows, nano) | {"tokens kept": Score(*kept)}
         print(name, {k: v.cell() for k, v in scores[name].items() if "@" not in k}, flush=True)
@@ -268,6 +272,18 @@ def evaluate(nano: Nano, weights: dict[str, Tensor], out: Path, runs: Path) -> N
         key: ship(own, *(scores[b][key] for b in ("blank", "shuffled", "majority") if key in scores[b]))
         for key, own in scores["unseen"].items()
         if key in scores["blank"]
+    }
+    table |= {
+        f"sequence:{key}": ship(
+            own,
+            *(
+                scores[f"sequences {b}"][key]
+                for b in ("blank", "majority")
+                if key in scores[f"sequences {b}"]
+            ),
+        )
+        for key, own in scores["sequences, 0.1"].items()
+        if key != "tokens kept"
     }
     plain = {n: {k: [s.right, s.asked] for k, s in row.items()} for n, row in scores.items()}
     write_json({"scores": plain, "ship": table, "language": language}, out / "scores.json")
@@ -296,7 +312,7 @@ def report(scores: dict[str, dict[str, Score]], table: dict[str, bool], language
         lines.append(
             f"| {key} | {own.asked} | " + " | ".join(cells) + f" | {'yes' if table.get(key) else 'no'} |"
         )
-    names = [n for n in scores if n.startswith("sequences")]
+    names = [n for n in scores if n.startswith("sequences,")] + ["sequences blank", "sequences majority"]
     lines += ["", "| volumes and clips | n | " + " | ".join(names) + " |", "|---" * (len(names) + 2) + "|"]
     for key in scores[names[0]]:
         cells = [scores[n][key].cell() if key in scores[n] else "-" for n in names]

@@ -75,6 +75,21 @@ def config(card: dict[str, Any], backbone: dict[str, Any], trained: bool) -> dic
     }
 
 
+def spoken(answers: dict[str, dict[str, str]], scores: Path) -> dict[str, list[str]]:
+    """What nano may be asked per kind of study, in words: the types that passed the ship rule.
+
+    Without scores (a preview) nothing is claimed.
+    """
+    if not scores.exists():
+        return {kind: [] for kind in answers}
+    table = json.loads(scores.read_text())["ship"]
+    prefix = {"image": ""}
+    return {
+        kind: [words for task, words in tasks.items() if table.get(prefix.get(kind, "sequence:") + task)]
+        for kind, tasks in answers.items()
+    }
+
+
 def sha256(path: Path) -> str:
     return hashlib.sha256(path.read_bytes()).hexdigest()
 
@@ -91,6 +106,7 @@ def export(weights: dict[str, Tensor], vit: Vit, out: Path, runs: Path) -> None:
     table = scores.read_text() if scores.exists() else "Not yet measured: a preview."
     (out / "README.md").write_text((here / "card.md").read_text().replace("{{scores}}", table.strip()))
     card = json.loads((here / "card.json").read_text())
+    card["answers"] = spoken(card["answers"], runs / "report/scores.json")
     backbone = {"name": SMOLLM2.name, "gguf_sha256": SMOLLM2.gguf_sha256, "licence": SMOLLM2.licence}
     write_json(config({"description": DESCRIPTION, **card}, backbone, True), out / "config.json")
     names = (ENCODER_FILE, LORA_FILE, "config.json", "README.md")

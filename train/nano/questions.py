@@ -442,6 +442,16 @@ UNSEEN_OUT_OF_SCOPE = (
     "Should I be worried?",
     "What is the bone density?",
 )
+# how often a task is asked of a study that has its label: more where the picture is harder to read
+TASK_WEIGHTS = {
+    "modality": 0.6,
+    "organ": 0.6,
+    "plane": 1.3,
+    "sequence": 2.2,
+    "view": 1.6,
+    "state": 2.4,
+    "describe": 0.8,
+}
 REFUSAL = "I {cannot tell} that from this {n}; I was not trained for it."
 
 
@@ -487,15 +497,6 @@ def questions_for(
     """``count`` different questions about one study. ``extra``: human questions about this very picture;
     ``declined``: questions of the out-of-scope kind that may be put to any picture."""
     fits = [t for t in ("modality", "organ", "plane", "sequence", "view", "state") if labels.get(t)]
-    weight = {
-        "modality": 1.0,
-        "organ": 1.0,
-        "plane": 1.2,
-        "sequence": 1.8,
-        "view": 1.2,
-        "state": 2.2,
-        "describe": 1.0,
-    }
     other = [t for t in ("plane", "sequence", "view", "state") if t not in fits]
     out: list[QA] = []
     for _ in range(40):
@@ -516,7 +517,7 @@ def questions_for(
             made = extra[rng.integers(len(extra))]
         else:
             tasks = [*fits, "describe"]
-            p = np.array([weight[t] for t in tasks])
+            p = np.array([TASK_WEIGHTS[t] for t in tasks])
             made = ask(tasks[rng.choice(len(tasks), p=p / p.sum())], labels, kind, rng)
         if made is not None and all(made.question != o.question for o in out):
             out.append(made)

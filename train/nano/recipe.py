@@ -40,7 +40,7 @@ def align_config(seconds: float | None = None) -> TuneConfig:
 
 def instruct_config(seconds: float | None = None) -> TuneConfig:
     """Stage 2: projector and LoRA on 2D questions."""
-    return TuneConfig("instruct", seconds or 2500.0, 5e-4, 4e-4, floor=0.3)
+    return TuneConfig("instruct", seconds or 1800.0, 5e-4, 4e-4, floor=0.3)
 
 
 def mixed_config(seconds: float | None = None) -> TuneConfig:
@@ -49,7 +49,7 @@ def mixed_config(seconds: float | None = None) -> TuneConfig:
     return replace(
         first,
         name="mixed",
-        seconds=seconds or 1950.0,
+        seconds=seconds or 2450.0,
         lr_projector=2.5e-4,
         lr_lora=2.5e-4,
         stills=5,
