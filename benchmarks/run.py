@@ -1,6 +1,6 @@
 """`python -m benchmarks.run`: measure everything side by side and write `benchmarks/results/speed.{md,json}`.
 
-    python -m benchmarks.run                      all groups, float32 and bfloat16, 7 rounds
+    python -m benchmarks.run                      all groups, float32 and bfloat16, 5 rounds
     python -m benchmarks.run --group decoding --rounds 15
 
 Studies are the samples in `assets/samples`. Weights are nano's where they are trained and cached; random ones of
@@ -23,7 +23,7 @@ GROUPS = ("pruning", "encoding", "prefill", "decoding", "answering")
 
 def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.run", description=__doc__.splitlines()[0])
-    parser.add_argument("--rounds", type=int, default=7, help="measured rounds per case (default 7)")
+    parser.add_argument("--rounds", type=int, default=5, help="measured rounds per case (default 5)")
     parser.add_argument("--group", action="append", choices=GROUPS, help="only these groups")
     parser.add_argument("--dtype", action="append", choices=("float32", "bfloat16"), help="only these types")
     parser.add_argument("--tokens", type=int, default=24, help="length of an answer (default 24)")
@@ -96,7 +96,7 @@ def cases(groups: tuple[str, ...] | list[str], dtype_name: str, tokens: int) -> 
     if "prefill" in groups:
         for case in make.prefill_cases(model, stock, [128, 1024]):
             yield case, described
-        yield make.pruned_prefill_case(model, 2048, 0.4), described
+        yield make.pruned_prefill_case(model, 1024, 0.4), described
     if "decoding" in groups:
         yield make.decode_case(model, stock, 64, 2 * tokens), described
     if "answering" in groups:
