@@ -1,6 +1,7 @@
 """python -m train RECIPE --data DIR --out DIR: run a recipe, or go on with one that was interrupted.
 
-`python -m train tiny` needs neither data nor folder: it draws its own phantoms.
+`python -m train tiny` needs neither data nor folder: it draws its own phantoms, is interrupted and resumed once,
+evaluated, and asked a question.
 """
 
 from __future__ import annotations
@@ -36,6 +37,12 @@ def main(argv: list[str] | None = None) -> int:
             print(config.to_json(), end="")
             return 0
         data, out = folders(config, args.data, args.out)
+        if config.name == "tiny" and not args.stage:
+            from train.tiny import whole
+
+            result = whole(config, data, out)
+            print(f"\n{result.scores}\n{result.question} {result.answer}\nmodel in {result.model}")
+            return 0
         from train.loop.run import run
 
         print(f"model in {run(config, data, out, stages=tuple(args.stage), workers=args.workers)}")

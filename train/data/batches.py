@@ -53,7 +53,8 @@ class BatchPlan:
     def samples(self, step: int) -> list[int]:
         """The `global_batch` samples of a step; a step over the end of an epoch goes on with the next one's order."""
         first = step * self.global_batch
-        epoch, out = 0, []
+        epoch = 0
+        out: list[int] = []
         order = self.epoch(0)
         while first >= len(order):
             first -= len(order)

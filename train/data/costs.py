@@ -11,18 +11,19 @@ from omnivmed.vision import VisionBudget, target_size
 from train.data.batches import Cost
 from train.data.samples import Sample
 
-OVERHEAD = 16
-"""Control tokens and line breaks of one turn, rounded up."""
-PER_FRAME = 10
-"""Positions of "Time 123.4s:" and a comma."""
+FRAME_TEXT = ",Time 99999.9s:"
+"""The longest text before a frame."""
+TURN_TEXT = ("\n", "user\n", "\n", "\n", "assistant\n")
+CONTROL_TOKENS = 4
+"""<|im_start|> and <|im_end|>, twice, of one turn."""
 
 
 def cost_of(sample: Sample, tokenizer: Tokenizer, budget: VisionBudget) -> Cost:
     """Positions and patches of a sample, before pruning. Exact for stills whose header Pillow reads; a volume, a
     video or another file may take the whole budget."""
     positions = sum(
-        len(encode_text(tokenizer, question)) + len(encode_text(tokenizer, answer)) + OVERHEAD
-        for question, answer in sample.turns
+        CONTROL_TOKENS + sum(len(encode_text(tokenizer, text)) for text in (*TURN_TEXT, *turn))
+        for turn in sample.turns
     )
     kind = sample.media.kind
     if kind == "text":
@@ -35,7 +36,7 @@ def cost_of(sample: Sample, tokenizer: Tokenizer, budget: VisionBudget) -> Cost:
         if len(sample.media.paths) > 1:
             frames = min(frames, len(sample.media.paths))
         visual = budget.study_tokens(kind, frames)
-        positions += frames * PER_FRAME
+        positions += frames * len(encode_text(tokenizer, FRAME_TEXT))
     return Cost(positions + visual, visual * merge**2)
 
 

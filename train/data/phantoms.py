@@ -6,6 +6,7 @@ Shapes on a dim, noisy ground. Every answer is in the picture, none in the quest
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -110,7 +111,7 @@ def _clip(folder: Path, number: int, rng: np.random.Generator) -> dict[str, obje
     )
 
 
-def _row(media: dict[str, object], question: str, answer: str) -> dict[str, object]:
+def _row(media: Mapping[str, object], question: str, answer: str) -> dict[str, object]:
     talk = [{"from": "human", "value": question}, {"from": "gpt", "value": answer}]
     return {**media, "conversations": talk}
 

@@ -41,9 +41,9 @@ def settings(sharding: Sharding, offload: bool = False) -> dict[str, Any]:
 
 
 def arguments(
-    config: TrainConfig, stage: Stage, steps: int, folder: Path, workers: int = 0
+    config: TrainConfig, stage: Stage, steps: int, folder: Path, workers: int = 0, validated: bool = True
 ) -> TrainingArguments:
-    """Arguments of one stage. Raises ValueError when the global batch does not divide over the processes."""
+    """Arguments of one stage; validated: there are held-out samples. Raises ValueError when the global batch does not divide over the processes."""
     half = config.precision == "bf16"
     cuda = torch.cuda.is_available()
     extra: dict[str, Any] = {}
@@ -75,10 +75,10 @@ def arguments(
         save_strategy="steps",
         save_steps=config.save_every,
         save_total_limit=config.keep_checkpoints,
-        eval_strategy="steps" if config.validate else "no",
+        eval_strategy="steps" if validated else "no",
         eval_steps=config.validate_every,
-        metric_for_best_model="loss" if config.validate else None,
-        greater_is_better=False if config.validate else None,
+        metric_for_best_model="loss" if validated else None,
+        greater_is_better=False if validated else None,
         report_to=tracker,
         run_name=f"{config.name}-{stage.name}",
         remove_unused_columns=False,

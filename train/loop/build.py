@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors.torch import save_file
 from torch import nn
 from transformers import PreTrainedTokenizerFast, Qwen2Config
 from transformers.models.video_llama_3.configuration_video_llama_3 import VideoLlama3VisionConfig
+from transformers.models.video_llama_3.modeling_video_llama_3 import VideoLlama3Projector
 
 from omnivmed import weights
 from omnivmed.model.config import OmniVMedConfig, qwen2_5_config
-from omnivmed.model.load import load_encoder, load_pretrained, read_tensors
+from omnivmed.model.load import LORA_FILE, load_encoder, load_pretrained, read_tensors
+from omnivmed.model.load import build as assemble
 from omnivmed.model.modeling import OmniVMedForConditionalGeneration
 from omnivmed.model.schema import model_json
 from train.data.encode import Placeholders
@@ -68,22 +72,38 @@ def load(folder: Path, dtype: torch.dtype) -> Built:
     return Built(load_pretrained(folder, dtype).train(), tokenizer)
 
 
-def save(built: Built, folder: Path, source: dict[str, str]) -> None:
-    """Write a model folder of format `omnivmed/1`: config.json, model.safetensors, tokenizer.json, manifest.json.
+def state_of(model: nn.Module) -> tuple[dict[str, torch.Tensor], dict[str, torch.Tensor]]:
+    """(parameters by our names, adapters by theirs), on the CPU and contiguous; a tied head is left out.
 
-    The app and `load` read it; nothing in it is a pickle. source: where the weights come from, for people.
+    peft's wrapper is seen through: "base_model.model.X.base_layer.weight" is X.weight, and adapters are named as in
+    `omnivmed.model.load`.
     """
-    save_state(built.model.config, state_of(built.model), built.tokenizer, folder, source)
+    return sort_state(dict(model.named_parameters()), model)
 
 
-def state_of(model: nn.Module) -> dict[str, torch.Tensor]:
-    """Parameters by name, a tied head left out, on the CPU and contiguous."""
+def sort_state(
+    tensors: dict[str, torch.Tensor], model: nn.Module
+) -> tuple[dict[str, torch.Tensor], dict[str, torch.Tensor]]:
+    """As `state_of`, of tensors gathered elsewhere (ZeRO-3, FSDP)."""
+    own = set(dict(model.named_parameters()))
     tied = bool(getattr(model.config, "tie_word_embeddings", False))
-    return {
-        name: value.detach().cpu().contiguous()
-        for name, value in model.named_parameters()
-        if not (tied and name == "lm_head.weight")
-    }
+    state, adapters = {}, {}
+    for name, value in tensors.items():
+        ours = plain_name(name)
+        if name not in own or (tied and ours == "lm_head.weight"):
+            continue
+        kept = value.detach().cpu().contiguous()
+        if ".lora_" in ours:
+            adapters[ours.removeprefix("model.language_model.")] = kept
+        else:
+            state[ours] = kept
+    return state, adapters
+
+
+def plain_name(name: str) -> str:
+    """A parameter's name without what peft puts into it."""
+    name = name.removeprefix("base_model.model.").replace(".base_layer.", ".")
+    return re.sub(r"\.lora_([AB])\.default\.weight$", r".lora_\1", name)
 
 
 def save_state(
@@ -92,21 +112,35 @@ def save_state(
     tokenizer: PreTrainedTokenizerFast,
     folder: Path,
     source: dict[str, str],
+    adapters: dict[str, torch.Tensor] | None = None,
+    scale: float = 1.0,
 ) -> None:
-    """As `save`, from tensors."""
-    from safetensors.torch import save_file
+    """Write a model folder of format `omnivmed/1`: config.json, weights, tokenizer.json, manifest.json.
 
+    The app, `load` and the next stage read it; nothing in it is a pickle. source: where the weights come from, for
+    people. adapters: LoRA matrices, kept apart and merged when the folder is loaded; scale: alpha / r.
+    """
     folder.mkdir(parents=True, exist_ok=True)
+    names = ["config.json", WEIGHTS, "tokenizer.json"]
     save_file(state, folder / WEIGHTS, metadata={"format": "pt"})
+    if adapters:
+        save_file(adapters, folder / LORA_FILE, metadata={"scale": repr(scale)})
+        names.append(LORA_FILE)
     values = json.dumps(model_json(config, source), indent=1)
     (folder / "config.json").write_text(values + "\n", encoding="utf-8")
     tokenizer.backend_tokenizer.save(str(folder / "tokenizer.json"))
-    weights.write_manifest(folder, ("config.json", WEIGHTS, "tokenizer.json"))
+    weights.write_manifest(folder, names)
 
 
-def load_state(folder: Path) -> dict[str, torch.Tensor]:
-    """The tensors of a folder written by `save`."""
-    return dict(read_tensors(folder, [WEIGHTS]))
+def restore(model: nn.Module, folder: Path) -> None:
+    """Copy a folder's tensors back into the model they were saved from, adapters apart. Raises ModelError."""
+    saved = dict(read_tensors(folder, [WEIGHTS]))
+    if (folder / LORA_FILE).is_file():
+        saved |= {f"model.language_model.{n}": v for n, v in read_tensors(folder, [LORA_FILE])}
+    with torch.no_grad():
+        for name, parameter in model.named_parameters():
+            if plain_name(name) in saved:
+                parameter.copy_(saved[plain_name(name)])
 
 
 def tiny_config() -> OmniVMedConfig:
@@ -164,27 +198,29 @@ def tiny_tokenizer(texts: list[str]) -> PreTrainedTokenizerFast:
 
 
 def _from_parts(config: TrainConfig, dtype: torch.dtype) -> Built:
-    """A stand-alone encoder and a Qwen2.5 folder; the projector begins at random (OmniV-Med §2.1, stage 1)."""
+    """A stand-alone encoder and a Qwen2.5 folder; the projector begins at random (OmniV-Med §2.1, stage 1).
+
+    The model takes the tensors as they are read: memory holds the weights once.
+    """
     spec = config.model
-    if spec.size == "tiny":
-        raise ValueError("the tiny model has no parts to start from")
     folder = Path(spec.llm or "")
     tokenizer_file = folder / "tokenizer.json"
     if not tokenizer_file.is_file():
         raise ValueError(
             f"no language model in {folder.name}/: download {spec.llm} and give its folder in the recipe's `llm`"
         )
-    torch.manual_seed(config.seed)
-    model = OmniVMedForConditionalGeneration(qwen2_5_config(spec.size)).to(dtype)
+    shape = tiny_config() if spec.size == "tiny" else qwen2_5_config(spec.size)
     encoder = load_encoder(Path(spec.encoder or ""), dtype)
-    model.model.vision_model.load_state_dict(encoder.state_dict())
-    state = _language_state(folder)
-    missing, unknown = model.load_state_dict(state, strict=False)
-    left = [n for n in missing if "language_model" in n and "rotary" not in n]
-    if left or unknown:
-        raise ValueError(f"the language model does not fit: missing {left[:1]}, unknown {unknown[:1]}")
-    tokenizer = PreTrainedTokenizerFast(tokenizer_file=str(tokenizer_file))
-    return Built(model.train(), tokenizer)
+    torch.manual_seed(config.seed)
+    projector = VideoLlama3Projector(shape)
+    tensors = {f"model.vision_model.{name}": value for name, value in encoder.named_parameters()}
+    tensors |= {f"model.projector.{name}": value for name, value in projector.named_parameters()}
+    tensors |= _language_state(folder)
+    if shape.tie_word_embeddings:
+        tensors.pop("lm_head.weight", None)
+    named = ((name, value.detach()) for name, value in tensors.items())
+    model = assemble(shape, named, dtype, torch.device("cpu"))
+    return Built(model.train(), PreTrainedTokenizerFast(tokenizer_file=str(tokenizer_file)))
 
 
 def _language_state(folder: Path) -> dict[str, Any]:

@@ -52,11 +52,10 @@ def run(
     stage, as if interrupted (for tests). Raises ValueError when `out` holds another recipe.
     """
     _claim(out, config)
-    folder = out
     previous: Path | None = None
     for stage in config.stages:
         folder = out / stage.name / "final"
-        if (folder / "manifest.json").is_file() or (folder / "adapter_config.json").is_file():
+        if (folder / "manifest.json").is_file():
             previous = folder
             continue
         if stages and stage.name not in stages:
@@ -67,7 +66,7 @@ def run(
         if not done:
             return out / stage.name
         previous = folder
-    return folder
+    return previous or out
 
 
 def run_stage(
@@ -106,7 +105,7 @@ def run_stage(
     folder.mkdir(parents=True, exist_ok=True)
     trainer = RecipeTrainer(
         model,
-        arguments(config, stage, steps, folder, workers),
+        arguments(config, stage, steps, folder, workers, validated=bool(validation)),
         stage,
         passes,
         validation,

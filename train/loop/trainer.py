@@ -16,12 +16,11 @@ from torch import nn
 from torch.utils.data import DataLoader, Dataset
 from transformers import PreTrainedTokenizerFast, Trainer, TrainingArguments
 
-from omnivmed.model.modeling import OmniVMedForConditionalGeneration
 from train.data.dataset import Encoder, InOrder, PassDataset
 from train.data.samples import Sample
 from train.data.skips import SkipLog
 from train.loop import checkpoint
-from train.loop.build import load_state, save_state, state_of
+from train.loop.build import restore, save_state, sort_state, state_of
 from train.loop.metrics import MetricsFile
 from train.loop.parts import parameter_groups
 from train.recipes.config import Stage
@@ -38,6 +37,9 @@ def first(items: Sequence[dict[str, Any]]) -> dict[str, Any]:
 
 class RecipeTrainer(Trainer):
     """One stage. model: OmniV-Med, or peft's wrapper of it."""
+
+    optimizer: Any
+    control: Any
 
     def __init__(
         self,
@@ -153,33 +155,24 @@ class RecipeTrainer(Trainer):
     def _sharded(self) -> bool:
         return bool(self.is_deepspeed_enabled or self.is_fsdp_enabled)
 
-    def plain_model(self) -> OmniVMedForConditionalGeneration:
-        """The model itself, adapters merged into their weights in a copy of the state only."""
-        model = self.accelerator.unwrap_model(self.model)
-        return model.base_model.model if hasattr(model, "peft_config") else model  # type: ignore[no-any-return]
-
     def _save(self, output_dir: str | None = None, state_dict: dict[str, Any] | None = None) -> None:
-        folder = Path(output_dir or self.args.output_dir)
-        model = self.accelerator.unwrap_model(self.model)
-        if hasattr(model, "peft_config"):
-            model.save_pretrained(str(folder), safe_serialization=True)
+        if not self.args.should_save:
             return
-        state = state_of(model) if state_dict is None else _named(state_dict, model)
-        save_state(model.config, state, self.tokenizer, folder, self.source)
+        model = self.accelerator.unwrap_model(self.model)
+        state, adapters = state_of(model) if state_dict is None else sort_state(state_dict, model)
+        scale = 1.0
+        if adapters:
+            settings = model.peft_config["default"]
+            scale = settings.lora_alpha / settings.r
+        folder = Path(output_dir or self.args.output_dir)
+        save_state(model.config, state, self.tokenizer, folder, self.source, adapters, scale)
 
     def _load_from_checkpoint(self, resume_from_checkpoint: str, model: nn.Module | None = None) -> None:
         if self._sharded:
             super()._load_from_checkpoint(resume_from_checkpoint, model)
             return
         chosen = self.accelerator.unwrap_model(self.model if model is None else model)
-        if hasattr(chosen, "peft_config"):
-            chosen.load_adapter(resume_from_checkpoint, "default", is_trainable=True)
-            return
-        state = load_state(Path(resume_from_checkpoint))
-        with torch.no_grad():
-            own = dict(chosen.named_parameters())
-            for name, value in state.items():
-                own[name].copy_(value)
+        restore(chosen, Path(resume_from_checkpoint))
 
     def _save_optimizer_and_scheduler(self, output_dir: str) -> None:
         if self._sharded:
@@ -201,17 +194,6 @@ class RecipeTrainer(Trainer):
     def _load_rng_state(self, checkpoint_folder: str | None) -> None:
         if checkpoint_folder is not None:
             checkpoint.load_rng(Path(checkpoint_folder), self.args.process_index)
-
-
-def _named(state: dict[str, Any], model: nn.Module) -> dict[str, torch.Tensor]:
-    """A gathered state dict (ZeRO-3, FSDP) reduced to the parameters, a tied head left out."""
-    wanted = set(dict(model.named_parameters()))
-    tied = bool(getattr(model.config, "tie_word_embeddings", False))
-    return {
-        name: value.detach().cpu().contiguous()
-        for name, value in state.items()
-        if name in wanted and not (tied and name == "lm_head.weight")
-    }
 
 
 class _Placeholder(Dataset[Any]):

@@ -1,0 +1,194 @@
+"""The loop on a handful of steps: equal batches, exact resume, frozen parts, best checkpoint, nothing pickled."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from train.data import phantoms
+from train.data.samples import Sample
+from train.loop import checkpoint, metrics
+from train.loop.parts import part_of
+from train.loop.run import held_out, run
+from train.loop.trainer import NotFinite, RecipeTrainer
+from train.recipes import LoRA, TrainConfig, recipe
+
+STEPS = 6
+
+
+@pytest.fixture(autouse=True)
+def _one_thread() -> Iterator[None]:
+    """Sums in one order, so that runs compare bit for bit."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root = tmp_path_factory.mktemp("data")
+    phantoms.write(root / "phantoms", stills=40, volumes=10, clips=10)
+    return root
+
+
+def short(stage: str = "mixed", **changes: object) -> TrainConfig:
+    """One stage of the tiny recipe, a few steps long."""
+    config = recipe("tiny")
+    only = replace(config.stage(stage), steps=STEPS)
+    values: dict[str, object] = {"stages": (only,), "validate_every": 3, "save_every": 3, **changes}
+    return replace(config, **values)  # type: ignore[arg-type]
+
+
+def quiet(text: str) -> None:
+    """Progress of the run is not what is tested."""
+
+
+def weights(folder: Path) -> dict[str, torch.Tensor]:
+    return load_file(folder / "model.safetensors")
+
+
+@pytest.fixture(scope="module")
+def whole(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The mixed stage, uninterrupted."""
+    torch.set_num_threads(1)
+    out = tmp_path_factory.mktemp("whole")
+    run(short(), data, out, say=quiet)
+    return out
+
+
+def test_interrupted_twice_equals_uninterrupted_bit_for_bit(data: Path, whole: Path, tmp_path: Path) -> None:
+    out = tmp_path / "run"
+    said: list[str] = []
+    assert run(short(), data, out, stop_after=2, say=said.append).name == "mixed"
+    assert run(short(), data, out, stop_after=4, say=said.append).name == "mixed"
+    final = run(short(), data, out, say=said.append)
+    assert [line for line in said if "resuming" in line] == [
+        "mixed: resuming from checkpoint-2",
+        "mixed: resuming from checkpoint-4",
+    ]
+    one, other = weights(whole / "mixed" / "final"), weights(final)
+    assert one.keys() == other.keys()
+    assert all(torch.equal(one[name], other[name]) for name in one)
+    curves = [metrics.losses(folder / "mixed" / metrics.METRICS) for folder in (whole, out)]
+    assert curves[0] == curves[1]
+    assert [step for step, _ in curves[0]] == list(range(1, STEPS + 1))
+
+
+def test_a_finished_run_is_not_run_again_and_another_recipe_is_refused(data: Path, whole: Path) -> None:
+    said: list[str] = []
+    assert run(short(), data, whole, say=said.append) == whole / "mixed" / "final"
+    assert said == []
+    with pytest.raises(ValueError, match="another recipe"):
+        run(short(seed=7), data, whole, say=quiet)
+
+
+def test_one_pass_of_eight_equals_four_of_two(data: Path, whole: Path, tmp_path: Path) -> None:
+    """Loss per token over the whole step, however it is cut: the mean of means would differ here."""
+    for micro in (8, 2):
+        run(short(micro_batch=micro), data, tmp_path / str(micro), say=quiet)
+    curves = [metrics.losses(tmp_path / str(micro) / "mixed" / metrics.METRICS) for micro in (8, 2)]
+    base = metrics.losses(whole / "mixed" / metrics.METRICS)  # four of four
+    for curve in curves:
+        assert [loss for _, loss in curve] == pytest.approx([loss for _, loss in base], rel=1e-3)
+    assert curves[0][0][1] == pytest.approx(curves[1][0][1], rel=1e-5)  # before any step: the same number
+
+
+def test_a_part_without_a_rate_does_not_move(data: Path, tmp_path: Path) -> None:
+    config = short("align")
+    final = run(config, data, tmp_path, say=quiet)
+    start = weights(tmp_path / "align" / "checkpoint-3")
+    end = weights(final)
+    moved = {part_of(name) for name in end if not torch.equal(start[name], end[name])}
+    assert moved == {"projector", "encoder"}
+    learning = json.loads((tmp_path / "align" / "run.json").read_text())["learning"]
+    assert learning["llm"] == 0
+
+
+def test_checkpoints_are_safetensors_and_json_alone(whole: Path) -> None:
+    suffixes = {p.suffix for p in whole.rglob("*") if p.is_file()}
+    assert suffixes <= {".safetensors", ".json", ".jsonl", ".svg"}
+    newest = checkpoint.latest(whole / "mixed")
+    assert newest is not None
+    assert {p.name for p in newest.iterdir()} >= {"optimizer.safetensors", "trainer.json", "rng-0.json"}
+    saved = TrainConfig.load(whole / "config.json")
+    assert saved == short()
+    facts = json.loads((whole / "mixed" / "run.json").read_text())
+    assert facts["fingerprint"] == saved.fingerprint
+    assert len(facts["data"]) == 3
+    assert "<svg" in (whole / "mixed" / "loss.svg").read_text()
+
+
+def test_the_best_checkpoint_on_validation_is_known(whole: Path) -> None:
+    newest = checkpoint.latest(whole / "mixed")
+    assert newest is not None
+    state = json.loads((newest / "trainer_state.json").read_text())
+    rows = metrics.read(whole / "mixed" / metrics.METRICS)
+    found = {int(row["step"]): row["eval_loss"] for row in rows if "eval_loss" in row}
+    assert set(found) == {3, 6}
+    assert state["best_metric"] == pytest.approx(min(found.values()))
+
+
+def test_the_trained_folder_opens_as_a_model(whole: Path, data: Path) -> None:
+    from train.loop.build import load
+
+    built = load(whole / "mixed" / "final", torch.float32)
+    state = dict(built.model.named_parameters())
+    assert all(torch.equal(state[n], v) for n, v in weights(whole / "mixed" / "final").items())
+    lines = (whole / "mixed" / "generations.jsonl").read_text().splitlines()
+    assert all({"question", "reference", "answer"} <= json.loads(line).keys() for line in lines)
+
+
+def test_adapters_train_resume_and_load_merged(data: Path, tmp_path: Path) -> None:
+    from omnivmed.model.load import load_pretrained
+
+    config = short(lora=LoRA(r=4, alpha=8, dropout=0.1), save_every=2)
+    once, twice = tmp_path / "once", tmp_path / "twice"
+    final = run(config, data, once, say=quiet)
+    run(config, data, twice, stop_after=3, say=quiet)
+    again = run(config, data, twice, say=quiet)
+    for name in ("model.safetensors", "lora.safetensors"):
+        one, other = load_file(final / name), load_file(again / name)
+        assert one.keys() == other.keys()
+        assert all(torch.equal(one[key], other[key]) for key in one), name  # dropout included
+    start = weights(once / "mixed" / "checkpoint-2")
+    moved = {part_of(n) for n, v in weights(final).items() if not torch.equal(v, start[n])}
+    assert moved == {"projector", "encoder"}  # the language model learns in its adapters alone
+    merged = dict(load_pretrained(final, torch.float32).named_parameters())
+    key = "model.language_model.layers.0.mlp.up_proj.weight"
+    lora = load_file(final / "lora.safetensors")
+    delta = lora["layers.0.mlp.up_proj.lora_B"] @ lora["layers.0.mlp.up_proj.lora_A"]
+    assert delta.abs().max() > 0
+    assert torch.allclose(merged[key], weights(final)[key] + 2.0 * delta, atol=1e-6)
+
+
+def test_a_loss_that_is_not_finite_names_its_samples(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(self: RecipeTrainer, *args: object, **kwargs: object) -> torch.Tensor:
+        return torch.tensor(float("nan"))
+
+    monkeypatch.setattr("transformers.Trainer.training_step", broken)
+    with pytest.raises(NotFinite, match=r"step 0; samples: .*/\d+"):
+        run(short(), data, tmp_path, say=quiet)
+
+
+def test_held_out_samples_stay_held_out() -> None:
+    names = [f"set/{i}" for i in range(4000)]
+    share = sum(held_out(name, 0.1) for name in names) / len(names)
+    assert share == pytest.approx(0.1, abs=0.02)
+    assert all(held_out(name, 0.2) for name in names if held_out(name, 0.1))  # growing keeps the old ones
+    assert not any(held_out(name, 0.0) for name in names)
+
+
+def test_samples_need_words() -> None:
+    from omnivmed.eval.items import Media
+
+    with pytest.raises(ValueError, match="empty"):
+        Sample("x", Media("text"), (("Q", " "),))
