@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import os
 import zipfile
 from collections.abc import Iterator
@@ -417,6 +418,37 @@ def test_mask_export_opens_in_numpy(page: Page, phantoms: dict[str, Any]) -> Non
         np.testing.assert_array_equal(arrays["distance"], mask.distance)
         np.testing.assert_array_equal(arrays["rects"], mask.rects)
         np.testing.assert_array_equal(arrays["frame_index"], mask.frame_index)
+
+
+@pytest.mark.parametrize("name", ["oriented", "clip", "chest"])
+def test_json_export_is_the_masks_own_schema(page: Page, phantoms: dict[str, Any], name: str) -> None:
+    _, mask, _ = phantoms[name]
+    page.open(name)
+    page.page.get_by_role("button", name="Take it with you").click()
+    with page.page.expect_download() as got:
+        page.page.get_by_role("menuitem", name="Mask as JSON").click()
+    exported = json.loads(got.value.path().read_text())
+    facts = exported.pop("viewer")
+    assert (facts["what_if"], facts["kept"], facts["note"]) == (False, mask.kept, "Not for clinical use")
+    expected = mask.to_dict()
+    assert set(exported) == set(expected)
+    for key in ("rects", "distance"):  # the last digit may be rounded the other way
+        for mine, theirs in zip(exported.pop(key), expected.pop(key), strict=True):
+            assert mine == (theirs if theirs is None else pytest.approx(theirs, abs=1.1e-3))
+    assert exported == expected
+
+
+def test_picture_export(page: Page) -> None:
+    import cv2
+
+    page.open("oriented")
+    page.page.get_by_role("button", name="Take it with you").click()
+    with page.page.expect_download() as got:
+        page.page.get_by_role("menuitem", name="This picture as PNG").click()
+    data = got.value.path().read_bytes()
+    picture = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
+    assert picture.shape[0] > 300
+    assert b"tEXt" not in data, "no text from anywhere travels in the file"
 
 
 def test_empty_again(page: Page) -> None:

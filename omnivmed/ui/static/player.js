@@ -132,6 +132,11 @@ export class Player {
     requestAnimationFrame(run);
   }
 
+  /** The person moved while the clip plays: it goes on from there. */
+  moved(k) {
+    if (this.playing && this.hasClip) this.clip.video.currentTime = (k + 0.5) / this.clip.fps;
+  }
+
   stop() {
     if (this.playing && this.clip) {
       this.clip.video.pause();

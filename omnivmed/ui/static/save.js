@@ -1,5 +1,6 @@
 // Take it with you: the picture with its tokens, and the mask as JSON or NPZ. Made here; no request.
 import { TEXT } from './texts.js';
+import { thresholdMeaning } from './tokens.js';
 
 function offer(blob, name) {
   const link = document.createElement('a');
@@ -58,18 +59,46 @@ export function savePng(viewer) {
   out.toBlob((blob) => offer(blob, 'omnivmed-tokens.png'), 'image/png');
 }
 
+/**
+ * The mask on screen in the schema of KeepMask.to_dict() (omnivmed.keep_mask/1), with `viewer` beside: model, version,
+ * and whether it is a what-if. Numbers are rounded as there.
+ */
 export function maskJson(viewer) {
-  const { now } = viewer.scope;
-  const rows = [];
-  for (let t = 0; t < now.frames; t++) {
-    const part = (array) => Array.from(array.subarray(t * now.n, (t + 1) * now.n));
-    rows.push({
-      frame: now.index[t],
-      keep: part(now.keep).join(''),
-      distance: t === 0 ? null : part(now.distance).map((d) => Number(d.toFixed(4))),
-    });
-  }
-  return { ...facts(viewer), grid: [now.frames, now.h, now.w], source_size: now.source_size, rects: Array.from(now.rects), frames: rows };
+  const { header, times, scope } = viewer;
+  const { now, run, wanted } = scope;
+  const round = (value, digits) => Number(value.toFixed(digits));
+  const rows = (make) => Array.from({ length: now.frames }, (_, t) => make(t * now.n, (t + 1) * now.n, t));
+  const index = Array.from(now.index);
+  return {
+    schema: 'omnivmed.keep_mask/1',
+    grid_thw: [now.frames, now.h, now.w],
+    source_size: now.source_size,
+    frame_index: index,
+    times_s: times && header.kind === 'video' ? index.map((k) => round(times[k], 4)) : null,
+    threshold: wanted.threshold,
+    threshold_meaning: scope.isRun ? run.threshold_meaning : meaningText(wanted.threshold, run),
+    scale: run.scale,
+    reference: wanted.reference,
+    min_tokens: run.min_tokens,
+    window: run.window,
+    unit: run.unit,
+    kept: now.kept,
+    total: now.total,
+    kept_ratio: round(now.kept / now.total, 6),
+    kept_per_frame: Array.from(now.perFrame),
+    rects: Array.from({ length: now.n }, (_, j) => Array.from(now.rects.subarray(4 * j, 4 * j + 4), (v) => round(v, 3))),
+    keep: rows((a, b) => Array.from(now.keep.subarray(a, b)).join('')),
+    distance: rows((a, b, t) => (t === 0 ? null : Array.from(now.distance.subarray(a, b), (v) => round(v, 4)))),
+    viewer: facts(viewer),
+  };
+}
+
+function meaningText(threshold, run) {
+  const { unit, value, width } = thresholdMeaning(threshold, run.window, run.unit, run.scale);
+  const short = (v, digits) => String(Number(v.toPrecision(digits)));
+  if (unit === 'grey') return short(value, 3) + ' of 255 grey levels';
+  const name = unit === 'HU' ? 'HU' : 'units';
+  return short(value, 3) + ' ' + name + ' at a window of ' + short(width, 4) + ' ' + name;
 }
 
 export function saveJson(viewer) {

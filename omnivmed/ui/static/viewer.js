@@ -117,7 +117,8 @@ export class Viewer {
     ui.ask.setAttribute('aria-label', ui.ask.title);
     ui.ask.hidden = !many;
     fillMenus(ui, header, header.kind === 'video');
-    this.setTool(this.grey ? 'window' : 'pan');
+    const coarse = window.matchMedia('(pointer: coarse)').matches; // one finger scrolls
+    this.setTool(coarse && many ? 'scroll' : this.grey ? 'window' : 'pan');
     this.player.speed(Number(ui.speed.value));
     syncWindow(this);
     this.invalidate();
@@ -152,6 +153,7 @@ export class Viewer {
     if (!Number.isFinite(at) || at === this.cursor[axis]) return;
     this.direction = Math.sign(at - this.cursor[axis]);
     this.cursor[axis] = at;
+    if (axis === 0) this.player.moved(at);
     this.invalidate();
   }
 
