@@ -12,6 +12,7 @@ import tempfile
 from dataclasses import replace
 from pathlib import Path
 
+from omnivmed.eval.files import LayoutError
 from train.recipes import RECIPES, TrainConfig, recipe
 
 
@@ -46,7 +47,7 @@ def main(argv: list[str] | None = None) -> int:
         from train.loop.run import run
 
         print(f"model in {run(config, data, out, stages=tuple(args.stage), workers=args.workers)}")
-    except ValueError as error:
+    except (ValueError, LayoutError) as error:
         print(error, file=sys.stderr)
         return 2
     return 0

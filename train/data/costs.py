@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Sequence
+from pathlib import Path
 
 from PIL import Image
 
@@ -65,6 +68,28 @@ def _still_tokens(path: object, budget: VisionBudget, stills: int) -> int:
     return (size[0] // side) * (size[1] // side)
 
 
-def costs_of(samples: Sequence[Sample], tokenizer: Tokenizer, budget: VisionBudget) -> list[Cost]:
-    """Costs in the order of the samples."""
-    return [cost_of(sample, tokenizer, budget) for sample in samples]
+def cached_costs(
+    path: Path,
+    manifest: dict[str, str],
+    samples: Sequence[Sample],
+    tokenizer: Tokenizer,
+    budget: VisionBudget,
+    write: bool,
+) -> list[Cost]:
+    """Costs in the order of the samples, from `path` when it was made of the same data and budget.
+
+    Reading the headers of 647,031 pictures takes a while; a resumed run should not do it again. write: let this
+    process keep what it computed (one of several is enough).
+    """
+    key = hashlib.sha256(repr((sorted(manifest.items()), budget, len(samples))).encode()).hexdigest()[:16]
+    if path.is_file():
+        stored = json.loads(path.read_text(encoding="utf-8"))
+        if stored["key"] == key:
+            return [Cost(*pair) for pair in stored["costs"]]
+    costs = [cost_of(sample, tokenizer, budget) for sample in samples]
+    if write:
+        values = {"key": key, "costs": [(c.positions, c.patches) for c in costs]}
+        draft = path.with_suffix(".part")
+        draft.write_text(json.dumps(values), encoding="utf-8")
+        draft.replace(path)
+    return costs

@@ -43,7 +43,10 @@ def settings(sharding: Sharding, offload: bool = False) -> dict[str, Any]:
 def arguments(
     config: TrainConfig, stage: Stage, steps: int, folder: Path, workers: int = 0, validated: bool = True
 ) -> TrainingArguments:
-    """Arguments of one stage; validated: there are held-out samples. Raises ValueError when the global batch does not divide over the processes."""
+    """Arguments of one stage; validated: there are held-out samples.
+
+    Raises ValueError when the global batch does not divide over the processes.
+    """
     half = config.precision == "bf16"
     cuda = torch.cuda.is_available()
     extra: dict[str, Any] = {}

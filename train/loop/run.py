@@ -19,7 +19,7 @@ import torch
 import transformers
 
 from train.data.batches import BatchPlan
-from train.data.costs import costs_of
+from train.data.costs import cached_costs
 from train.data.dataset import Encoder, PassDataset
 from train.data.mixture import epoch_order
 from train.data.samples import Sample, manifest_hash
@@ -91,10 +91,14 @@ def run_stage(
     if packed:
         built.model.set_attn_implementation("flash_attention_2")
     encoder = Encoder(built.tokenizer, built.placeholders, built.pad_id, stage, packed)
-    steps = stage.planned_steps(len(training))
+    order = partial(epoch_order, sizes, [s.weight for s in stage.sources], config.seed)
+    steps = stage.planned_steps(len(order(0)))
+    folder.mkdir(parents=True, exist_ok=True)
     plan = BatchPlan(
-        order=partial(epoch_order, sizes, [s.weight for s in stage.sources], config.seed),
-        costs=costs_of(training, built.tokenizer, stage.vision),
+        order=order,
+        costs=cached_costs(
+            folder / "costs.json", hashes, training, built.tokenizer, stage.vision, rank() == 0
+        ),
         global_batch=stage.global_batch,
         slots=config.accumulation(stage, world_size()) * world_size(),
         token_budget=config.token_budget,
@@ -102,7 +106,6 @@ def run_stage(
         packed=packed,
     )
     passes = PassDataset(training, plan, encoder, steps, rank(), world_size())
-    folder.mkdir(parents=True, exist_ok=True)
     trainer = RecipeTrainer(
         model,
         arguments(config, stage, steps, folder, workers, validated=bool(validation)),
