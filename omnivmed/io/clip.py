@@ -163,6 +163,13 @@ class RemoteClip(ClipSource):
     def _ask(self, chunk: list[int]) -> NDArray[Any]:
         """Frames of one request, in a view of the shared block. Closed when the worker had gone before the request."""
         child = self._child()
+        child.busy = True
+        try:
+            return self._answer(child, chunk)
+        finally:
+            child.busy = False
+
+    def _answer(self, child: pool.Child, chunk: list[int]) -> NDArray[Any]:
         done = 0
         try:
             child.send({"op": "frames", "indices": chunk})
@@ -202,5 +209,5 @@ class RemoteClip(ClipSource):
 
 
 def _end(holder: list[pool.Child], release: Callable[[], None]) -> None:
-    holder[0].end()
+    holder[0].retire()
     release()

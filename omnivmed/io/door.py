@@ -69,6 +69,8 @@ def warm_up() -> None:
 
 def collect(path: PathLike | Iterable[PathLike], limits: Limits) -> list[Handle]:
     """Handles of everything named: at least one, within the limits of count and size."""
+    if path == "":  # Path("") would be the working folder
+        raise StudyError("NotAnImage", "There is no such file; choose another one.")
     if isinstance(path, (str, os.PathLike)):
         paths = [Path(path)]
     else:

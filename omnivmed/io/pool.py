@@ -15,6 +15,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
@@ -57,10 +58,20 @@ class Handle:
             return os.dup(self.fd)
         if self.path is None:
             raise StudyError("Corrupt", "The study was closed; open it again.")
+        flags = (
+            os.O_RDONLY
+            | getattr(os, "O_CLOEXEC", 0)
+            | getattr(os, "O_BINARY", 0)
+            | getattr(os, "O_NONBLOCK", 0)
+        )
         try:
-            return os.open(self.path, os.O_RDONLY | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0))
+            fd = os.open(self.path, flags)
         except OSError:
             raise StudyError("Corrupt", "The file could not be read; send it again.") from None
+        if not stat.S_ISREG(os.fstat(fd).st_mode):  # replaced since it was looked at
+            os.close(fd)
+            raise StudyError("NotAnImage", "This is not an ordinary file; choose an image, volume or clip.")
+        return fd
 
     def open_binary(self) -> BinaryIO:
         """A new file object, for reading in-process."""
@@ -99,6 +110,7 @@ class Child:
         self.limits = limits
         self.ended = False
         self.status = 0
+        self.busy = False  # answering a request: not to be ended for room
         self.last_used = time.monotonic()
 
     def send(self, message: dict[str, Any], fds: Sequence[int] = ()) -> None:
@@ -125,6 +137,13 @@ class Child:
             self.status = self._family.bury(self.pid)
         return self.status
 
+    def retire(self) -> None:
+        """End without a fault: its clip opens another one when asked. Safe from a finalizer: waits for nobody."""
+        if not self.ended:
+            self.ended = True
+            self._sock.close()
+            self._family.bury_later(self.pid)
+
 
 class Family:
     """The first process and its children. One per program, restarted when it dies."""
@@ -133,6 +152,7 @@ class Family:
         self._lock = threading.Lock()
         self._control: socket.socket | None = None
         self._process: subprocess.Popen[bytes] | None = None
+        self._graves: deque[int] = deque()
         self.walls: dict[str, bool] = {}  # which walls of the sandbox stand on this machine
         self.last_peak_bytes = 0  # largest resident size of the child that ended last
 
@@ -143,6 +163,7 @@ class Family:
             try:
                 with self._lock:
                     control = self._started()
+                    self._fill_graves()
                     wire.send(control, {"op": "fork"}, [theirs.fileno()])
                     message, _ = wire.receive(control)
                 return Child(ours, int(message["pid"]), limits, self)
@@ -158,16 +179,34 @@ class Family:
         raise AssertionError("unreachable")
 
     def bury(self, pid: int) -> int:
+        """Kill the child unless it has ended, and take its exit code, negative for a signal."""
         with self._lock:
-            if self._control is None:
-                return -int(signal.SIGKILL)
+            self._fill_graves()
+            return self._bury(pid)
+
+    def bury_later(self, pid: int) -> None:
+        """The same without waiting for the lock, which this very thread may hold: now if it is free, else next time."""
+        self._graves.append(pid)
+        if self._lock.acquire(blocking=False):
             try:
-                wire.send(self._control, {"op": "end", "pid": pid})
-                message, _ = wire.receive(self._control)
-                self.last_peak_bytes = int(message["peak_memory"])
-                return int(message["status"])
-            except (wire.Closed, TimeoutError):
-                return -int(signal.SIGKILL)
+                self._fill_graves()
+            finally:
+                self._lock.release()
+
+    def _fill_graves(self) -> None:
+        while self._graves:
+            self._bury(self._graves.popleft())
+
+    def _bury(self, pid: int) -> int:
+        if self._control is None:
+            return -int(signal.SIGKILL)
+        try:
+            wire.send(self._control, {"op": "end", "pid": pid})
+            message, _ = wire.receive(self._control)
+        except (wire.Closed, TimeoutError):
+            return -int(signal.SIGKILL)
+        self.last_peak_bytes = int(message["peak_memory"])
+        return int(message["status"])
 
     def forget(self) -> None:
         """After a fork of the whole program: the processes belong to the parent; this one starts its own."""
@@ -176,6 +215,7 @@ class Family:
             self._control.close()
         self._control = None
         self._process = None
+        self._graves.clear()
 
     def start(self) -> None:
         """Start the first process now, so that the first study does not wait for its imports."""
@@ -259,15 +299,14 @@ def turn(limits: Limits) -> Iterator[None]:
 
 
 def keep_clip(child: Child) -> None:
-    """A child that stays for its clip; the one unused for longest is ended above the limit."""
+    """A child that stays for its clip; above the limit the one unused for longest gives way."""
     with _turns:
         _clips[:] = [c for c in _clips if not c.ended]
+        surplus = len(_clips) + 1 - child.limits.open_clips
+        idle = sorted((c for c in _clips if not c.busy), key=lambda c: c.last_used)
         _clips.append(child)
-        surplus = sorted(_clips, key=lambda c: c.last_used)[: max(0, len(_clips) - child.limits.open_clips)]
-    for old in surplus:
-        if old is not child:
-            old.end()
-            old.status = 0  # ended for room, not for a fault: its clip opens another one when asked
+    for old in idle[: max(0, surplus)]:
+        old.retire()
 
 
 def read_remote(

@@ -229,7 +229,7 @@ def test_damaged_member_costs_only_itself(open_bytes: Opener) -> None:
 def test_wrong_uploads_get_a_sentence(tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     text = put(tmp_path, "text.dcm", b"these are only words, nothing else\n")
-    for wrong in (tmp_path / "missing", tmp_path / "empty", text, []):
+    for wrong in (tmp_path / "missing", tmp_path / "empty", text, [], ""):
         with pytest.raises(StudyError) as caught:
             open_study(wrong)
         assert caught.value.code == "NotAnImage"
