@@ -1,0 +1,118 @@
+"""The page as a person uses it: a sample, scrolling, a question, stop, a second question, a phone."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from tests.browser.conftest import Watched
+
+pytestmark = [pytest.mark.browser, pytest.mark.timeout(400)]
+Opener = Callable[..., Watched]
+CHAT = "#ov-chat"
+# Gradio's own event stream and its keep-alive do not belong to what a gesture causes.
+BACKGROUND = ("/heartbeat", "/queue/data")
+
+
+def asked(page: Any, question: str) -> None:
+    page.fill("#ov-question textarea", question)
+    page.click("#ov-ask")
+
+
+def wait_text(page: Any, text: str) -> None:
+    page.wait_for_function("([s, t]) => document.querySelector(s).innerText.includes(t)", arg=[CHAT, text])
+
+
+def test_sample_scroll_ask_stop_ask_again(open_page: Opener) -> None:
+    watched = open_page()
+    page = watched.page
+    watched.wait_for_study(1)
+    assert page.locator("h1").count() == 1
+    assert page.locator("#ov-not-clinical").is_visible()
+
+    page.click("#sample-mr_head")
+    watched.wait_for_study(189)
+    page.wait_for_timeout(500)
+    page.focus("#viewer [data-ready]")
+    page.keyboard.press("Home")
+    before = len(watched.requests)
+    for _ in range(100):
+        page.keyboard.press("ArrowDown")
+    page.wait_for_function("document.querySelector('#viewer [data-ready]').dataset.slice === '100'")
+    caused = [url for url in watched.requests[before:] if not any(part in url for part in BACKGROUND)]
+    assert caused == []
+
+    asked(page, "Which organ is shown?")
+    wait_text(page, "[scripted] You asked")
+    wait_text(page, "visual tokens")
+    page.wait_for_selector("#ov-ask:not([disabled])")
+
+    page.locator(f"{CHAT} a[href='#slice-3']").first.click()
+    page.wait_for_function("document.querySelector('#viewer [data-ready]').dataset.slice === '2'")
+
+    asked(page, "Tell me everything.")
+    wait_text(page, "and on and on")
+    page.click("#ov-stop")
+    wait_text(page, "stopped")
+    kept = page.inner_text(CHAT)
+    assert "and on and on" in kept
+    page.wait_for_selector("#ov-ask:not([disabled])")
+
+    asked(page, "And the plane?")
+    wait_text(page, "You asked: And the plane?")
+    page.wait_for_selector("#ov-ask:not([disabled])")
+
+    page.click("button[role=tab]:has-text('What the model saw')")
+    page.wait_for_selector("#ov-saw .ov-frames img")
+    assert page.locator("#ov-saw .ov-frames img").count() == 32
+
+    assert watched.errors == []
+    assert watched.external == []
+
+
+def test_side_by_side_fills_its_table(open_page: Opener) -> None:
+    watched = open_page()
+    page = watched.page
+    watched.wait_for_study(1)
+    page.click("#sample-ct_abdomen")
+    watched.wait_for_study(112)
+    page.click("button[role=tab]:has-text('Side by side')")
+    page.click("#cmp-run")
+    page.wait_for_selector("#cmp-table table")
+    words = page.inner_text("#cmp-table")
+    assert "visual tokens kept" in words
+    left, right = (page.inner_text(f"#cmp-pane-{k}") for k in (0, 1))
+    assert "Threshold 0" in left
+    assert "Threshold 0.1" in right
+    assert watched.errors == []
+    assert watched.external == []
+
+
+@pytest.mark.parametrize("path", ["/", "/teach"])
+@pytest.mark.parametrize("dark", [False, True])
+def test_no_overflow_on_a_phone(open_page: Opener, path: str, dark: bool) -> None:
+    watched = open_page(path, width=390, height=844, dark=dark)
+    if path == "/":
+        watched.wait_for_study()
+    else:
+        watched.page.wait_for_selector("#teach-5 table")
+    assert watched.page.evaluate("document.documentElement.scrollWidth") <= 390
+    assert watched.page.locator("#ov-not-clinical").is_visible()
+    assert watched.errors == []
+    assert watched.external == []
+
+
+def test_teaching_page_redraws_at_another_threshold(open_page: Opener) -> None:
+    watched = open_page("/teach")
+    page = watched.page
+    page.wait_for_selector("#teach-5 table")
+    assert page.locator("h1").count() == 1
+    before = page.inner_text("#teach-5 .ov-big")
+    page.fill("#teach-threshold input[type=number]", "0.3")
+    page.press("#teach-threshold input[type=number]", "Enter")
+    page.keyboard.press("Tab")
+    page.wait_for_function("b => document.querySelector('#teach-5 .ov-big').innerText !== b", arg=before)
+    assert watched.errors == []
+    assert watched.external == []
