@@ -28,7 +28,6 @@ Events back to Python (`viewer.<name>(fn)`; `fn(event: gr.EventData)`, data in `
     threshold_release  {"threshold": 0.15, "reference": "previous"}   slider or histogram line let go
     ask_slice          {"index": 41, "time_s": 12.0 | None, "plane": "axial" | None}   "ask about this slice"
     use_window         {"level": 40.0, "width": 400.0}   "give the model this window": prune again, then show()
-    confirm            {"what": "..."}   a confirmation asked for by the app through window.omnivmedViewer
     viewer_ready       {"content_id": "...", "first_ms": 180.0}   the first slice of a new study is on screen
 
 Everything else (scrolling, window, zoom, threshold while dragging, opacity, modes) stays in the browser and
@@ -72,7 +71,7 @@ MODULES = (
     "viewer.js",
     "main.js",
 )
-EVENTS = ("threshold_release", "ask_slice", "use_window", "confirm", "viewer_ready")
+EVENTS = ("threshold_release", "ask_slice", "use_window", "viewer_ready")
 
 
 class ViewerValue(GradioModel):
