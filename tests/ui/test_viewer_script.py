@@ -44,7 +44,9 @@ def test_every_module_is_joined_once_and_small() -> None:
 
 def test_no_outside_address_in_script_or_style() -> None:
     text = script().replace("http://www.w3.org/2000/svg", "")
-    assert not re.search(r"(https?:)?//[a-z0-9-]+\.[a-z]{2,}", re.sub(r"^\s*//.*$", "", text, flags=re.MULTILINE))
+    assert not re.search(
+        r"(https?:)?//[a-z0-9-]+\.[a-z]{2,}", re.sub(r"^\s*//.*$", "", text, flags=re.MULTILINE)
+    )
 
 
 def test_events_can_be_listened_to() -> None:
