@@ -22,7 +22,8 @@ from train.nano.views import (
     volume_window,
 )
 
-THRESHOLDS = (0.0, 0.1, 0.1, 0.3)
+THRESHOLDS = (0.0, 0.1, 0.1, 0.1, 0.3)
+COUNTS = (8, 10, 12, 16)  # slices or frames; more cost steps and teach little new
 
 
 @dataclass(frozen=True)
@@ -137,9 +138,9 @@ def planes_of(entry: Entry) -> list[str]:
 
 def sequence_study(entry: Entry, rng: np.random.Generator) -> StudyView:
     """A random volume or clip view of a record, pruning at one of THRESHOLDS."""
-    count, threshold = int(rng.choice((8, 12, 16, 24))), float(rng.choice(THRESHOLDS))
+    count, threshold = int(rng.choice(COUNTS)), float(rng.choice(THRESHOLDS))
     if entry.record.kind == "video":
-        return clip(entry, min(count, 16), threshold, rng)
+        return clip(entry, count, threshold, rng)
     planes = planes_of(entry)
     plane = planes[0] if rng.random() < 0.5 else planes[rng.integers(len(planes))]
     return volume(entry, plane, count, threshold, rng)
