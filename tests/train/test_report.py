@@ -29,20 +29,23 @@ def test_only_what_passed_is_offered(tmp_path: Path) -> None:
     assert spoken(answers, tmp_path / "s.json") == {"image": ["view"], "volume": ["plane"], "video": []}
 
 
-def test_config_has_the_keys_the_loader_allows() -> None:
-    from omnivmed.inference.loading import NANO_KEYS, VISION_KEYS
+def test_the_product_accepts_the_exported_config(tmp_path: Path) -> None:
+    from omnivmed.inference.loading import read_nano_config
+    from omnivmed.model.schema import vision_config
+    from omnivmed.registry import Source
     from omnivmed.vision import NANO_BUDGET, VisionBudget
 
     made = config({"description": "d", "trust": "t"}, {"gguf_sha256": "0"}, True)
-    assert set(made) <= NANO_KEYS
-    assert set(made["vision_config"]) <= VISION_KEYS
+    write_json(made, tmp_path / "config.json")
+    assert read_nano_config(Source("nano", "nano", tmp_path)) == made
     assert VisionBudget(**made["budget"]) == NANO_BUDGET
+    assert vision_config(made["vision_config"]).rope_parameters["rope_theta"] == 100.0
 
 
 def test_report_names_every_baseline() -> None:
     row = {"view": Score(9, 10), "view@cxr_nih": Score(9, 10)}
     names = ("seen", "unseen", "word", "yesno", "blank", "shuffled", "majority", "probe", "behaviour")
-    scores = {n: row for n in (*names, "sequences, 0.1", "sequences blank", "sequences majority")}
+    scores = dict.fromkeys((*names, "sequences, 0.1", "sequences blank", "sequences majority"), row)
     text = report(scores, {"view": True}, [["Two?", "2", "2"]])
     assert "| view | 10 | 90 [60-98] |" in text
     assert "1 of 1" in text
