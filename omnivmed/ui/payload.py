@@ -43,6 +43,9 @@ MAGIC = b"OMNIVIEW"
 VERSION = 1
 ALIGN = 16
 DISPLAY_BYTES = 64 * 2**20  # raw bytes of the voxels or pictures a browser is given at most
+COMPRESS_BYTES = (
+    16 * 2**20
+)  # larger voxel payloads are stored: the wait for gzip would be longer than for the wire
 PICTURE_EDGE = 4096  # longest edge of a colour still, pixels
 CLIP_EDGE = 960  # longest edge of a clip's frames, pixels
 CLIP_PIXELS = 40 * 2**20  # clips of up to this many pixels travel whole; longer ones as their sampled frames
@@ -179,7 +182,7 @@ def pack_study(
     *,
     max_bytes: int = DISPLAY_BYTES,
     frame_index: Sequence[int] | None = None,
-    compress: bool = True,
+    compress: bool | None = None,
     progress: Progress | None = None,
 ) -> PayloadInfo:
     """Write the display copy of `study` (and of `mask`, when given) to `path`.
@@ -187,8 +190,8 @@ def pack_study(
     Grey stills, volumes and short grey cines travel as their stored integers with slope and intercept, so
     that windowing and the read-out under the pointer happen in the browser; colour travels as pictures.
     What does not fit `max_bytes` is averaged down within the slice; the header's ``scale`` says by how
-    much (1 = every pixel). ``compress=False`` writes ten times as fast and two to ten times as large: for a
-    browser on the same machine. Long clips travel as the frames named by `frame_index`, the mask's by default.
+    much (1 = every pixel). Compressing costs four times the time of everything else here, so by default
+    only voxels of up to `COMPRESS_BYTES` are; True suits a slow line, False the same machine. Long clips travel as the frames named by `frame_index`, the mask's by default.
     """
     path = Path(path)
     header = _common_header(study)
@@ -202,8 +205,7 @@ def pack_study(
         header["mask"] = mask_header(mask)
         small += _add_mask(layout, mask)
     if _is_voxels(study, max_bytes):
-        level = 1 if compress else 0
-        return _pack_voxels(study, path, header, layout, small, max_bytes, level, progress)
+        return _pack_voxels(study, path, header, layout, small, max_bytes, compress, progress)
     return _pack_pictures(study, mask, path, header, layout, small, max_bytes, frame_index, progress)
 
 
@@ -228,9 +230,12 @@ def _shrink(values: NDArray[Any], factor: int) -> NDArray[Any]:
     if factor == 1:
         return values
     t, h, w = values.shape
-    padded = np.pad(values, ((0, 0), (0, -h % factor), (0, -w % factor)), mode="edge").astype(np.float32)
-    blocks = padded.reshape(t, -(-h // factor), factor, -(-w // factor), factor)
-    mean = blocks.mean(axis=(2, 4))
+    padded = np.pad(values, ((0, 0), (0, -h % factor), (0, -w % factor)), mode="edge")
+    mean = np.zeros((t, -(-h // factor), -(-w // factor)), np.float32)
+    for row in range(factor):
+        for col in range(factor):
+            mean += padded[:, row::factor, col::factor]
+    mean /= factor * factor
     return np.rint(mean).astype(values.dtype) if values.dtype.kind in "iu" else mean
 
 
@@ -241,7 +246,7 @@ def _pack_voxels(
     layout: _Layout,
     small: list[NDArray[Any]],
     max_bytes: int,
-    level: int,
+    compress: bool | None,
     progress: Progress | None,
 ) -> PayloadInfo:
     slices, rows, cols = (int(n) for n in study.shape)
@@ -280,7 +285,9 @@ def _pack_voxels(
             if progress is not None:
                 progress("preparing the picture", done, slices)
 
-    return _write(path, header, layout, parts(), level)
+    if compress is None:
+        compress = layout.end <= COMPRESS_BYTES
+    return _write(path, header, layout, parts(), level=1 if compress else 0)
 
 
 def _runs(order: Sequence[int]) -> Iterator[tuple[int, int, list[int]]]:
