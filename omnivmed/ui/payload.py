@@ -191,7 +191,8 @@ def pack_study(
     that windowing and the read-out under the pointer happen in the browser; colour travels as pictures.
     What does not fit `max_bytes` is averaged down within the slice; the header's ``scale`` says by how
     much (1 = every pixel). Compressing costs four times the time of everything else here, so by default
-    only voxels of up to `COMPRESS_BYTES` are; True suits a slow line, False the same machine. Long clips travel as the frames named by `frame_index`, the mask's by default.
+    only voxels of up to `COMPRESS_BYTES` are; True suits a slow line, False the same machine.
+    Long clips travel as the frames named by `frame_index`, the mask's by default.
     """
     path = Path(path)
     header = _common_header(study)
