@@ -17,6 +17,7 @@ from omnivmed.registry import Source, read_config, resolve
 from omnivmed.vision import VisionBudget
 
 if TYPE_CHECKING:
+    import torch
     from transformers import PreTrainedTokenizerFast
 
     from omnivmed.model.config import OmniVMedConfig
@@ -87,16 +88,20 @@ def _load_nano(
 
     from omnivmed.inference.hardware import choose, use_physical_cores
     from omnivmed.inference.torch_runtime import TorchRuntime
-    from omnivmed.model.load import build, merge_lora
+    from omnivmed.model.load import build
 
     use_physical_cores()
     hardware = choose(device, dtype)
     state = {f"model.language_model.{k[6:]}": v for k, v in load_file(backbone / "model.safetensors").items()}
-    merge_lora(state, load_file(source.folder / "lora.safetensors"), float(config["lora"]["scale"]))
+    _adapt(
+        state, load_file(source.folder / "lora.safetensors"), float(config["lora"]["scale"]), hardware.dtype
+    )
     state |= load_file(source.folder / "encoder_projector.safetensors")
     model_config = nano_model_config(config, read_config(backbone))
     model = build(model_config, state.items(), hardware.dtype, hardware.device)
+    del state
     runtime = TorchRuntime(model, load_tokenizer(str(backbone / "tokenizer.json")), hardware.device)
+    runtime.release_layers()
     if progress is not None:
         progress("loading", 1, 1)
     card = config["card"]
@@ -110,6 +115,22 @@ def _load_nano(
         questions=card.get("questions"),
         limits=limits,
     )
+
+
+def _adapt(
+    state: dict[str, torch.Tensor], lora: dict[str, torch.Tensor], scale: float, dtype: torch.dtype
+) -> None:
+    """Merge the adapter linear by linear, so that only one float32 copy exists at a time."""
+    from omnivmed.model.load import merge_lora
+
+    pairs: dict[str, dict[str, torch.Tensor]] = {}
+    for name, tensor in lora.items():
+        pairs.setdefault(name.rpartition(".")[0], {})[name] = tensor
+    for linear, pair in pairs.items():
+        key = f"model.language_model.{linear}.weight"
+        one = {key: state[key]} if key in state else {}
+        merge_lora(one, pair, scale)
+        state[key] = one[key].to(dtype)
 
 
 def read_nano_config(source: Source) -> dict[str, Any]:

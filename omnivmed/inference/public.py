@@ -52,6 +52,7 @@ def load_public(
     hardware = choose(device, dtype)
     model = load_pretrained(folder, hardware.dtype, hardware.device)
     runtime = TorchRuntime(model, load_tokenizer(str(folder / "tokenizer.json")), hardware.device)
+    runtime.release_layers()
     if progress is not None:
         progress("loading", 1, 1)
     return Assistant(

@@ -14,7 +14,7 @@ import numpy as np
 import torch
 
 from omnivmed.model import tokens
-from omnivmed.model.decode import AnyDecoder, make_decoder
+from omnivmed.model.decode import AnyDecoder, Decoder, make_decoder
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast
@@ -54,6 +54,14 @@ class TorchRuntime:
         large = device.type == "cuda"
         self.prefill_chunk = CUDA_TOKENS if large else CPU_TOKENS
         self.patches_per_group = CUDA_PATCHES if large else CPU_PATCHES
+
+    def release_layers(self) -> None:
+        """Let go of the language model's layers where the decoder has its own copy of their weights.
+
+        The model can no longer `generate` or be saved afterwards; answering does not need it to.
+        """
+        if isinstance(self.decoder, Decoder):
+            self.model.model.language_model.layers = torch.nn.ModuleList()
 
     def encode(self, patches: Patches) -> Iterator[tuple[int, torch.Tensor | None]]:
         """Yield (frames done, None) per group of frames, at last (frames, features (M, width))."""

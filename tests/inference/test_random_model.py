@@ -193,6 +193,14 @@ def test_out_of_memory_in_torch_is_advice(random_assistant: Assistant, monkeypat
     assert random_assistant.answer(STUDIES["volume"], "What?", max_new_tokens=2).usage["output_tokens"]
 
 
+def test_layers_are_held_once(random_assistant: Assistant):
+    runtime: Any = random_assistant._runtime
+    before = random_assistant.answer(STUDIES["image"], "What?", max_new_tokens=8).text
+    runtime.model.model.language_model.layers = torch.nn.ModuleList()
+    random_assistant.forget(STUDIES["image"])
+    assert random_assistant.answer(STUDIES["image"], "What?", max_new_tokens=8).text == before
+
+
 def test_adapter_is_merged(tiny: tuple[Package, Path]):
     from safetensors.torch import load_file
 
