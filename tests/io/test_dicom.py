@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Callable
 from typing import Any
 
@@ -188,6 +189,17 @@ def test_enhanced_frames_are_sorted_and_scaled_each(open_bytes: Opener) -> None:
 )
 def test_headers_that_lie(refuse_bytes: Refuser, tags: dict[str, Any], code: str) -> None:
     assert refuse_bytes(dicom_bytes(dicom(ramp(), **tags))).code == code
+
+
+def test_deflated_and_its_bomb(open_bytes: Opener, refuse_bytes: Refuser) -> None:
+    ds = dicom(ramp(), CR_CLASS, Modality="CR", TransferSyntaxUID="1.2.840.10008.1.2.1.99")
+    data = dicom_bytes(ds)
+    assert np.array_equal(open_bytes(data).values()[0], ramp())
+    start = 144 + int.from_bytes(data[140:144], "little")
+    packer = zlib.compressobj(9, wbits=-15)
+    bomb = data[:start] + packer.compress(bytes(100_000_000)) + packer.flush()
+    assert refuse_bytes(bomb).code == "TooLarge"
+    assert refuse_bytes(data[:-20]).code == "Corrupt"
 
 
 def test_unread_compression(refuse_bytes: Refuser) -> None:
