@@ -15,7 +15,7 @@ from omnivmed.errors import StudyError
 from omnivmed.ui import chat, studies, texts
 from omnivmed.ui.session import OpenStudy, Session
 from omnivmed.ui.studies import Context, Options
-from omnivmed.ui.uploads import take_in
+from omnivmed.ui.uploads import StudyFile, take_in
 
 log = logging.getLogger("omnivmed.ui")
 
@@ -29,7 +29,7 @@ def add_api(context: Context, concurrency_id: str, concurrency_limit: int) -> No
         names = file if isinstance(file, list) else [file]
         taken = take_in([str(name) for name in names], session.sources, context.root.served)
         study = studies.open_study_files(context, session, taken)
-        return OpenStudy(study, studies.label_of(study), sources=taken)
+        return OpenStudy(study, studies.label_of(study), sources=studies.still_needed(study, taken))
 
     def ask(
         file: Any, question: str, threshold: float = 0.1, max_new_tokens: int = 128
@@ -75,7 +75,7 @@ def add_api(context: Context, concurrency_id: str, concurrency_limit: int) -> No
                 raise gr.Error(error.message, print_exception=False) from None
 
     with gr.Row(visible=False):
-        file = gr.File(label="file", file_count="multiple")
+        file = StudyFile(label="file", file_count="multiple")
         question = gr.Textbox(label="question")
         threshold = gr.Number(0.1, label="threshold")
         longest = gr.Number(128, label="max_new_tokens", precision=0)

@@ -21,7 +21,7 @@ from omnivmed.ui.settings import AppSettings
 from omnivmed.ui.studies import Context
 from omnivmed.ui.teach import build_teach, wire_teach
 from omnivmed.ui.theme import make_css, make_head, make_theme
-from omnivmed.ui.uploads import AnonymousNames
+from omnivmed.ui.uploads import AnonymousNames, StudyFile
 from omnivmed.ui.viewer import StudyViewer
 
 log = logging.getLogger("omnivmed.ui")
@@ -53,8 +53,13 @@ def build_demo(context: Context) -> gr.Blocks:
                     gr.Button(sample.name, elem_id=f"sample-{sample.key}", min_width=104)
                     for sample in SAMPLES
                 )
-            page.upload = gr.File(
-                label=texts.UPLOAD, file_count="multiple", show_label=False, elem_id="ov-upload", height=64
+            page.upload = StudyFile(
+                label=texts.UPLOAD,
+                file_count="multiple",
+                show_label=False,
+                elem_id="ov-upload",
+                elem_classes=["ov-upload"],
+                height=64,
             )
         with gr.Row(elem_id="ov-work"):
             with gr.Column(scale=7, elem_id="ov-left"):
@@ -219,7 +224,8 @@ def launch(
 ) -> tuple[Any, str, str]:
     """Serve the page: private defaults, bounded queue, sweeping of idle sessions.
 
-    block: wait until the server ends; warm: open the samples ahead of the first visitor. Returns what `gr.Blocks.launch` returns (app, local address, share address).
+    block: wait until the server ends; warm: open the samples ahead of the first visitor. Returns what
+    `gr.Blocks.launch` returns (app, local address, share address).
     """
     from starlette.middleware import Middleware
 

@@ -78,7 +78,10 @@ class ModelService:
         try:
             loader = self._loader or _load_model
             self.assistant = loader(
-                self._settings.model, offline=self._settings.offline, progress=self._progress
+                self._settings.model,
+                offline=self._settings.offline,
+                progress=self._progress,
+                limits=self._settings.limits,
             )
             self._state = "ready"
         except ModelError as error:

@@ -95,17 +95,22 @@ def open_upload(
     upload holds several series to choose from; those of clips stay as long as the clip is open.
     """
     study = open_study_files(context, session, files, progress, series)
-    keep = study.kind == "video" or len(study.series) > 1
-    opened = OpenStudy(study, label_of(study), sources=list(files) if keep else [])
-    if not keep:
-        for path in files:
-            path.unlink(missing_ok=True)
+    opened = OpenStudy(study, label_of(study), sources=still_needed(study, files))
     try:
         _prepare(context, opened, session.served_folder(), options, progress)
     except BaseException:
         study.close()
         raise
     return opened
+
+
+def still_needed(study: Study, files: Sequence[Path]) -> list[Path]:
+    """Delete the uploaded files of a decoded study; those of a clip, or of a choice of series, are returned."""
+    if study.kind == "video" or len(study.series) > 1:
+        return list(files)
+    for path in files:
+        path.unlink(missing_ok=True)
+    return []
 
 
 def open_study_files(

@@ -16,8 +16,8 @@ from omnivmed.ui import figures, parts, texts
 from omnivmed.ui.background import run_with_progress
 from omnivmed.ui.samples import SAMPLES, find_sample
 from omnivmed.ui.session import OpenStudy, Session
-from omnivmed.ui.studies import Context, Options, label_of, open_study_files
-from omnivmed.ui.uploads import take_in
+from omnivmed.ui.studies import Context, Options, label_of, open_study_files, still_needed
+from omnivmed.ui.uploads import StudyFile, take_in
 from omnivmed.vision import Patches, VisionBudget
 
 if TYPE_CHECKING:
@@ -104,8 +104,13 @@ def build_teach(context: Context) -> TeachPage:
             f'<div class="ov-teach"><h2>{escape(texts.TEACH_OWN)}</h2><p>{escape(texts.TEACH_OWN_WORDS)}</p></div>',
             padding=False,
         )
-        page.upload = gr.File(
-            label=texts.UPLOAD, show_label=False, file_count="multiple", elem_id="ov-upload", height=64
+        page.upload = StudyFile(
+            label=texts.UPLOAD,
+            show_label=False,
+            file_count="multiple",
+            elem_id="teach-upload",
+            elem_classes=["ov-upload"],
+            height=64,
         )
     gr.HTML(parts.footer(context.limits), elem_id="ov-foot", padding=False)
     page.steps = tuple(boxes)
@@ -151,7 +156,9 @@ class Teach:
 
         def work(progress: Any) -> Lesson:
             study = open_study_files(self.context, session, taken, progress)
-            return make_lesson(OpenStudy(study, label_of(study), sources=list(taken)), progress)
+            return make_lesson(
+                OpenStudy(study, label_of(study), sources=still_needed(study, taken)), progress
+            )
 
         steps = run_with_progress(work, discard=lambda lesson: lesson.opened.study.close())
         failed = True

@@ -89,7 +89,7 @@ def make_css() -> str:
         f'#ov-samples #sample-{sample.key}::before {{ background-image: url("{thumbnail_uri(sample.key)}"); }}'
         for sample in SAMPLES
     ]
-    words = f'#ov-upload .wrap[data-testid="upload-text"]::after {{ content: "{texts.UPLOAD_DROP}"; }}'
+    words = f'.ov-upload .wrap[data-testid="upload-text"]::after {{ content: "{texts.UPLOAD_DROP}"; }}'
     return "\n".join([css, *pictures, words])
 
 

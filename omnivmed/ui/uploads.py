@@ -17,6 +17,8 @@ from collections.abc import Awaitable, Callable, MutableMapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import gradio as gr
+
 from omnivmed.errors import StudyError
 
 log = logging.getLogger("omnivmed.ui")
@@ -143,6 +145,15 @@ def _rename(header: bytes) -> bytes:
         return found.group(1) + b'filename="' + random_name(name).encode() + b'"'
 
     return _FILENAME.sub(random_of, header)
+
+
+class StudyFile(gr.File):
+    """`gr.File` without the empty temporary file that the original leaves behind at every use."""
+
+    is_template = True
+
+    def _process_single_file(self, f: Any) -> str:
+        return str(f.path)
 
 
 def take_in(paths: Sequence[str | Path], folder: Path, served: Path) -> list[Path]:

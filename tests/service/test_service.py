@@ -196,7 +196,7 @@ def test_b7_whatever_a_client_sends_is_bounded(start: Starter) -> None:
             said = ""
         page.finish()
         assert said.count("word") <= 20 * 20
-    assert "word" in page.ask("What is this?", [0.1, "previous", 0, 128])
+    assert "word" in page.ask("What is this?", [0.1, "previous", 0, 20])
     for mask in app.assistant.masks:
         assert 0 <= mask.threshold <= 2
         assert len(mask.frame_index) <= app.context.limits.max_frames

@@ -1,0 +1,333 @@
+"""What is never kept, shown, logged or sent: promises A7, C and D of docs/security.md."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import re
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pydicom
+import pytest
+from pydicom.dataset import Dataset, FileMetaDataset
+from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian, generate_uid
+
+from omnivmed.ui.samples import ASSETS
+from tests.service.conftest import Running, Starter
+from tests.service.test_service import wait_until
+
+PATIENT = ("Zebrowski", "Annelise", "MRN77812", "19620304", "Klinik Sonnenhof")
+NAME = "Zebrowski_Annelise_MRN77812.dcm"
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def patient_file(path: Path, burned_in: bool = False) -> Path:
+    """A small CT slice with a full set of identifiers in its header."""
+    data = Dataset()
+    data.PatientName, data.PatientID, data.PatientBirthDate = "Zebrowski^Annelise", "MRN77812", "19620304"
+    data.InstitutionName = data.StudyDescription = data.SeriesDescription = "Klinik Sonnenhof"
+    data.Modality, data.BodyPartExamined = "CT", "CHEST"
+    data.SOPClassUID, data.SOPInstanceUID = CTImageStorage, generate_uid()
+    data.StudyInstanceUID, data.SeriesInstanceUID = generate_uid(), generate_uid()
+    data.Rows = data.Columns = 64
+    data.BitsAllocated = data.BitsStored = 16
+    data.HighBit, data.PixelRepresentation, data.SamplesPerPixel = 15, 1, 1
+    data.PhotometricInterpretation = "MONOCHROME2"
+    data.RescaleSlope, data.RescaleIntercept = 1, -1024
+    if burned_in:
+        data.BurnedInAnnotation = "YES"
+    data.PixelData = (np.arange(64 * 64, dtype=np.int16) % 2048).tobytes()
+    data.file_meta = FileMetaDataset()
+    data.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
+    data.file_meta.MediaStorageSOPClassUID = CTImageStorage
+    data.file_meta.MediaStorageSOPInstanceUID = data.SOPInstanceUID
+    pydicom.dcmwrite(path, data, enforce_file_format=True)
+    return path
+
+
+def names_in(text: str) -> list[str]:
+    return [token for token in PATIENT if token.lower() in text.lower()]
+
+
+def test_names_of_files_and_headers_are_nowhere(
+    start: Starter, tmp_path: Path, every_log: pytest.LogCaptureFixture
+) -> None:
+    app = start()
+    page = app.page()
+    page.open_first()
+    where = page.upload(patient_file(tmp_path / "source.dcm"), NAME)
+    assert names_in(where) == []
+    shown = json.dumps(page.open_upload(tmp_path / "source.dcm", NAME))
+    assert "CT image" in shown
+    page.ask("What kind of image is this?")
+    page.saw()
+    payloads = set(re.findall(r'"path": ?"([^"]+)"', " ".join(page.bodies)))
+    for path in payloads:
+        if path.endswith((".omv", ".json", ".md")):
+            page.bodies.append(page.http.get(f"{page.api}/file={path}").content.decode("latin-1"))
+    assert payloads
+    assert names_in(" ".join(page.bodies)) == []
+    assert names_in(every_log.text) == []
+    for path in app.context.root.run.rglob("*"):
+        assert names_in(str(path)) == []
+        if path.is_file():
+            assert names_in(path.read_bytes().decode("latin-1")) == []
+
+
+def test_the_upload_cannot_be_fetched_once_it_is_read(start: Starter, tmp_path: Path) -> None:
+    app = start()
+    page = app.page()
+    source = patient_file(tmp_path / "a.dcm")
+    dependency = page.dependency("ov-upload", "upload")
+    where = page.upload(source)
+    inputs = [page.values.get(i) for i in dependency["inputs"]]
+    inputs[0] = [{"path": where, "meta": {"_type": "gradio.FileData"}}]
+    page.fire(dependency, inputs)
+    other = app.page()
+    assert other.http.get(f"{other.api}/file={where}").status_code in (403, 404)
+    assert not Path(where).exists()
+    # The decoded still needs no source: nothing that was uploaded is left.
+    assert [p for p in app.files() if p.suffix == ".dcm"] == []
+
+
+def test_files_go_on_replace_and_when_the_page_closes(start: Starter, tmp_path: Path) -> None:
+    app = start()
+    page = app.page()
+    page.open_upload(patient_file(tmp_path / "a.dcm"))
+    page.ask("What kind of image is this?")
+    page.saw()
+    assert app.files() != []
+    page.open_sample("chest_xray")
+    assert app.files() == []
+    page.open_upload(patient_file(tmp_path / "b.dcm"))
+    assert app.files() != []
+    app.context.store.drop(page.session)
+    assert app.files() == []
+    assert len(app.context.store) == 0
+    assert app.assistant.forgotten
+
+
+def test_idle_sessions_lose_their_files(start: Starter, tmp_path: Path) -> None:
+    app = start(idle_minutes=0)
+    page = app.page()
+    page.open_upload(patient_file(tmp_path / "a.dcm"))
+    time.sleep(0.05)
+    assert app.context.store.sweep() == 1
+    assert app.files() == []
+
+
+def test_a_broken_upload_is_a_sentence_and_leaves_nothing(start: Starter, tmp_path: Path) -> None:
+    app = start()
+    page = app.page()
+    broken = tmp_path / NAME
+    broken.write_bytes(patient_file(tmp_path / "whole.dcm").read_bytes()[:900])
+    text = tmp_path / "letter.dcm"
+    text.write_text("Dear Annelise Zebrowski")
+    for path in (broken, text):
+        told = json.dumps(page.open_upload(path))
+        assert "ov-error" in told
+        assert names_in(told) == []
+        assert "Traceback" not in told
+        assert str(tmp_path) not in told
+    assert app.files() == []
+    assert "You asked" in (page.open_sample("chest_xray") and page.ask("Still there?"))
+
+
+def test_logs_hold_tag_kind_size_duration_code_only(
+    start: Starter, tmp_path: Path, every_log: pytest.LogCaptureFixture
+) -> None:
+    app = start()
+    page = app.page()
+    page.open_upload(patient_file(tmp_path / "a.dcm"), NAME)
+    page.ask("Is Mrs. Secretname ill?")
+    ours = [r.getMessage() for r in every_log.records if r.name == "omnivmed.ui"]
+    assert any(
+        re.fullmatch(r"session=[0-9a-f]{8} open kind=image bytes=\d+ seconds=[\d.]+ code=ok", m) for m in ours
+    )
+    assert any(re.fullmatch(r"session=[0-9a-f]{8} ask kind=image seconds=[\d.]+ code=ok", m) for m in ours)
+    assert "Secretname" not in every_log.text
+    assert page.session not in " ".join(ours)
+    assert logging.getLogger("omnivmed.ui").getEffectiveLevel() <= logging.DEBUG
+
+
+def test_burned_in_text_waits_for_a_confirmation_in_public(start: Starter, tmp_path: Path) -> None:
+    app = start(public=True)
+    page = app.page()
+    page.open_upload(patient_file(tmp_path / "a.dcm", burned_in=True))
+    assert "text burned into it" in json.dumps(page.begin("What is this?"))
+    page.finish()
+    assert app.assistant.asked == []
+    page.fire(page.dependency("ov-confirm", "input"), [True])
+    assert "You asked" in page.ask("What is this?")
+    # A new study has to be looked at anew.
+    page.open_upload(patient_file(tmp_path / "b.dcm", burned_in=True))
+    assert "text burned into it" in json.dumps(page.begin("What is this?"))
+
+
+def test_public_pages_say_what_they_are(start: Starter) -> None:
+    app = start(public=True)
+    html = json.dumps(app.page().config)
+    assert "Please do not upload patient data" in html
+    for endpoint in app.page().get("/gradio_api/info").json()["named_endpoints"].values():
+        assert "not for diagnosis" in endpoint["description"]
+
+
+def test_only_ask_and_prune_are_public(start: Starter) -> None:
+    info = start().page().get("/gradio_api/info").json()
+    assert sorted(info["named_endpoints"]) == ["/ask", "/prune"]
+    assert info["unnamed_endpoints"] == {}
+    ask = info["named_endpoints"]["/ask"]
+    assert [p["parameter_name"] for p in ask["parameters"]] == [
+        "file",
+        "question",
+        "threshold",
+        "max_new_tokens",
+    ]
+    assert [p["parameter_name"] for p in info["named_endpoints"]["/prune"]["parameters"]] == [
+        "file",
+        "threshold",
+    ]
+
+
+ROUTES = {
+    "/": 200,
+    "/teach": 200,
+    "/healthz": 200,
+    "/config": 200,
+    "/gradio_api/info": 200,
+    "/monitoring": 403,
+    "/gradio_api/file=/etc/passwd": 403,
+    "/gradio_api/file=../../etc/passwd": 403,
+    "/gradio_api/file=app.py": 403,
+    "/file=/etc/passwd": 404,
+    "/gradio_api/proxy=http://example.com/": 404,
+    "/gradio_api/mcp/sse": 404,
+    "/docs": 404,
+    "/static/../app.py": 404,
+}
+
+
+def test_routes_answer_as_promised(start: Starter) -> None:
+    page = start().page()
+    got = {path: page.get(path).status_code for path in ROUTES}
+    refused = {path: code for path, code in got.items() if code != ROUTES[path] and ROUTES[path] == 200}
+    assert refused == {}
+    opened = {path: code for path, code in got.items() if ROUTES[path] != 200 and code == 200}
+    assert opened == {}
+    # A queued event cannot be run past the queue.
+    answer = page.dependency("sample-mr_head", "click")
+    body = {"data": [0.1, "previous", 0], "fn_index": answer["id"], "session_hash": page.session}
+    assert page.http.post(f"{page.api}/run/predict", json=body).status_code == 404
+    assert page.config["analytics_enabled"] is False
+    assert not page.config.get("run_history")
+
+
+def test_uploads_over_the_limit_are_refused(start: Starter, tmp_path: Path) -> None:
+    app = start(upload_bytes=100_000)
+    big = tmp_path / "big.dcm"
+    big.write_bytes(b"\0" * 200_000)
+    page = app.page()
+    with big.open("rb") as handle:
+        answer = page.http.post(f"{page.api}/upload", files={"files": ("big.dcm", handle)})
+    assert answer.status_code == 413
+
+
+def test_api_streams_and_leaves_nothing(start: Starter) -> None:
+    from gradio_client import Client, handle_file
+
+    app = start()
+    client = Client(app.url, verbose=False)
+    sample = str(ASSETS / "samples" / "mr_head.nii.gz")
+    job = client.submit([handle_file(sample)], "Which organ?", 0.1, 10**9, api_name="/ask")
+    text, details = job.result()
+    assert "You asked: Which organ?" in text
+    assert details["usage"]["visual_tokens_after"] == app.assistant.masks[-1].kept
+    assert details["done"] is True
+    assert len(job.outputs()) > 1
+    mask = client.predict([handle_file(sample)], 1e308, api_name="/prune")
+    assert mask["threshold"] == 2.0
+    assert wait_until(lambda: app.files() == [], 10)
+
+
+HOOKED = """
+import socket, sys, threading
+real = socket.socket.connect
+talked = []
+def connect(self, address):
+    if self.family != socket.AF_UNIX and address[0] not in ("127.0.0.1", "::1", "localhost", "0.0.0.0"):
+        talked.append(address)
+        raise OSError("no outbound connection is allowed here")
+    return real(self, address)
+socket.socket.connect = connect
+def info(host, *rest, real=socket.getaddrinfo):
+    name = host.decode() if isinstance(host, bytes) else host
+    if name not in (None, "", "127.0.0.1", "::1", "localhost", "0.0.0.0"):
+        talked.append(name)
+        raise OSError("no look-up is allowed here")
+    return real(host, *rest)
+socket.getaddrinfo = info
+import pathlib
+from omnivmed.ui.environment import prepare
+from omnivmed.ui.settings import AppSettings
+root = prepare(offline=True, base=pathlib.Path(sys.argv[1]))
+from omnivmed.ui import app
+from tests.scripted import ScriptedAssistant
+from tests.service.conftest import free_port
+from tests.service.page_client import PageClient
+context = app.make_context(AppSettings(model="scripted", port=free_port(), offline=True), root,
+                           lambda *_, **__: ScriptedAssistant(5000))
+_, url, _ = app.launch(app.build_demo(context), context, block=False, warm=False)
+page = PageClient(url)
+page.open_first()
+said = page.ask("Who hears this?")
+assert "You asked" in said
+for path in ("/", "/teach"):
+    html = page.get(path).text
+    print("EXTERNAL", [u for u in __import__("re").findall(r'(?:src|href)="(https?:[^"]+)"', html)])
+print("TALKED", talked)
+import os; os._exit(0)
+"""
+
+
+def test_a_local_run_talks_to_nobody(tmp_path: Path) -> None:
+    out = subprocess.run(
+        [sys.executable, "-c", HOOKED, str(tmp_path / "root")],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=200,
+        check=False,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+    )
+    assert "TALKED []" in out.stdout, out.stdout + out.stderr[-2000:]
+    assert out.stdout.count("EXTERNAL []") == 2, out.stdout
+
+
+def hostile(shared: Path, app: Running, wanted: int) -> list[tuple[str, str, str]]:
+    index = json.loads((shared / "hostile" / "index.json").read_text())
+    cases = [c for c in index["cases"] if c["bytes"] < 3_000_000 and c["kind"] != "series"]
+    picked = cases[:: max(1, len(cases) // wanted)][:wanted]
+    page = app.page()
+    told = []
+    for case in picked:
+        path = shared / "hostile" / case["path"]
+        if path.is_file():
+            shown = json.dumps(page.open_upload(path, case.get("upload_name") or path.name))
+            outcome = "reject" if "ov-error" in shown else "accept"
+            tokens = [t for t in case.get("phi_tokens", []) if t.lower() in " ".join(page.bodies).lower()]
+            told.append((case["id"], case["expect"]["outcome"], outcome + "".join(tokens)))
+    return told
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+def test_twenty_hostile_files_through_the_page(start: Starter, shared_dir: Path) -> None:
+    app = start()
+    wrong = [t for t in hostile(shared_dir, app, 20) if t[1] != "either" and t[2] != t[1]]
+    assert wrong == []
+    assert app.page().get("/healthz").json()["status"] == "ok"

@@ -1,0 +1,247 @@
+"""Conversation, tab, exports, teaching figures: functions of a study and an answer, with a scripted assistant."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from omnivmed.study import Study
+from omnivmed.ui import chat, figures, parts, saw, teach, texts
+from omnivmed.ui.environment import PrivateRoot
+from omnivmed.ui.export import conversation_markdown
+from omnivmed.ui.samples import ASSETS, SAMPLES, thumbnail_uri
+from omnivmed.ui.service import ModelService, SampleShelf
+from omnivmed.ui.session import OpenStudy, Session, SessionStore
+from omnivmed.ui.settings import AppSettings
+from omnivmed.ui.studies import Context, Options, facts_line, label_of
+from tests import phantoms
+from tests.scripted import ScriptedAssistant
+
+
+@pytest.fixture
+def assistant() -> ScriptedAssistant:
+    return ScriptedAssistant(tokens_per_second=5000)
+
+
+@pytest.fixture
+def context(tmp_path: Path, assistant: ScriptedAssistant) -> Iterator[Context]:
+    settings = AppSettings(model="scripted")
+    for name in ("sessions", "served"):
+        (tmp_path / name).mkdir()
+    alive = (tmp_path / "alive").open("w")
+    root = PrivateRoot(tmp_path, tmp_path / "sessions", tmp_path / "served", alive)
+    service = ModelService(settings, lambda *_, **__: assistant)
+    service.start()
+    service.wait(10)
+    store = SessionStore(root.sessions, root.served, settings.limits)
+    yield Context(settings, root, store, service, SampleShelf(settings))
+    alive.close()
+
+
+def opened_session(context: Context, study: Study) -> Session:
+    session = context.store.get("page")
+    session.show(OpenStudy(study, label_of(study)), session.begin_opening())
+    session.stop.clear()
+    return session
+
+
+def run(context: Context, session: Session, question: str, **options: Any) -> list[chat.Progressing]:
+    return list(chat.ask(context, session, question, Options(**options)))
+
+
+def test_the_mask_told_is_the_mask_of_the_answer(context: Context) -> None:
+    session = opened_session(context, phantoms.ct_study())
+    states = run(context, session, "Which organ?")
+    told = next(state.mask for state in states if state.mask is not None)
+    answer = states[-1].answer
+    assert answer is not None
+    assert told is answer.mask
+    assert session.current is not None
+    assert session.current.mask is answer.mask
+    assert "You asked: Which organ?" in session.turns[0].text
+
+
+def test_the_model_hears_the_conversation_so_far(context: Context, assistant: ScriptedAssistant) -> None:
+    session = opened_session(context, phantoms.ct_study())
+    for k in range(3):
+        run(context, session, f"Question {k}?")
+    assert [turns for _, turns in assistant.asked] == [0, 1, 2]
+
+
+def test_stop_before_the_first_word_is_not_an_error(context: Context) -> None:
+    session = opened_session(context, phantoms.ct_study())
+    session.stop.set()
+    states = run(context, session, "Which organ?")
+    assert states[-1].stopped
+    assert states[-1].error is None
+    assert not session.answering.locked()
+
+
+def test_refusals_have_a_sentence(context: Context) -> None:
+    session = context.store.get("empty")
+    with pytest.raises(chat.Refused, match="Choose a sample"):
+        run(context, session, "Anything?")
+    session = opened_session(context, phantoms.ct_study())
+    with pytest.raises(chat.Refused, match="type a question"):
+        run(context, session, "   ")
+    with pytest.raises(chat.Refused, match="too long"):
+        run(context, session, "x" * 10_000)
+
+
+def test_a_model_that_did_not_load_says_so(context: Context, tmp_path: Path) -> None:
+    from omnivmed.errors import ModelError
+
+    def fails(*_: Any, **__: Any) -> Any:
+        raise ModelError("WeightsMissing", "The weights are not here; start once with a network.")
+
+    service = ModelService(context.settings, fails)
+    broken = Context(context.settings, context.root, context.store, service, context.shelf)
+    service.start()
+    service.wait(10)
+    session = opened_session(broken, phantoms.ct_study())
+    assert (
+        run(broken, session, "Which organ?")[-1].error
+        == "The weights are not here; start once with a network."
+    )
+    assert "start once with a network" in parts.model_card(service)
+
+
+@pytest.mark.parametrize(
+    "evil",
+    [
+        "<script>alert(1)</script>",
+        "![x](http://elsewhere.example/p.png)",
+        "[click](javascript:alert(1))",
+        "**bold** _it_ `code` # head",
+        "<img src=http://elsewhere.example/x>",
+    ],
+)
+def test_words_of_people_and_models_stay_words(
+    context: Context, assistant: ScriptedAssistant, evil: str
+) -> None:
+    assistant.script = lambda *_: evil
+    session = opened_session(context, phantoms.ct_study())
+    run(context, session, evil)
+    for message in chat.messages(session)[:2]:
+        content = message["content"]
+        assert "<script" not in content
+        assert "<img" not in content
+        assert not re.search(r"(?<!\\)\[", content)
+        assert not re.search(r"(?<!\\)[*_`]", content)
+
+
+def test_slices_and_times_become_links_only_where_they_exist() -> None:
+    text = "See slice 3 and slice 300, at 2.5 s and at 99 s."
+    assert chat.linked(text, 12, 5.0) == (
+        "See [slice 3](#slice-3) and slice 300, [at 2.5 s](#time-2.5) and at 99 s."
+    )
+    assert "](#" not in chat.linked("See slice 1.", 1, None)
+
+
+def test_the_tab_shows_the_runs_own_numbers(context: Context) -> None:
+    session = opened_session(context, phantoms.clip_study())
+    run(context, session, "What moves?", threshold=0.05)
+    turn, opened = session.turns[0], session.current
+    assert opened is not None
+    assert turn.answer is not None
+    html = saw.saw_html(opened, turn.answer.mask, turn.answer)
+    mask = turn.answer.mask
+    assert f"Kept {mask.kept:,} of {mask.total:,}" in html
+    assert html.count("<img") == len(mask.frame_index)
+    assert "threshold 0.05" in html
+    record = json.loads(saw.answer_json(opened, turn))
+    assert record["answer"]["mask"]["kept"] == mask.kept
+    assert record["answer"]["threshold"] == 0.05
+    assert record["answer"]["not_for_clinical_use"] is True
+
+
+def test_pruned_tokens_are_dark_and_kept_ones_are_not() -> None:
+    import cv2
+
+    from omnivmed.pruning import keep_mask
+    from omnivmed.vision import NANO_BUDGET, prepare
+
+    study = phantoms.clip_study()
+    mask = keep_mask(prepare(study, NANO_BUDGET), 0.1)
+    frame = np.full((84, 112, 3), 200, np.uint8)
+    picture = cv2.imdecode(np.frombuffer(saw.small_picture(frame, mask, 3), np.uint8), cv2.IMREAD_COLOR)
+    assert picture is not None
+    rows, columns = mask.keep.shape[1:]
+    for r in range(rows):
+        for c in range(columns):
+            y = int((r + 0.5) * picture.shape[0] / rows)
+            x = int((c + 0.5) * picture.shape[1] / columns)
+            assert (picture[y, x].mean() > 120) == bool(mask.keep[3, r, c])
+
+
+def test_markdown_carries_model_threshold_window_version_and_no_name(context: Context) -> None:
+    from omnivmed import __version__
+
+    session = opened_session(context, phantoms.ct_study())
+    run(context, session, "Which organ?")
+    opened = session.current
+    assert opened is not None
+    text = conversation_markdown(opened, session.turns)
+    for wanted in (
+        "scripted",
+        "threshold 0.1",
+        "20 HU",
+        "level 40, width 400",
+        __version__,
+        texts.NOT_CLINICAL,
+    ):
+        assert wanted in text
+    assert "/" not in text.replace("40 / 400", "").replace("and/or", "")
+
+
+def test_facts_line_is_made_of_technical_facts() -> None:
+    line = facts_line(OpenStudy(phantoms.ct_study(), "CT volume"))
+    assert "12 slices of 112 × 96" in line
+    assert "window 40 / 400 HU" in line
+
+
+def test_samples_are_those_of_the_sources_page() -> None:
+    sources = (ASSETS / "SOURCES.md").read_text()
+    for sample in SAMPLES:
+        digest = hashlib.sha256(sample.path.read_bytes()).hexdigest()
+        assert f"`{sample.file}`" in sources
+        assert digest in sources
+        assert thumbnail_uri(sample.key).startswith("data:image/jpeg;base64,")
+
+
+def test_dicom_samples_carry_no_identity() -> None:
+    import pydicom
+
+    for name in ("chest_xray.dcm", "echo_cine.dcm"):
+        data = pydicom.dcmread(ASSETS / "samples" / name, stop_before_pixels=True)
+        assert data.PatientIdentityRemoved == "YES"
+        for tag in ("PatientName", "PatientID", "PatientBirthDate", "StudyDate", "AccessionNumber"):
+            assert str(data.get(tag, "")) == ""
+        assert not [e for e in data if e.tag.is_private]
+        assert "InstitutionName" not in data
+
+
+@pytest.mark.parametrize("make", [phantoms.ct_study, phantoms.clip_study])
+def test_teaching_figures_follow_the_threshold(make: Any) -> None:
+    lesson = teach.make_lesson(OpenStudy(make(), "phantom"))
+    loose, strict = lesson.mask(0.01, "previous"), lesson.mask(0.5, "previous")
+    assert loose.kept > strict.kept
+    drawn = figures.grid_figure(lesson.frames[1], loose, 1, "slice 2", numbers=True)
+    assert drawn.count("<text") == loose.keep[1].size
+    coloured = figures.grid_figure(lesson.frames[1], loose, 1, "slice 2", colours=True)
+    assert coloured.count(f'stroke="{figures.KEPT}"') == int(loose.kept_per_frame[1])
+    assert coloured.count(f'fill="{figures.PRUNED}"') == int((~loose.keep[1]).sum())
+    assert f"{loose.kept:,}" in figures.cost_figure(loose)
+    assert "threshold 0.5" in figures.histogram_figure(strict)
+
+
+def test_cache_bytes_of_the_published_models() -> None:
+    # 28 layers, 2 (1.5B) or 4 (7B) key-value heads of 128, keys and values, 2 bytes each.
+    assert figures.CACHE_BYTES == {"Qwen2.5-1.5B": 28_672, "Qwen2.5-7B": 57_344}
