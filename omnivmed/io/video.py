@@ -81,7 +81,8 @@ def _reading(
             "TooLarge",
             f"The clip lasts {times_s[-1] / 3600:.1f} hours and the limit is {limits.video_seconds / 3600:g}; cut it.",
         )
-    if len(packets.pts) * clip.shape[1] * clip.shape[2] <= VERIFY_PIXELS:
+    count = len(packets.pts)
+    if count <= VERIFY_FRAMES and count * clip.shape[1] * clip.shape[2] <= VERIFY_PIXELS:
         shown = clip.verify(desk)
         if shown == 0:
             raise StudyError("Corrupt", CUT)
