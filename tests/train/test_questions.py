@@ -4,17 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from train.nano.questions import (
-    ASK,
-    OUT_OF_SCOPE,
-    UNSEEN,
-    UNSEEN_OUT_OF_SCOPE,
-    answer_sentence,
-    ask,
-    questions_for,
-    wrong_premise,
-    yes_no,
-)
+from train.nano.questions import answer_sentence, ask, questions_for, wrong_premise, yes_no
+from train.nano.wordings import ASK, OUT_OF_SCOPE, UNSEEN, UNSEEN_OUT_OF_SCOPE
 
 MR = {"modality": "MRI", "organ": "head", "plane": "axial", "sequence": "T2"}
 CXR = {"modality": "X-ray", "organ": "chest", "view": "PA", "state": "normal"}

@@ -30,7 +30,6 @@ from train.nano.pack import collate, make_tree
 from train.nano.questions import (
     QA,
     SHORT_TASKS,
-    UNSEEN_OUT_OF_SCOPE,
     ask,
     refusal,
     wrong_premise,
@@ -40,6 +39,7 @@ from train.nano.store import write_json
 from train.nano.studies import StudyView, clip, planes_of, still, volume
 from train.nano.tune import Nano
 from train.nano.views import Item
+from train.nano.wordings import UNSEEN_OUT_OF_SCOPE
 
 MARGIN = (
     0.10  # the ship rule: this far above every baseline, with the lower end of the interval above them too

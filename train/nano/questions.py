@@ -11,11 +11,17 @@ from dataclasses import dataclass
 
 import numpy as np
 
-NOUNS = {
-    "image": ("image", "picture", "scan", "image", "study"),
-    "volume": ("scan", "volume", "study", "series", "image", "stack of slices"),
-    "video": ("video", "clip", "recording", "study", "image"),
-}
+from train.nano.wordings import (
+    ASK,
+    NOUNS,
+    ONE_WORD,
+    OUT_OF_SCOPE,
+    PREMISE,
+    UNSEEN,
+    UNSEEN_YES_NO,
+    YES_NO,
+)
+
 MODALITY = {
     "CT": "a CT scan",
     "MRI": "an MRI",
@@ -38,149 +44,6 @@ ORGAN = {
 }
 SHORT_MODALITY = {**{m: m for m in MODALITY}, "microscopy": "Microscopy", "endoscopy": "Endoscopy"}
 
-ASK: dict[str, tuple[str, ...]] = {
-    "modality": (
-        "What imaging modality is this?",
-        "Which imaging modality was used?",
-        "What kind of scan is this?",
-        "What type of medical image is this?",
-        "How was this {n} made?",
-        "Which technique produced this {n}?",
-        "What is the modality of this {n}?",
-        "Is this a CT, an MRI, an X-ray or an ultrasound?",
-        "What type of imaging does this represent?",
-        "What sort of {n} am I looking at?",
-        "Name the imaging method.",
-        "Tell me the modality.",
-        "By what method was this {n} taken?",
-        "Which kind of examination is this?",
-        "What kind of {n} is this?",
-        "What type of {n} is it?",
-        "What is the imaging technique?",
-        "Identify the modality of this {n}.",
-    ),
-    "organ": (
-        "Which part of the body is shown?",
-        "What body part is this?",
-        "Which organ or region does the {n} show?",
-        "What part of the body does this {n} show?",
-        "Which anatomical region is imaged?",
-        "What anatomy is visible?",
-        "Where in the body was this {n} taken?",
-        "Name the body region.",
-        "Which region of the body are we looking at?",
-        "What is the organ system in this {n}?",
-        "What body region was examined?",
-        "Which body part was scanned?",
-        "Tell me which part of the body this is.",
-        "What organ is this?",
-        "Identify the body part.",
-        "what part of the body is it",
-    ),
-    "plane": (
-        "In which plane was this {n} taken?",
-        "What is the plane of this {n}?",
-        "Which imaging plane is shown?",
-        "Is this axial, coronal or sagittal?",
-        "What plane is this?",
-        "Which orientation do the slices have?",
-        "In what plane is the {n} displayed?",
-        "Name the plane of section.",
-        "What is the slice orientation?",
-        "Which anatomical plane is this?",
-        "Is this an axial, a sagittal or a coronal slice?",
-        "Tell me the imaging plane.",
-        "How is the slice oriented?",
-        "What plane are we seeing?",
-        "Identify the plane.",
-    ),
-    "sequence": (
-        "Which MRI sequence is this?",
-        "What MR sequence was used?",
-        "Is this T1, T2 or FLAIR?",
-        "What is the weighting of this MRI?",
-        "What is the MR weighting in this {n}?",
-        "Which pulse sequence is shown?",
-        "What type of MRI is this?",
-        "Is this MRI T1 or T2 weighted?",
-        "Name the MRI sequence.",
-        "What weighting does this {n} have?",
-        "Which MR contrast is this?",
-        "Tell me the MRI sequence.",
-        "Was this MRI taken as T1, T2 or FLAIR?",
-        "What sequence is it?",
-        "Identify the MR sequence.",
-    ),
-    "view": (
-        "Is this a PA or an AP view?",
-        "Which projection is this chest X-ray?",
-        "What is the view of this chest radiograph?",
-        "Was this X-ray taken AP or PA?",
-        "What projection was used?",
-        "Which view is it, PA or AP?",
-        "Is this radiograph anteroposterior or posteroanterior?",
-        "Name the projection of this film.",
-        "From which side did the beam come, AP or PA?",
-        "What is the projection, AP or PA?",
-        "How was this chest film taken?",
-        "Tell me the view position.",
-        "Which view does this chest X-ray show?",
-        "What is the X-ray view?",
-        "Identify the projection.",
-    ),
-    "state": (
-        "Is this normal?",
-        "Is this {n} normal or abnormal?",
-        "Does this {n} look normal?",
-        "Are the lungs normal?",
-        "Is there anything abnormal?",
-        "Do the lungs look healthy?",
-        "Are there any abnormal findings?",
-        "Is anything wrong with the lungs?",
-        "Are the lungs normal appearing?",
-        "Would you call this {n} normal?",
-        "Is there an abnormality?",
-        "Does it look healthy?",
-        "Do you see a finding?",
-        "Is there any sign of disease?",
-        "Normal or abnormal?",
-    ),
-    "describe": (
-        "Describe this {n}.",
-        "What does this {n} show?",
-        "What can you see?",
-        "What do you see in this {n}?",
-        "Give a short description.",
-        "What am I looking at?",
-        "Write a caption for this {n}.",
-        "Summarise this {n} in one sentence.",
-        "Tell me about this {n}.",
-        "Explain what is shown.",
-        "What is shown here?",
-        "Describe the {n} briefly.",
-        "Can you describe what you see?",
-        "What is in this {n}?",
-        "Please describe the study.",
-        "What is this?",
-        "what is this",
-        "What does this study show?",
-    ),
-}
-UNSEEN: dict[str, tuple[str, ...]] = {
-    "modality": ("What imaging technique has been used here?", "Can you tell which type of scan I opened?"),
-    "organ": ("Which body region do you recognise?", "What part of the patient am I seeing?"),
-    "plane": ("Along which plane is this cut?", "Can you name the viewing plane?"),
-    "sequence": ("Could you tell me the MR weighting?", "Which sequence did the MRI scanner run?"),
-    "view": ("Was the film shot from the front or from the back, AP or PA?", "AP or PA?"),
-    "state": ("Can you spot anything abnormal here?", "Do these lungs look fine to you?"),
-    "describe": ("What can you tell me about this {n}?", "Please sum up what this {n} shows."),
-}
-ONE_WORD = (
-    " Answer in one word.",
-    " One word please.",
-    " Answer with a single word or phrase.",
-    " Just the name.",
-)
 SHORT_TASKS = ("modality", "organ", "plane", "sequence", "view", "state")
 
 
@@ -274,36 +137,6 @@ def short_answer(task: str, labels: dict[str, str]) -> str | None:
     return "{" + text[0].upper() + text[1:] + "}"
 
 
-YES_NO = {
-    "modality": (
-        "Is this {v}?",
-        "Is it {v}?",
-        "Am I looking at {v}?",
-        "Is this {n} {v}?",
-        "This is {v}, right?",
-    ),
-    "organ": ("Is this the {v}?", "Does this {n} show the {v}?", "Is the {v} shown?", "Am I seeing the {v}?"),
-    "plane": (
-        "Is this {a} slice?",
-        "Is the plane {v}?",
-        "Is this {n} {v}?",
-        "Was this taken in the {v} plane?",
-    ),
-    "sequence": ("Is this {v}?", "Is this MRI {v}?", "Is this a {v} sequence?", "Is the weighting {v}?"),
-    "view": (
-        "Is this a {v} view?",
-        "Was this X-ray taken {v}?",
-        "Is this a {v} film?",
-        "Is the projection {v}?",
-    ),
-}
-UNSEEN_YES_NO = {
-    "modality": ("Would you say this is {v}?",),
-    "organ": ("Can we see the {v} here?",),
-    "plane": ("Would you call this {n} {v}?",),
-    "sequence": ("Would you say it is {v}?",),
-    "view": ("Would you say the projection is {v}?",),
-}
 VALUES: dict[str, tuple[str, ...]] = {
     "modality": tuple(MODALITY),
     "organ": tuple(ORGAN),
@@ -342,16 +175,6 @@ def yes_no(
     return QA(task, "yesno", question, f"{{{'Yes' if asked == true else 'No'}}}, {subject} {{{real}}}.", true)
 
 
-PREMISE = (
-    "What does this {m} show?",
-    "Describe the {o} in this {m}.",
-    "Where is the lesion in this {m} of the {o}?",
-    "How large is the tumour on this {m}?",
-    "What is wrong with the {o} on this {m}?",
-    "Is the {o} normal on this {m}?",
-)
-
-
 def wrong_premise(labels: dict[str, str], rng: np.random.Generator) -> QA | None:
     """The question names a modality that this is not: do not agree."""
     modality, organ = labels.get("modality"), labels.get("organ")
@@ -367,81 +190,6 @@ def wrong_premise(labels: dict[str, str], rng: np.random.Generator) -> QA | None
     return QA("premise", "premise", question, answer, modality)
 
 
-# Never trained for: an honest "cannot tell". VQA-RAD's own questions of such types are added by the mixture.
-OUT_OF_SCOPE = (
-    "What is the diagnosis?",
-    "Is this cancer?",
-    "Is the lesion benign or malignant?",
-    "How old is the patient?",
-    "Is the patient male or female?",
-    "What is the ejection fraction?",
-    "How big is the tumour?",
-    "What treatment do you recommend?",
-    "Will the patient survive?",
-    "Is there a fracture?",
-    "Is there a pneumothorax?",
-    "Where is the lesion?",
-    "Is there a haemorrhage?",
-    "How many lesions are there?",
-    "What is the patient's name?",
-    "Has it grown since the last scan?",
-    "Which stage is the disease?",
-    "What caused this?",
-    "Is the heart enlarged?",
-    "Does the patient need surgery?",
-    "What is the blood pressure?",
-    "How many kidneys are visible?",
-    "Is there a kidney stone?",
-    "Which vessel is blocked?",
-    "Is contrast agent present in the aorta?",
-    "What is the size of the aneurysm?",
-    "Are the ventricles enlarged?",
-    "Is there a midline shift?",
-    "Which surgical phase is this?",
-    "Which instrument is in use?",
-    "What is wrong with this patient?",
-    "Give me a diagnosis.",
-    "What is the differential diagnosis?",
-    "Does the patient have COVID?",
-    "Is this an emergency?",
-    "Who is the patient?",
-    "When was this taken?",
-    "Can you measure the lesion?",
-    "Is there fluid?",
-    "Is there a mass?",
-    "What is the pathology?",
-    "Which lobe is affected?",
-    "Is the liver enlarged?",
-    "Is there bleeding?",
-    "Should this patient be treated?",
-    "Which vertebra is shown?",
-    "What dose was used?",
-    "Which scanner was used?",
-    "What are the symptoms?",
-    "Explain the disease.",
-)
-UNSEEN_OUT_OF_SCOPE = (
-    "Is this benign?",
-    "What drug should be given?",
-    "Is there a stroke?",
-    "What is the heart rate?",
-    "How long has the patient been ill?",
-    "Which hospital took this image?",
-    "Is there appendicitis?",
-    "What is the patient's weight?",
-    "Is there any metastasis?",
-    "Which valve is leaking?",
-    "What grade is the glioma?",
-    "Is the patient pregnant?",
-    "How thick is the wall?",
-    "Is the spleen enlarged?",
-    "What is the prognosis?",
-    "Which nerve is affected?",
-    "Is there air under the diaphragm?",
-    "How many ribs are broken?",
-    "Should I be worried?",
-    "What is the bone density?",
-)
 # how often a task is asked of a study that has its label: more where the picture is harder to read
 TASK_WEIGHTS = {
     "modality": 0.6,

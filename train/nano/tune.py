@@ -22,12 +22,13 @@ from train.nano.features import MIXTURE, FeatureSet, encode
 from train.nano.lm import add_lora, lora_state, switch_lora
 from train.nano.pack import Packed, collate, forward_hidden, make_tree
 from train.nano.parallel import Group
-from train.nano.questions import OUT_OF_SCOPE, QA, answer_sentence, ask, questions_for
+from train.nano.questions import QA, answer_sentence, ask, questions_for
 from train.nano.sampling import Pool
 from train.nano.store import Run, finish, restore_optimizer
 from train.nano.studies import StudyView, sequence_study, still
 from train.nano.views import items_of
 from train.nano.vit import Vit
+from train.nano.wordings import OUT_OF_SCOPE
 from train.nano.words import Projector, word_loss, word_table
 
 ALONE = Group()
