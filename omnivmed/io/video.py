@@ -30,9 +30,8 @@ CODECS = frozenset(
 _DEMUXER = {f: f for f in ("mov", "matroska", "avi", "mpeg", "mpegvideo", "mpegts")}
 # No sub-demuxer may open anything by name, and external references of MOV stay closed.
 _OPTIONS = {"protocol_whitelist": "", "enable_drefs": "0", "use_absolute_path": "0"}
-VERIFY_PIXELS = (
-    50_000_000  # clips of fewer pixels are decoded once at opening, so that damage is known at once
-)
+# Clips below both are decoded once at opening, so that damage is known at once.
+VERIFY_FRAMES, VERIFY_PIXELS = 1200, 50_000_000
 DECODE_AHEAD_PIXELS = 40_000_000_000  # from one key frame to the frame asked: about minutes of decoding
 RECOGNISED_PACKETS = 6  # sizes of so many packets in a row tell where in an MPEG stream a jump landed
 MAX_PROBED_PIXELS = "40000000"
