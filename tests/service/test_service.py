@@ -6,11 +6,13 @@ import json
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import httpx
 import pytest
 
 from omnivmed.errors import ModelError
+from omnivmed.ui.samples import ASSETS
 from tests.scripted import ScriptedAssistant
 from tests.service.conftest import Starter
 from tests.service.page_client import Busy, PageClient, last_of
@@ -251,3 +253,59 @@ def test_the_overlay_is_the_mask_the_model_used(start: Starter) -> None:
     session = app.context.store.get(page.session)
     assert session.current.mask is app.assistant.masks[-1]
     assert session.turns[-1].answer.mask is app.assistant.masks[-1]
+
+
+def server_facts() -> tuple[float, int, int]:
+    """(resident MB, open descriptors, zombie children) of this process, which is the server too."""
+    import psutil
+
+    process = psutil.Process()
+    zombies = sum(c.status() == psutil.STATUS_ZOMBIE for c in process.children(recursive=True))
+    return process.memory_info().rss / 2**20, process.num_fds(), zombies
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+def test_b6_two_hundred_mixed_requests_leave_nothing(start: Starter, tmp_path: Path) -> None:
+    app = start(ScriptedAssistant(tokens_per_second=5000))
+    broken = tmp_path / "broken.dcm"
+    broken.write_bytes(b"\0" * 128 + b"DICM" + b"\xff" * 500)
+
+    def round_trip(k: int) -> None:
+        page = app.page()
+        if k % 4 == 0:
+            page.open_upload(ASSETS / "samples" / "ct_abdomen.nii.gz")
+        elif k % 4 == 1:
+            page.open_upload(broken)
+        else:
+            page.open_sample(("chest_xray", "mr_head")[k % 2])
+        page.ask("What is this?")
+        page.saw()
+        page.close()
+        app.context.store.drop(page.session)
+
+    for k in range(12):
+        round_trip(k)
+    before = server_facts()
+    for k in range(50):  # four requests a round
+        round_trip(k)
+    after = server_facts()
+    assert after[0] - before[0] < 100
+    assert after[1] - before[1] <= 8
+    assert after[2] == 0
+    assert app.files() == []
+    print(f"grew {after[0] - before[0]:.0f} MB, {after[1] - before[1]} descriptors")
+
+
+def test_b4_a_broken_file_costs_one_request(start: Starter, tmp_path: Path) -> None:
+    app = start()
+    noise = tmp_path / "noise.dcm"
+    noise.write_bytes(b"\0" * 128 + b"DICM" + bytes(range(256)) * 40)
+    good, bad = app.page(), app.page()
+    good.open_first()
+    with ThreadPoolExecutor(2) as pool:
+        refused = pool.submit(bad.open_upload, noise)
+        said = pool.submit(good.ask, "Still there?")
+        assert "You asked" in said.result()
+        assert "ov-error" in json.dumps(refused.result())
+    assert "112 axial slices" in json.dumps(bad.open_upload(ASSETS / "samples" / "ct_abdomen.nii.gz"))
