@@ -6,7 +6,6 @@ import argparse
 import os
 import platform
 import shutil
-import sys
 import time
 from importlib import metadata
 from pathlib import Path
@@ -27,12 +26,12 @@ def run(args: argparse.Namespace) -> int:
     )
     missing = _packages()
     _decoder()
-    _machine()
+    _machine(args.device, args.dtype)
     ready = _weights()
     if missing:
         print(f"Missing: {', '.join(missing)}. Run: pip install -r requirements.txt")
     elif ready and not args.quick:
-        _speed()
+        _speed(args.device, args.dtype)
     return 0 if ready and not missing else 1
 
 
@@ -59,7 +58,7 @@ def _decoder() -> None:
     print(f"  {'files are decoded':24} {isolated}")
 
 
-def _machine() -> None:
+def _machine(device: str, dtype: str) -> None:
     print("\nmachine")
     memory = _memory()
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
@@ -74,7 +73,7 @@ def _machine() -> None:
     try:
         from omnivmed.inference.hardware import choose, use_physical_cores
 
-        hardware = choose()
+        hardware = choose(device, dtype)
     except (ImportError, ModelError) as error:
         print(f"  {'device':24} {error}")
         return
@@ -116,27 +115,22 @@ def _weights() -> bool:
     return ready
 
 
-def _speed() -> None:
-    """Load nano and answer two questions on a picture drawn here."""
-    import numpy as np
-
+def _speed(device: str, dtype: str) -> None:
+    """Load nano and time its parts."""
     from omnivmed.inference import load_model
-    from omnivmed.study import Study
+    from omnivmed.inference.speed import PROMPT, measure
 
-    print("\nspeed of nano on this machine, as busy as it is now", flush=True)
+    print("\nspeed of nano on this machine, as busy as it is now (wall, CPU)", flush=True)
     begun = time.perf_counter()
-    model = load_model("nano", offline=True)
-    print(f"  {'loading':24} {time.perf_counter() - begun:.1f} s")
-    rows, columns = np.mgrid[:224, :224]
-    study = Study.from_array(((rows * columns) % 251).astype(np.uint8))
-    model.answer(study, "What is this?", max_new_tokens=4)
-    model.forget(study)
-    answer = model.answer(study, "What is shown here? Describe it.", max_new_tokens=48)
-    seconds, tokens = answer.timings_s["decode"], answer.usage["output_tokens"]
+    model = load_model("nano", device, dtype, offline=True)
     print(
-        f"  {'first word after':24} {answer.timings_s['first_token']:.2f} s ({answer.mask.kept} visual tokens)"
+        f"  {'loading':24} {time.perf_counter() - begun:.1f} s, {time.process_time():.1f} s CPU since the start"
     )
-    print(f"  {'encoder':24} {answer.timings_s['encode'] * 1000:.0f} ms a picture")
-    if tokens > 1 and seconds > 0:
-        print(f"  {'answering':24} {(tokens - 1) / seconds:.1f} tokens a second")
-    sys.stdout.flush()
+    speed = measure(model)
+    for what, (wall, cpu) in (
+        ("one picture, encoded", speed.encode),
+        (f"{PROMPT} tokens, read", speed.prefill),
+        ("one token, said", speed.step),
+    ):
+        print(f"  {what:24} {wall * 1000:.0f} ms, {cpu * 1000:.0f} ms")
+    print(f"  {'that is':24} {1 / speed.step[0]:.1f} tokens a second")

@@ -113,6 +113,7 @@ def build_parser() -> argparse.ArgumentParser:
 
     doctor = commands.add_parser("doctor", help="what is installed, cached and how fast it is")
     doctor.add_argument("--quick", action="store_true", help="do not load the model to measure its speed")
+    _device_arguments(doctor)
     doctor.set_defaults(run=_command("doctor"), offline=True)
 
     convert = commands.add_parser("convert", help="convert a public checkpoint to this program's format")
@@ -149,6 +150,10 @@ def _pruning_arguments(parser: argparse.ArgumentParser) -> None:
 
 def _model_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--model", default="nano", help="nano, a folder, or a hub id (nano)")
+    _device_arguments(parser)
+    parser.add_argument("--offline", action="store_true", help="no network at all")
+
+
+def _device_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--device", default="auto", help="auto, cpu or cuda")
     parser.add_argument("--dtype", default="auto", help="auto, float32, bfloat16 or float16")
-    parser.add_argument("--offline", action="store_true", help="no network at all")

@@ -113,7 +113,7 @@ def test_doctor_measures_speed(
     monkeypatch.setenv("OMNIVMED_NANO", str(tiny[1]))
     assert main(["doctor"]) == 0
     out = capsys.readouterr().out
-    assert "first word after" in out
+    assert "tokens a second" in out
     assert "sha256 checked" in out
 
 
