@@ -43,9 +43,7 @@ class Packets:
     """Result of the first pass: per frame in order of time, and per packet in the order of the file."""
 
     pts: NDArray[np.int64]  # stamps in stream ticks, rising
-    seek_to: NDArray[
-        np.int64
-    ]  # stamp to jump to: the decoding one for MPEG streams, which are searched by it
+    seek_to: NDArray[np.int64]  # stamp to jump to: the decoding one for MPEG streams
     key: NDArray[np.bool_]  # frames that can be decoded alone
     file_pts: list[int]
     file_sizes: list[int]
