@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
+import shutil
 import statistics
 from collections.abc import Iterator
 
 import pytest
 
 from tests.ui import viewer_harness as harness
-from tests.ui.test_viewer_browser import Page
+from tests.ui.test_viewer_browser import READ_CODE, Page
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
@@ -16,6 +18,18 @@ pytestmark = [pytest.mark.browser, pytest.mark.slow]
 # so the bars asked of a test run are these, times SLACK.
 PROMISED = {"256": 2.0, "512": 8.0, "3000": 12.0}
 SLACK = 2.0
+
+
+def renderer_mib() -> float:
+    """Resident memory of the largest page process of the browser that this test run started."""
+    import psutil
+
+    sizes = [0.0]
+    for child in psutil.Process().children(recursive=True):
+        with contextlib.suppress(psutil.NoSuchProcess):
+            if "--type=renderer" in child.cmdline():
+                sizes.append(child.memory_info().rss / 2**20)
+    return max(sizes)
 
 
 @pytest.fixture(scope="module")
@@ -105,3 +119,59 @@ def test_latency_changes_nothing(page: Page) -> None:
     tell("key to drawn", plain)
     tell("with 100 ms network latency", delayed)
     assert statistics.median(delayed) <= max(1.3 * statistics.median(plain), statistics.median(plain) + 5)
+
+
+def test_a_long_ct_shows_its_first_slice_before_the_rest(page: Page) -> None:
+    """512 x 512 x 300 at every pixel: 150 MiB. Times are from the viewer's first request."""
+    page.page.evaluate("window.t0 = performance.now()")
+    page.page.get_by_label("300 slices", exact=True).check()
+    page.page.wait_for_function(
+        "() => { const d = document.querySelector('.omv').dataset; const v = document.querySelector('.omv').view;"
+        " return d.loaded === 'true' && v.header && v.header.shape[0] === 300 }",
+        timeout=60_000,
+    )
+    all_ms = page.page.evaluate("performance.now() - window.t0")
+    first = float(page.data()["firstMs"])
+    page.keys(*["ArrowDown"] * 20)
+    memory = renderer_mib()
+    print(
+        f"\nfirst slice {first:.0f} ms, all {all_ms:.0f} ms after the choice, page process {memory:.0f} MiB"
+    )
+    assert page.view("v.header.scale") == 1
+    assert first < 2000
+    assert all_ms < 10_000
+    assert memory < 600
+
+
+def test_random_seeks(page: Page) -> None:
+    """From asking for a frame to its pixels on the canvas, in a 640 x 360 clip; and every frame the right one."""
+    page.open("coded")
+    page.keys("o")
+    page.page.wait_for_function("document.querySelector('.omv').dataset.clip === 'true'")
+    took, wrong = page.page.evaluate(
+        """async (read) => {
+        const v = document.querySelector('.omv').view; const took = []; let wrong = 0; let k = 7;
+        const code = eval(read);
+        for (let i = 0; i < 200; i++) {
+          k = (k * 73 + 11 * i + 5) % 240;
+          const t0 = performance.now(); v.goto(k);
+          while (v.root.dataset.frame !== String(k)) await new Promise(requestAnimationFrame);
+          took.push(performance.now() - t0);
+          if (code()[0] !== k) wrong++;
+        } return [took, wrong] }""",
+        READ_CODE,
+    )
+    tell("random seek", sorted(took))
+    assert wrong == 0
+    assert statistics.median(took) <= 80 * SLACK
+
+
+def test_server_side_rendering(page: Page) -> None:
+    """The same component in a page that Node rendered first, as some hosts do."""
+    if shutil.which("node") is None:
+        pytest.skip("needs Node.js")
+    with harness.running_app(GRADIO_SSR_MODE="True") as url:
+        other = Page(page.page.context.browser, url).open("oriented")
+        assert other.data()["slice"] == "5"
+        assert other.errors == []
+        other.page.close()

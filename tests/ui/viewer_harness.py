@@ -169,11 +169,16 @@ def free_port() -> int:
 
 
 @contextmanager
-def running_app(*extra: str) -> Iterator[str]:
+def running_app(*extra: str, **environment: str) -> Iterator[str]:
     """The app in a process of its own; yields its address. "speed" adds the large studies."""
     port = free_port()
     root = Path(__file__).parents[2]
-    env = os.environ | {"PYTHONPATH": str(root), "GRADIO_ANALYTICS_ENABLED": "False"}
+    env = (
+        os.environ
+        | {"PYTHONPATH": str(root), "GRADIO_ANALYTICS_ENABLED": "False"}
+        | environment
+        | environment
+    )
     process = subprocess.Popen(
         [sys.executable, "-m", "tests.ui.viewer_harness", str(port), *extra], cwd=root, env=env
     )
@@ -215,6 +220,8 @@ def speed_values(folder: str) -> dict[str, Any]:
         [body + noise[t % 8] + (np.hypot(rows - 200 - t, cols - 260) < 30) * 60 for t in range(100)]
     )
     stack = stack.astype(np.int16)
+    long = np.concatenate([stack, stack[::-1], stack])
+    long = np.concatenate([stack, stack[::-1], stack])
     large = np.tile((np.arange(3000) * 4095 // 3000).astype(np.uint16), (3000, 1))
     large[1000:1500, 400:900] = 300
     studies = {
@@ -222,6 +229,7 @@ def speed_values(folder: str) -> dict[str, Any]:
             stack[:, ::2, ::2], "volume", spacing_mm=(3, 1, 1), modality="CT", window=(40, 400)
         ),
         "512": Study.from_array(stack, "volume", spacing_mm=(3, 1, 1), modality="CT", window=(40, 400)),
+        "300 slices": Study.from_array(long, "volume", spacing_mm=(1, 1, 1), modality="CT", window=(40, 400)),
         "3000": Study.from_array(large, "image", spacing_mm=(None, 0.14, 0.14), modality="DX"),
     }
     for name, study in studies.items():
