@@ -221,7 +221,6 @@ def speed_values(folder: str) -> dict[str, Any]:
     )
     stack = stack.astype(np.int16)
     long = np.concatenate([stack, stack[::-1], stack])
-    long = np.concatenate([stack, stack[::-1], stack])
     large = np.tile((np.arange(3000) * 4095 // 3000).astype(np.uint16), (3000, 1))
     large[1000:1500, 400:900] = 300
     studies = {

@@ -51,6 +51,7 @@ export class Loader {
     viewer.clear();
     this.studyUrl = url;
     this.started = performance.now();
+    this.percent = -1;
     this.progress(0);
     let pixelsAt = 0;
     try {
@@ -64,9 +65,11 @@ export class Loader {
         onBytes: (bytes) => {
           this.progress(bytes / viewer.header.data_bytes);
           if (viewer.header.mask && !viewer.scope.run && bytes >= pixelsAt) this.ownMask();
-          if (viewer.store.setLoaded(bytes)) viewer.invalidate();
+          // Redraw only when what is wanted may have come; the rest arrives unseen.
+          if (viewer.store.setLoaded(bytes) && viewer.shown !== viewer.cursor[0]) viewer.invalidate();
         },
       });
+      viewer.ui.load.hidden = true;
       viewer.root.dataset.loaded = 'true';
       viewer.invalidate();
       if (this.maskUrl) this.loadMask(this.maskUrl);
@@ -113,9 +116,12 @@ export class Loader {
 
   progress(share) {
     const { ui } = this.viewer;
+    const percent = Math.floor(share * 100);
+    if (percent === this.percent) return;
+    this.percent = percent;
     ui.empty.hidden = true;
     ui.load.hidden = share >= 1;
-    ui.loadText.textContent = say(TEXT.loading, { percent: Math.floor(share * 100) });
+    ui.loadText.textContent = say(TEXT.loading, { percent });
     ui.loadBar.style.width = share * 100 + '%';
   }
 }
