@@ -40,6 +40,8 @@ CACHE_BYTES = 1 << 30
 #: Room that an answer must at least have after the prompt, in tokens.
 LEAST_ROOM = 16
 WAIT_TICK_S = 0.5
+#: A waiting listener hears of its place at least this often, so that one who left is noticed.
+WAIT_TELL_S = 2.0
 
 
 class Assistant:
@@ -267,13 +269,13 @@ class Assistant:
 
     def _wait(self, request: Request, work: Work, ticket: Ticket) -> Generator[Event, None, None]:
         begun = time.perf_counter()
-        told: tuple[int, int] | None = None
+        told, told_at = (0, 0), begun
         while True:
             if request.cancel.is_set():
                 raise Cancelled
-            place = self._turns.place(ticket)
-            if place[0] > 0 and place != told:
-                told = place
+            place, now = self._turns.place(ticket), time.perf_counter()
+            if place[0] > 0 and (place != told or now - told_at >= WAIT_TELL_S):
+                told, told_at = place, now
                 yield Stage("waiting", *place)
             if self._turns.wait(ticket, WAIT_TICK_S):
                 break

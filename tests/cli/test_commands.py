@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -82,6 +83,25 @@ def test_ask_streams_the_answer_and_sums_up(
     assert data["mask"]["keep"] == mask["keep"], "the overlay is that of the answer"
     assert data["text"] == out.strip()
     assert f"{data['usage']['visual_tokens_after']} of {data['usage']['visual_tokens_before']}" in last
+
+
+def test_ask_offline_opens_no_connection(
+    tiny: tuple[Package, Path],  # noqa: F811
+    picture: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+):
+    connect = socket.socket.connect
+
+    def only_local(self: socket.socket, address: object) -> None:
+        assert self.family not in (socket.AF_INET, socket.AF_INET6), f"a connection to {address}"
+        connect(self, address)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(socket.socket, "connect", only_local)
+    monkeypatch.setattr(socket, "getaddrinfo", lambda *a, **k: pytest.fail("a name was looked up"))
+    arguments = ["ask", str(picture), "What?", "--model", str(tiny[1]), "--offline", "--max-new-tokens", "2"]
+    assert main(arguments) == 0
+    assert "visual tokens kept" in capsys.readouterr().err
 
 
 def test_ask_with_no_trained_nano_gives_no_answer(

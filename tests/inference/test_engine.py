@@ -363,6 +363,28 @@ def test_waiting_is_told_with_place_and_number():
     assert finish(list(second)).text.startswith("x")
 
 
+def test_waiting_is_told_again_and_can_be_left(monkeypatch: pytest.MonkeyPatch):
+    from omnivmed.inference import engine
+
+    monkeypatch.setattr(engine, "WAIT_TICK_S", 0.01)
+    monkeypatch.setattr(engine, "WAIT_TELL_S", 0.02)
+    model = assistant(MockRuntime("x" * 50))
+    first = model.stream(picture(), "First?")
+    next(e for e in first if isinstance(e, Text))
+    second = model.stream(ct_study(), "Second?")
+    told = [e for e, _ in zip((e for e in second if isinstance(e, Stage)), range(12), strict=False)]
+    assert sum(e.name == "waiting" for e in told) >= 3
+    second.close()
+    assert model.waiting == 1
+    stop = threading.Event()
+    third = model.stream(ct_study(), "Third?", cancel=stop)
+    next(e for e in third if isinstance(e, Stage) and e.name == "waiting")
+    stop.set()
+    assert finish(list(third)).stopped == "cancelled"
+    first.close()
+    assert model.waiting == 0
+
+
 def test_full_queue_says_busy_at_once():
     model = assistant(MockRuntime("x" * 50), limits=dataclasses.replace(LOCAL, queue_size=1))
     first = model.stream(picture(), "First?")
