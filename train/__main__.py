@@ -28,12 +28,16 @@ def main(argv: list[str] | None = None) -> int:
         "--sharding", choices=("none", "zero1", "zero2", "zero3", "fsdp2"), help="instead of the recipe's"
     )
     parser.add_argument("--show-config", action="store_true", help="print the recipe as JSON and stop")
+    parser.add_argument("--list-stages", action="store_true", help="print the stages' names and stop")
     args = parser.parse_args(argv)
     try:
         path = Path(args.recipe)
         config = TrainConfig.load(path) if path.suffix == ".json" else recipe(args.recipe)
         if args.sharding:
             config = replace(config, sharding=args.sharding)
+        if args.list_stages:
+            print("\n".join(stage.name for stage in config.stages))
+            return 0
         if args.show_config:
             print(config.to_json(), end="")
             return 0

@@ -13,7 +13,9 @@ set -eu
 recipe=$1 data=$2 out=$3
 head=$(scontrol show hostnames "$SLURM_JOB_NODELIST" | head -n 1)
 trap 'scontrol requeue "$SLURM_JOB_ID"' USR1
-srun torchrun --nnodes "$SLURM_NNODES" --nproc_per_node "${SLURM_GPUS_ON_NODE:-8}" \
-    --rdzv_backend c10d --rdzv_endpoint "$head:29500" --rdzv_id "$SLURM_JOB_ID" \
-    -m train "$recipe" --data "$data" --out "$out" --workers "${WORKERS:-6}" &
-wait $!
+for stage in $(python -m train "$recipe" --list-stages); do
+    srun torchrun --nnodes "$SLURM_NNODES" --nproc_per_node "${SLURM_GPUS_ON_NODE:-8}" \
+        --rdzv_backend c10d --rdzv_endpoint "$head:29500" --rdzv_id "$SLURM_JOB_ID-$stage" \
+        -m train "$recipe" --data "$data" --out "$out" --workers "${WORKERS:-6}" --stage "$stage" &
+    wait $!
+done

@@ -133,6 +133,7 @@ def run_stage(
         shown = [s for s in validation if len(s.media.paths) < 2 or s.media.kind != "image"][:SHOWN]
         share = generations.write(built, encoder, shown, folder, steps)
         say(f"{stage.name}: {100 * share:.0f} % of {len(shown)} held-out answers word for word")
+    trainer.accelerator.wait_for_everyone()  # the next stage reads what the first process has just written
     return True
 
 
@@ -184,8 +185,11 @@ def _claim(out: Path, config: TrainConfig) -> None:
         if TrainConfig.load(path) != config:
             raise ValueError(f"{out.name}/ holds a run of another recipe; choose another folder or remove it")
         return
-    out.mkdir(parents=True, exist_ok=True)
-    path.write_text(config.to_json(), encoding="utf-8")
+    if rank() == 0:
+        out.mkdir(parents=True, exist_ok=True)
+        draft = out / "config.part"
+        draft.write_text(config.to_json(), encoding="utf-8")
+        draft.replace(path)  # whole or not there: other processes look at it too
 
 
 def _write_manifest(

@@ -179,6 +179,22 @@ def test_a_loss_that_is_not_finite_names_its_samples(
         run(short(), data, tmp_path, say=quiet)
 
 
+def test_the_command_line_names_stages_and_mistakes(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from train.__main__ import main
+
+    assert main(["omnivmed_1p5b_8x24gb", "--list-stages"]) == 0
+    assert capsys.readouterr().out.split() == ["align", "instruct", "mixed"]
+    assert main(["omnivmed_1p5b_8x24gb", "--show-config"]) == 0
+    assert TrainConfig.from_json(capsys.readouterr().out) == recipe("omnivmed_1p5b_8x24gb")
+    assert main(["omnivmed_1p5b_8x24gb"]) == 2
+    assert "--data" in capsys.readouterr().err
+    empty = ["--data", str(tmp_path), "--out", str(tmp_path / "run")]
+    assert main(["omnivmed_1p5b_8x24gb", *empty]) == 2
+    assert "PubMedVision_Alignment_VQA.json not found" in capsys.readouterr().err
+
+
 def test_held_out_samples_stay_held_out() -> None:
     names = [f"set/{i}" for i in range(4000)]
     share = sum(held_out(name, 0.1) for name in names) / len(names)
