@@ -58,19 +58,27 @@ def main(argv: list[str] | None = None) -> int:
                     file=sys.stderr,
                 )
     result = {
-        "command": "python -m benchmarks.run " + " ".join(argv if argv is not None else sys.argv[1:]),
+        "command": _command(args),
         "weights": described,
         "machine": report.machine(),
         "load_average": {"before": before, "after": report.load_average()},
         "rows": rows,
     }
-    result["command"] = str(result["command"]).strip()
     args.out.mkdir(parents=True, exist_ok=True)
     (args.out / "speed.json").write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
     table = report.markdown(result)
     (args.out / "speed.md").write_text(table, encoding="utf-8")
     print(table)
     return 0
+
+
+def _command(args: argparse.Namespace) -> str:
+    """The command that repeats this run; where it wrote to is nobody's business."""
+    words = ["python", "-m", "benchmarks.run", "--rounds", str(args.rounds), "--tokens", str(args.tokens)]
+    words += ["--threads", str(args.threads)] if args.threads else []
+    for name in ("group", "dtype"):
+        words += [word for value in getattr(args, name) or [] for word in (f"--{name}", value)]
+    return " ".join(words)
 
 
 def cases(groups: tuple[str, ...] | list[str], dtype_name: str, tokens: int) -> Iterator[tuple[Any, str]]:

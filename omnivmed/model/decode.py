@@ -19,6 +19,7 @@ Legend: ``S`` new positions, ``T`` positions held, ``W`` width, ``H`` query head
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Iterator
 from typing import Any, Protocol
 
@@ -182,11 +183,22 @@ def _bias(layer: Any) -> torch.Tensor | None:
     return None if layer.bias is None else layer.bias.detach()
 
 
+@functools.cache
 def _mkldnn_bfloat16() -> bool:
-    """Whether oneDNN multiplies bfloat16 natively here (and its packed layout can be used)."""
+    """Whether oneDNN multiplies bfloat16 natively here and its packed layout gives the right product: tried once.
+
+    The packed operations are torch's own, used by its compiler, but not part of its public interface.
+    """
     try:
-        return bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
-    except (AttributeError, RuntimeError):  # a build without oneDNN
+        if not torch.ops.mkldnn._is_mkldnn_bf16_supported():
+            return False
+        weight = torch.eye(32, dtype=torch.bfloat16)
+        x = torch.arange(32, dtype=torch.bfloat16)[None]
+        packed = torch.ops.mkldnn._reorder_linear_weight(weight, 1)
+        plain = torch.ops.mkldnn._linear_pointwise(x, packed, None, "none", [], "")
+        times = torch.ops.mkldnn._linear_pointwise.binary(x, x, packed, None, "mul")
+        return bool(torch.equal(plain, x) and torch.equal(times, x * x))
+    except (AttributeError, RuntimeError, TypeError):  # a build without these operations
         return False
 
 
