@@ -243,7 +243,12 @@ def test_a_playing_clip_says_the_frame_it_shows(page: Page) -> None:
     page.keys(" ")
     page.page.wait_for_function("Number(document.querySelector('.omv').dataset.frame) > 20")
     page.keys(" ")
-    page.page.wait_for_timeout(300)
+    page.page.wait_for_function(
+        "(() => { const v = document.querySelector('.omv').view; const k = v.cursor[0];"
+        " return !v.player.playing && (v.store.has(k) || v.player.clip.shown === k)"
+        " && v.root.dataset.frame === String(k) })()"
+    )
+    page.settle()
     shown, said = page.page.evaluate(READ_CODE)
     assert shown == said > 20
 
@@ -254,7 +259,10 @@ def test_overlay_is_the_runs_mask_in_its_true_rectangles(page: Page, phantoms: d
     page.open("clip")
     k = 3
     page.view("v.goto(a)", int(mask.frame_index[k]))
-    page.page.wait_for_timeout(200)
+    page.page.wait_for_function(
+        "k => document.querySelector('.omv').dataset.frame === String(k)", arg=int(mask.frame_index[k])
+    )
+    page.settle()
     read = (
         "(() => { const p = v.pane; const c = p.ctx; return a.map(([x, y]) => {"
         " const px = p.view.x + x * p.view.scale, py = p.view.y + y * p.view.scale;"

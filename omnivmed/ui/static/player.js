@@ -140,7 +140,8 @@ export class Player {
   stop() {
     if (this.playing && this.clip) {
       this.clip.video.pause();
-      this.clip.target = this.viewer.cursor ? this.viewer.cursor[0] : -1;
+      this.clip.shown = -1; // the element may be a frame ahead of what was drawn: seek to that one exactly
+      this.clip.seeking = false;
     }
     this.playing = false;
     this.button('play', TEXT.play);
