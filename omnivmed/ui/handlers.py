@@ -243,6 +243,7 @@ class Handlers:
             video=opened.video,
             video_fps=opened.video_fps,
             role="answer" if opened.answered else "preview",
+            goto=first_look(opened),
             seconds_per_token=self.context.service.seconds_per_token,
         )
         value.state |= {"model": self.context.service.name, "version": __version__}
@@ -487,3 +488,11 @@ class Handlers:
     def leave(self, request: gr.Request) -> None:
         """The page was closed."""
         self.context.store.drop(request.session_hash)
+
+
+def first_look(opened: OpenStudy) -> int | None:
+    """Slice a volume opens on: the one nearest the middle that the model is given, so its tokens show at once."""
+    if opened.mask is None or opened.study.kind != "volume":
+        return None
+    middle = opened.study.shape[0] // 2
+    return int(min(opened.mask.frame_index, key=lambda index: abs(int(index) - middle)))
