@@ -97,6 +97,15 @@ def score(args: argparse.Namespace) -> int:
     return 0
 
 
+def unpack(args: argparse.Namespace) -> int:
+    """Turn a hub copy (Parquet) of VQA-RAD or PathVQA into folders."""
+    from omnivmed.eval import hub
+
+    for split, count in hub.unpack(args.source, args.target).items():
+        print(f"{split}: {count} questions")
+    return 0
+
+
 def _progress(done: int, total: int) -> None:
     print(f"\r{done} of {total}", end="", flush=True)
 
@@ -120,6 +129,10 @@ def _parser() -> argparse.ArgumentParser:
             command.add_argument("--max-new-tokens", type=int, default=64)
             command.add_argument("--limit", type=int, help="only the first so many questions")
             command.add_argument("--blank", action="store_true", help="show a grey picture instead")
+    command = commands.add_parser("unpack", help=(unpack.__doc__ or "").splitlines()[0])
+    command.add_argument("source", type=Path, help="the hub copy, with data/*.parquet")
+    command.add_argument("target", type=Path, help="folder to write")
+    command.set_defaults(run=unpack)
     command = commands.add_parser("score", help=(score.__doc__ or "").splitlines()[0])
     command.add_argument("predictions", type=Path, nargs="+")
     command.add_argument("--data", type=Path, required=True, help="folder of the data set")
