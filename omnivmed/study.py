@@ -493,11 +493,14 @@ def rescale(stored: NDArray[Any], slope: float, intercept: float) -> NDArray[np.
     """float32 file units of stored numbers; computed in float64 where a 32-bit integer would lose digits."""
     if slope == 1.0 and intercept == 0.0:
         return stored.astype(np.float32)
-    if stored.dtype.itemsize > 2 and stored.dtype.kind in "iu":
-        return (stored.astype(np.float64) * slope + intercept).astype(np.float32)
-    values = stored.astype(np.float32)
-    values *= np.float32(slope)
-    values += np.float32(intercept)
+    with np.errstate(
+        over="ignore", invalid="ignore"
+    ):  # damaged scales are bounded by the readers, float data are not
+        if stored.dtype.itemsize > 2 and stored.dtype.kind in "iu":
+            return (stored.astype(np.float64) * slope + intercept).astype(np.float32)
+        values = stored.astype(np.float32)
+        values *= np.float32(slope)
+        values += np.float32(intercept)
     return values
 
 

@@ -51,8 +51,8 @@ def apply_window(
 ) -> NDArray[np.uint8]:
     """Grey (same shape, uint8) of raw values; NaN and -Inf are shown as the lowest value, +Inf as the highest."""
     width = max(float(width), 1e-6)
-    scaled = np.array(values, dtype=np.float32)
     with np.errstate(invalid="ignore", over="ignore"):
+        scaled = np.array(values, dtype=np.float32)
         scaled -= np.float32(level)
         scaled *= np.float32(255.0 / width)
         scaled += np.float32(127.5)

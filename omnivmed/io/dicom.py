@@ -16,7 +16,7 @@ from pydicom.dataset import Dataset
 from pydicom.uid import UID, DeflatedExplicitVRLittleEndian, ExplicitVRLittleEndian
 
 from omnivmed.errors import StudyError
-from omnivmed.io.facts import allowed_body_part, allowed_modality, finite
+from omnivmed.io.facts import allowed_body_part, allowed_modality, finite, scale
 from omnivmed.io.inflate import inflate_raw
 from omnivmed.io.job import Findings, Upload, check_plane
 from omnivmed.limits import Limits
@@ -236,12 +236,13 @@ def rescale_of(dataset: Dataset, findings: Findings, group: Dataset | None = Non
         if modality(dataset) == "CT" and item(dataset, "ModalityLUTSequence") is None:
             findings.warn("BadHeader", "The CT gives no scale to Hounsfield units; stored values are shown.")
         return 1.0, 0.0
-    if slope is None or slope == 0.0 or (intercept is None and "RescaleIntercept" in place):
+    found = scale(slope, intercept if "RescaleIntercept" in place else 0.0)
+    if found is None:
         findings.warn(
             "BadHeader", "The scale of the values in the header is damaged; stored values are shown."
         )
         return 1.0, 0.0
-    return slope, intercept or 0.0
+    return found
 
 
 def window_of(dataset: Dataset, group: Dataset | None = None) -> Window | None:

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from omnivmed.study import StudyInfo
 
+MAX_SCALE = 1e15  # larger factors are damage: file units stay far inside float32
 # Modality (0008,0060) values that may leave the worker: DICOM defined terms for things with pixels.
 MODALITIES = frozenset(
     {
@@ -117,6 +118,13 @@ def finite(value: Any, default: float | None = None) -> float | None:
     except (TypeError, ValueError, OverflowError):
         return default
     return number if math.isfinite(number) else default
+
+
+def scale(slope: float | None, intercept: float | None) -> tuple[float, float] | None:
+    """(slope, intercept) when both are usable numbers and the slope is not zero, else None."""
+    if slope is None or intercept is None or slope == 0.0 or max(abs(slope), abs(intercept)) > MAX_SCALE:
+        return None
+    return slope, intercept
 
 
 def stored_facts(info: StudyInfo, array: NDArray[Any], *more: object) -> StudyInfo:

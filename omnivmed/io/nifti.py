@@ -13,7 +13,7 @@ from nibabel.nifti2 import Nifti2Header
 from numpy.typing import NDArray
 
 from omnivmed.errors import StudyError
-from omnivmed.io.facts import finite
+from omnivmed.io.facts import finite, scale
 from omnivmed.io.inflate import Stream
 from omnivmed.io.job import Desk, Findings, Reading, Upload
 from omnivmed.io.orient import usable
@@ -131,20 +131,21 @@ def _scale(header: Any, findings: Findings) -> tuple[float, float]:
     slope, inter = finite(raw_slope), finite(raw_inter)
     if slope == 0.0 or (np.isnan(raw_slope) and (np.isnan(raw_inter) or raw_inter == 0)):
         return 1.0, 0.0
-    if slope is None or inter is None:
+    found = scale(slope, inter)
+    if found is None:
         findings.warn(
             "BadHeader", "The scaling in the header is not a number; stored values are shown as they are."
         )
         return 1.0, 0.0
-    return slope, inter
+    return found
 
 
 def _geometry(
     header: Any, findings: Findings
 ) -> tuple[NDArray[np.float64] | None, tuple[float, float, float] | None]:
     """(affine of (x,y,z,1) to RAS mm or None, pixdim in mm or None). NIfTI is RAS+ already: nothing is flipped."""
-    scale = _MM_PER_UNIT.get(int(header["xyzt_units"]) & 7, 1.0)
-    pixdim = [finite(abs(float(v)) * scale, 0.0) or 0.0 for v in header["pixdim"][1:4]]
+    mm = _MM_PER_UNIT.get(int(header["xyzt_units"]) & 7, 1.0)
+    pixdim = [finite(abs(float(v)) * mm, 0.0) or 0.0 for v in header["pixdim"][1:4]]
     spacing = (pixdim[0], pixdim[1], pixdim[2]) if min(pixdim) > 0 else None
     affine: NDArray[np.float64] | None = None
     try:
@@ -158,7 +159,7 @@ def _geometry(
     if affine is None:
         return None, spacing
     affine = affine.copy()
-    affine[:3] *= scale
+    affine[:3] *= mm
     if not usable(affine):
         findings.warn("BadHeader", "The orientation in the header is damaged and was left out.")
         return None, spacing

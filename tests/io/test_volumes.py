@@ -109,6 +109,13 @@ def test_slope_zero_means_no_scale(open_bytes: Opener) -> None:
     assert open_bytes(nifti_bytes(grid(), scl_slope=0, scl_inter=7), "a.nii").values().max() == 239
 
 
+def test_absurd_scales_are_left_out_and_told(open_bytes: Opener) -> None:
+    for header in ({"scl_slope": 1e30, "scl_inter": 0}, {"scl_slope": 1, "scl_inter": np.inf}):
+        study = open_bytes(nifti_bytes(grid(), **header), "a.nii")
+        assert study.warnings == ["BadHeader"]
+        assert study.values().max() == 239
+
+
 def test_four_dimensions_show_one_volume(open_bytes: Opener) -> None:
     values = np.stack([grid(), grid() + 1000], axis=3)
     data = nifti_bytes(values, packed=True)
