@@ -253,6 +253,23 @@ def test_a_playing_clip_says_the_frame_it_shows(page: Page) -> None:
     assert shown == said > 20
 
 
+def test_sampled_frames_play_in_their_own_time(page: Page) -> None:
+    """Before the whole clip is there, play shows the sampled frames, each as long as it lasts."""
+    page.open("coded")
+    page.view("v.player.setClip(null)")
+    given = page.view("v.store.index.slice()")
+    assert len(given) < harness.CODED_FRAMES
+    assert page.view("v.lastAtHand(a)", given[1] - 1) == given[0]
+    page.keys("Home", "ArrowRight")
+    assert page.data()["frame"] == str(given[1])
+    page.keys(" ")
+    page.page.wait_for_function(
+        "k => Number(document.querySelector('.omv').dataset.frame) >= k", arg=given[2]
+    )
+    page.keys(" ")
+    assert int(page.data()["frame"]) in given
+
+
 def test_overlay_is_the_runs_mask_in_its_true_rectangles(page: Page, phantoms: dict[str, Any]) -> None:
     """Every token's middle is veiled exactly when the run pruned it, on the canvas a person sees."""
     _, mask, _ = phantoms["clip"]

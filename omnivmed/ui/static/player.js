@@ -19,10 +19,22 @@ export class Clip {
     this.video.playsInline = true;
     this.video.src = url;
     viewer.root.append(this.video);
-    this.video.addEventListener('loadeddata', () => { this.ready = true; viewer.root.dataset.clip = 'true'; viewer.invalidate(); });
+    this.video.addEventListener('loadeddata', () => { this.loaded(); });
     this.video.addEventListener('ended', () => viewer.player.stop());
     this.video.addEventListener('error', () => { this.ready = false; });
     this.listen();
+  }
+
+  loaded() {
+    const { viewer } = this;
+    const first = !this.ready;
+    this.ready = true;
+    viewer.root.dataset.clip = 'true';
+    if (first && viewer.player.playing) { // from sampled frames to the clip itself
+      viewer.player.stop();
+      viewer.player.start();
+    }
+    viewer.invalidate();
   }
 
   listen() {
@@ -117,23 +129,29 @@ export class Player {
   }
 
   startTimer() {
+    const { viewer } = this;
     let last = performance.now();
+    this.place = viewer.cursor[0]; // where time is; on the screen the last picture at or before it
     const run = (now) => {
       if (!this.playing) return;
       const steps = Math.floor((now - last) / (1000 / this.rate));
       if (steps) {
         last += steps * (1000 / this.rate);
-        const { viewer } = this;
-        const n = viewer.header.shape[0];
-        viewer.goto((viewer.cursor[0] + Math.min(steps, 4)) % n);
+        this.place += Math.min(steps, 4);
+        if (this.place >= viewer.header.shape[0]) this.place = 0;
+        this.ticking = true;
+        viewer.goto(viewer.lastAtHand(this.place));
+        this.ticking = false;
       }
       requestAnimationFrame(run);
     };
     requestAnimationFrame(run);
   }
 
-  /** The person moved while the clip plays: it goes on from there. */
+  /** The person moved while it plays: it goes on from there. */
   moved(k) {
+    if (this.ticking) return;
+    this.place = k;
     if (this.playing && this.hasClip) this.clip.video.currentTime = (k + 0.5) / this.clip.fps;
   }
 

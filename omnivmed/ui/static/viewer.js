@@ -165,6 +165,13 @@ export class Viewer {
     return found === undefined ? this.cursor[0] : found;
   }
 
+  /** The last frame at or before `at` that can be shown now. */
+  lastAtHand(at) {
+    if (this.grey || this.player.hasClip || this.store.at.has(at)) return at;
+    const found = this.store.index.findLast((k) => k <= at);
+    return found === undefined ? this.store.index[0] : found;
+  }
+
   /** A playing clip has put frame k on the element. */
   showPlayed(k) {
     if (!this.header || k < 0 || k >= this.header.shape[0]) return;
