@@ -61,6 +61,8 @@ def prepare(*, offline: bool = False, base: Path | None = None) -> PrivateRoot:
     Raises OSError when the folder belongs to somebody else or cannot be made private.
     """
     os.environ.update(QUIET)
+    # Threads that spin while they wait make a busy machine many times slower; read when torch is imported.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     if offline:
         os.environ.update(OFFLINE)
     home = _own_folder(base or Path(tempfile.gettempdir()) / f"omnivmed-{_user()}")

@@ -27,6 +27,9 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("omnivmed.ui")
 Reference = Literal["previous", "last_kept"]
+LOCAL_DISPLAY_BYTES = (
+    192 * 2**20
+)  # a 512 x 512 x 300 CT keeps every pixel where the browser is on the same machine
 MOST_PIXELS = 12_000_000  # values; larger studies do without the "last kept" what-if in the browser
 
 
@@ -189,8 +192,14 @@ def _prepare(
 
     patches = cut(context, opened.study, options)
     opened.mask = keep_mask(patches, options.threshold, options.reference)
+    local = not context.settings.public
     info = payload.pack_study(
-        opened.study, opened.mask, payload.payload_path(folder, "study"), progress=progress
+        opened.study,
+        opened.mask,
+        payload.payload_path(folder, "study"),
+        max_bytes=LOCAL_DISPLAY_BYTES if local else payload.DISPLAY_BYTES,
+        compress=None if local else True,
+        progress=progress,
     )
     opened.payload = info.path
     opened.served.append(info.path)

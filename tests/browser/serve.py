@@ -17,7 +17,7 @@ def main(port: int) -> None:
 
     settings = AppSettings(model="scripted", port=port, offline=True)
     context = app.make_context(
-        settings, root, lambda *_, **__: ScriptedAssistant(tokens_per_second=20, script=speech)
+        settings, root, lambda *_, **__: ScriptedAssistant(tokens_per_second=2.5, script=speech)
     )
     app.launch(app.build_demo(context), context, warm=False)
 

@@ -35,7 +35,7 @@ def test_sample_scroll_ask_stop_ask_again(open_page: Opener) -> None:
     page.click("#sample-mr_head")
     watched.wait_for_study(189)
     page.wait_for_function("document.querySelector('#viewer [data-ready]').dataset.loaded === 'true'")
-    page.focus("#viewer [data-ready]")
+    page.locator("#viewer .omv-canvas").first.focus()
     page.keyboard.press("Home")
     page.wait_for_function("document.querySelector('#viewer [data-ready]').dataset.slice === '0'")
     before = len(watched.requests)
