@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV ?= .venv
 RUN := $(VENV)/bin/python
 
-.PHONY: app test check lint types slow
+.PHONY: app test check lint types slow fuzz
 
 app: $(VENV)/app.ready
 	$(RUN) app.py $(ARGS)
@@ -22,6 +22,9 @@ types: $(VENV)/dev.ready
 
 slow: $(VENV)/dev.ready
 	$(RUN) -m pytest -m slow $(ARGS)
+
+fuzz: $(VENV)/dev.ready
+	$(RUN) -m tests.fuzz --minutes 60 $(ARGS)
 
 $(VENV)/app.ready: requirements.txt
 	test -x $(RUN) || $(PYTHON) -m venv $(VENV)
