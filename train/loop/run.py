@@ -87,6 +87,8 @@ def run_stage(
     if config.lora is not None and stage.rates.llm is not None:
         model = add_adapters(built.model, config.lora, config.seed)
     learning = freeze(model, stage.rates)
+    if config.sharding == "none":
+        keep_learning_weights_in_fp32(model)
     packed = config.packing == "auto" and has_varlen_kernel()
     if packed:
         built.model.set_attn_implementation("flash_attention_2")
@@ -155,6 +157,16 @@ def read_data(
         sizes.append(len(kept))
         hashes[f"{source.reader}:{source.path}:{source.split}"] = manifest_hash(found.samples)
     return training, validation, sizes, hashes
+
+
+def keep_learning_weights_in_fp32(model: torch.nn.Module) -> None:
+    """Where no sharding library keeps a master copy, what learns is kept in fp32 itself; passes run in bf16.
+
+    A step of 1e-5 on a bf16 weight would mostly be rounded away.
+    """
+    for parameter in model.parameters():
+        if parameter.requires_grad and parameter.dtype != torch.float32:
+            parameter.data = parameter.data.float()
 
 
 def held_out(sample_id: str, share: float) -> bool:

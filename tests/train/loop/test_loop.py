@@ -17,7 +17,7 @@ from train.loop import checkpoint, metrics
 from train.loop.parts import part_of
 from train.loop.run import held_out, run
 from train.loop.trainer import NotFinite, RecipeTrainer
-from train.recipes import LoRA, TrainConfig, recipe
+from train.recipes import LoRA, ModelSpec, TrainConfig, recipe
 
 STEPS = 6
 
@@ -109,6 +109,18 @@ def test_a_part_without_a_rate_does_not_move(data: Path, tmp_path: Path) -> None
     assert moved == {"projector", "encoder"}
     learning = json.loads((tmp_path / "align" / "run.json").read_text())["learning"]
     assert learning["llm"] == 0
+
+
+def test_in_bf16_what_learns_stays_in_fp32(data: Path, tmp_path: Path) -> None:
+    config = short("align", precision="bf16", validate=0.0)
+    start = run(short("align", validate=0.0), data, tmp_path / "fp32", say=quiet)
+    model = ModelSpec("tiny", "checkpoint", checkpoint=str(start))
+    final = run(replace(config, model=model), data, tmp_path / "bf16", say=quiet)
+    kinds = {part_of(n): v.dtype for n, v in weights(final).items()}
+    assert kinds == {"llm": torch.bfloat16, "projector": torch.float32, "encoder": torch.float32}
+    assert all(torch.isfinite(v).all() for v in weights(final).values())
+    curve = [loss for _, loss in metrics.losses(tmp_path / "bf16" / "align" / metrics.METRICS)]
+    assert len(curve) == STEPS
 
 
 def test_checkpoints_are_safetensors_and_json_alone(whole: Path) -> None:
