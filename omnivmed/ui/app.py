@@ -89,6 +89,7 @@ def build_demo(context: Context) -> gr.Blocks:
                         )
                 with gr.Tab(texts.COMPARE, id="compare"):
                     compare_page = build_compare(context)
+                    page.compare_question = compare_page.question
         gr.HTML(parts.footer(limits), elem_id="ov-foot", padding=False)
         page.timer = gr.Timer(1.0)
         _wire(demo, page, handlers, context)
@@ -161,7 +162,8 @@ def _wire(demo: gr.Blocks, page: Page, handlers: Handlers, context: Context) -> 
     settings = [*planning, page.max_new_tokens]
     shown = [
         page.status, page.notes, page.viewer, page.series, page.confirm, page.chat, page.saw,
-        page.save_json, page.save_chat, page.save_overlay, page.make_clip, *page.suggestions, *page.samples,
+        page.save_json, page.save_chat, page.save_overlay, page.make_clip, page.compare_question,
+        *page.suggestions, *page.samples,
     ]  # fmt: skip
 
     clip: dict[str, Any] = {**quiet, "concurrency_id": "clip", "concurrency_limit": 1}

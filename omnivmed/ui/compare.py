@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from html import escape
 from typing import TYPE_CHECKING, Any
@@ -114,7 +114,12 @@ class Compare:
             page.text: gr.Textbox(visible=False),
             **{p: pane(title_of(o.threshold), "", "") for p, o in zip(page.panes, both, strict=True)},
         }
+        memory: list[int | None] = []
         for which, options in enumerate(both):
+            # Each run starts from nothing; else the second would find the study encoded and its prompt read.
+            if opened is not None:
+                self.context.service.forget(opened.study)
+            before = self._kept_bytes()
             running = chat.ask(self.context, session, question, options, history=False, record=False)
             try:
                 for state in running:
@@ -125,6 +130,8 @@ class Compare:
                     }
                     if state.over:
                         answers.append(state.answer)
+                after = self._kept_bytes()
+                memory.append(None if before is None or after is None else after - before)
             except chat.Refused as refusal:
                 yield {page.status: parts.error(refusal.message)}
                 return
@@ -137,12 +144,16 @@ class Compare:
                 return
         first, second = answers[0], answers[-1]
         if len(answers) == 2 and first is not None and second is not None:
-            rows = comparison(first, second)
+            rows = comparison(first, second, memory)
             yield {
                 page.table: table_html(rows),
                 page.text: gr.Textbox(value=table_text(rows), visible=True),
                 page.status: "",
             }
+
+    def _kept_bytes(self) -> int | None:
+        """Memory the model holds for later questions, of all studies together."""
+        return getattr(self.context.service.assistant, "kept_bytes", None)
 
     def finish(self) -> Updates:
         return {self.page.run: gr.Button(interactive=True), self.page.stop: gr.Button(interactive=False)}
@@ -151,7 +162,7 @@ class Compare:
 Row = tuple[str, str, str]
 
 
-def comparison(left: Answer, right: Answer) -> list[Row]:
+def comparison(left: Answer, right: Answer, memory: Sequence[int | None] = ()) -> list[Row]:
     """(what, left, right): tokens, seconds and memory, all measured in these two runs."""
 
     def count(answer: Answer, name: str) -> str:
@@ -167,18 +178,13 @@ def comparison(left: Answer, right: Answer) -> list[Row]:
         ("of", count(left, "visual_tokens_before"), count(right, "visual_tokens_before")),
         ("prompt tokens", count(left, "prompt_tokens"), count(right, "prompt_tokens")),
         ("frames encoded", count(left, "encoder_frames"), count(right, "encoder_frames")),
+        ("encoding", seconds(left, "encode"), seconds(right, "encode")),
         ("reading the prompt", seconds(left, "prefill"), seconds(right, "prefill")),
         ("writing the answer", seconds(left, "decode"), seconds(right, "decode")),
         ("in all", seconds(left, "total"), seconds(right, "total")),
     ]
-    if "cache_bytes" in left.usage and "cache_bytes" in right.usage:
-        rows.append(
-            (
-                "language model's memory of it",
-                f"{left.usage['cache_bytes'] / 1e6:.1f} MB",
-                f"{right.usage['cache_bytes'] / 1e6:.1f} MB",
-            )
-        )
+    if len(memory) == 2 and memory[0] is not None and memory[1] is not None:
+        rows.append(("memory kept for follow-ups", f"{memory[0] / 1e6:.1f} MB", f"{memory[1] / 1e6:.1f} MB"))
     rows.append(("same words", "", "yes" if left.text == right.text else "no"))
     rows.append(("model", left.model, right.model))
     return rows

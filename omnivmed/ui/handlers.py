@@ -61,6 +61,7 @@ class Page:
     max_frames: Any = None
     max_new_tokens: Any = None
     saw: Any = None
+    compare_question: Any = None
     save_json: Any = None
     save_chat: Any = None
     make_clip: Any = None
@@ -191,6 +192,7 @@ class Handlers:
             page.make_clip: gr.Button(interactive=opened.study.kind != "image"),
             page.save_overlay: gr.DownloadButton(visible=False),
             **self._suggested(opened),
+            page.compare_question: texts.QUESTIONS[study.kind][0],
             **{
                 button: gr.Button(elem_classes=["ov-on"] if opened.sample == sample.key else [])
                 for button, sample in zip(page.samples, SAMPLES, strict=True)

@@ -126,8 +126,8 @@ COMPARE_INFO = (
 )
 COMPARE_COPY = "The table, to copy"
 COMPARE_NOTE = (
-    "Both runs are given the same frames. The second one finds the study encoded already, so compare reading and "
-    "writing, not the time in all."
+    "Both runs are given the same frames and start from nothing: before each, the model forgets the study. Encoding "
+    "is the same work in both; reading and writing differ with the tokens."
 )
 COMPARE_RUN = "Compare"
 COMPARE_LEFT = "Left threshold"

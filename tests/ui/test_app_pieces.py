@@ -245,3 +245,27 @@ def test_teaching_figures_follow_the_threshold(make: Any) -> None:
 def test_cache_bytes_of_the_published_models() -> None:
     # 28 layers, 2 (1.5B) or 4 (7B) key-value heads of 128, keys and values, 2 bytes each.
     assert figures.CACHE_BYTES == {"Qwen2.5-1.5B": 28_672, "Qwen2.5-7B": 57_344}
+
+
+def test_side_by_side_starts_both_runs_from_nothing(context: Context, assistant: ScriptedAssistant) -> None:
+    from types import SimpleNamespace
+
+    from omnivmed.ui.compare import Compare, ComparePage, comparison, table_text
+
+    session = opened_session(context, phantoms.clip_study())
+    page = ComparePage(status="status", panes=("left", "right"), table="table", text="text")
+    request: Any = SimpleNamespace(session_hash="page")
+    told = list(Compare(context, page).run(request, "What moves?", 0.0, 0.5, "previous", 0, 64))
+    assert assistant.forgotten == [session.current.study.content_id] * 2  # type: ignore[union-attr]
+    assert [turns for _, turns in assistant.asked] == [0, 0]
+    assert session.turns == []
+    few, many = assistant.masks[1], assistant.masks[0]
+    assert few.kept < many.kept
+    assert f">{few.kept:,}<" in told[-1]["table"]
+    assert f">{many.kept:,}<" in told[-1]["table"]
+    left, right = run(context, session, "A?")[-1].answer, run(context, session, "B?")[-1].answer
+    assert left is not None
+    assert right is not None
+    rows = comparison(left, right, [2_000_000, 1_000_000])
+    assert ("memory kept for follow-ups", "2.0 MB", "1.0 MB") in rows
+    assert table_text(rows).startswith("| | left | right |")
