@@ -64,12 +64,12 @@ def build_demo(context: Context) -> gr.Blocks:
         with gr.Row(elem_id="ov-work"):
             with gr.Column(scale=7, elem_id="ov-left"):
                 page.status = gr.HTML(parts.progress(None), elem_id="ov-status", padding=False)
-                page.viewer = StudyViewer(elem_id="viewer")
                 page.series = gr.Dropdown(
                     label=texts.SERIES, choices=[], visible=False, interactive=True, elem_id="ov-series"
                 )
                 page.confirm = gr.Checkbox(label=texts.CONFIRM_LABEL, visible=False, elem_id="ov-confirm")
                 page.notes = gr.HTML("", elem_id="ov-notes", padding=False)
+                page.viewer = StudyViewer(elem_id="viewer")
             with gr.Column(scale=5, elem_id="ov-right"), gr.Tabs(elem_id="ov-tabs"):
                 with gr.Tab(texts.ASK_TAB, id="ask"):
                     _ask_tab(page, context)

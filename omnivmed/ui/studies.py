@@ -244,11 +244,9 @@ def label_of(study: Study) -> str:
         "CR": "X-ray", "DX": "X-ray", "RF": "X-ray", "MG": "mammogram", "CT": "CT", "MR": "MR", "PT": "PET",
         "US": "ultrasound", "ES": "endoscopy", "XA": "angiography", "NM": "scintigraphy",
     }.get(study.modality or "")  # fmt: skip
-    if study.kind == "image":
-        return f"{modality} image" if modality else "Picture"
-    if study.kind == "volume":
-        return f"{modality} volume" if modality else "Volume"
-    return f"{modality} clip" if modality else "Clip"
+    noun = {"image": "image", "volume": "volume", "video": "clip"}[study.kind]
+    words = f"{modality} {noun}" if modality else "picture" if study.kind == "image" else noun
+    return words[0].upper() + words[1:]
 
 
 def facts_line(opened: OpenStudy) -> str:

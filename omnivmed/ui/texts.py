@@ -23,8 +23,8 @@ UPLOAD_PRIVACY_PUBLIC = "Kept for this visit only; file name and header text are
 SERIES = "This upload holds several series"
 CONFIRM_LABEL = "I have looked: no name, number or date of a patient is written into this picture"
 CONFIRM_ASK = (
-    "This picture may have text burned into it. Look at it first; the model gets it only after you tick the box "
-    "below the picture."
+    "This picture may have text burned into it. Look at it first; the model gets it only after you have "
+    "ticked the box."
 )
 SYNTHETIC = "Drawn by code, not a patient."
 
