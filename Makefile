@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV ?= .venv
 RUN := $(VENV)/bin/python
 
-.PHONY: app test check lint types slow fuzz
+.PHONY: app test check lint types slow fuzz recipe-tiny
 
 app: $(VENV)/app.ready
 	$(RUN) app.py $(ARGS)
@@ -35,3 +35,6 @@ $(VENV)/dev.ready: requirements.txt pyproject.toml
 	test -x $(RUN) || $(PYTHON) -m venv $(VENV)
 	$(RUN) -m pip install --quiet --requirement requirements.txt --editable ".[dev,eval]"
 	touch $@
+
+recipe-tiny: $(VENV)/dev.ready
+	$(RUN) -m train tiny $(ARGS)
