@@ -1,0 +1,143 @@
+"""The page's other handles: threshold, window, series, clips, downloads, start over, the teaching page."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from omnivmed.ui.samples import ASSETS
+from tests.service.conftest import Running, Starter
+from tests.service.page_client import PageClient, last_of
+
+
+def session_of(app: Running, page: PageClient) -> object:
+    return app.context.store.get(page.session)
+
+
+def test_the_settings_slider_replans_with_the_real_rule(start: Starter) -> None:
+    app = start()
+    page = app.page()
+    page.open_sample("mr_head")
+    session = app.context.store.get(page.session)
+    before = session.current.mask.kept
+    slider = next(d for d in page.config["dependencies"] if any(t[1] == "release" for t in d["targets"]))
+    page.fire(slider, [0.4, "previous", 0])
+    assert session.current.mask.threshold == 0.4
+    assert session.current.mask.kept < before
+    assert session.current.mask_payload.exists()
+    assert not session.current.answered
+    first = session.current.mask_payload
+    page.fire(slider, [0.2, "last_kept", 12])
+    assert not first.exists()
+    assert session.current.mask.reference == "last_kept"
+    assert len(session.current.mask.frame_index) <= 12
+    assert session.current.pixels is None  # other frames: the pixels sent before no longer fit
+
+
+def test_the_viewers_slider_and_window_reach_the_next_question(start: Starter) -> None:
+    app = start()
+    page = app.page()
+    page.open_sample("ct_abdomen")
+    session = app.context.store.get(page.session)
+    told = page.fire(
+        page.dependency("viewer", "threshold_release"), [0], {"threshold": 0.25, "reference": "last_kept"}
+    )
+    assert told == [0.25, "last_kept"]
+    page.fire(
+        page.dependency("viewer", "use_window"), [0.1, "previous", 0], {"level": 300.0, "width": 1500.0}
+    )
+    assert session.current.study.window == (300.0, 1500.0)
+    assert session.current.mask.window == (300.0, 1500.0)
+    page.fire(page.dependency("viewer", "use_window"), [0.1, "previous", 0], {"level": "x", "width": -1})
+    assert session.current.study.window == (300.0, 1500.0)
+    page.ask("What kind of scan is this?")
+    assert session.turns[-1].answer.window == (300.0, 1500.0)
+    # The sample itself is shared and keeps its own window.
+    assert app.context.shelf.open("ct_abdomen").window == (40.0, 400.0)
+    assert page.fire(page.dependency("viewer", "ask_slice"), [], {"index": 41}) == ["On slice 42: "]
+
+
+def test_a_long_clip_becomes_seekable_in_the_background(
+    start: Starter, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("omnivmed.ui.payload.CLIP_PIXELS", 1_000_000)  # so that this short one counts as long
+    app = start()
+    page = app.page()
+    opened = page.dependency("sample-endoscopy_phantom", "click")
+    page.fire(opened)
+    session = app.context.store.get(page.session)
+    assert session.current.needs_clip
+    assert session.current.video is None
+    shown = json.dumps(last_of(page.stream(page.after(opened)[0], [])))
+    assert session.current.video.exists()
+    assert ".mp4" in shown
+    other = app.page()
+    other.fire(opened)
+    assert other.fire(page.after(opened)[0], [])
+    assert app.context.store.get(other.session).current.video == session.current.video
+
+
+def test_downloads_are_named_plainly_and_hold_the_run(start: Starter) -> None:
+    app = start()
+    page = app.page()
+    page.open_sample("echo_cine")
+    page.ask("What kind of video is this?")
+    shown = json.dumps(page.saw())
+    assert "omnivmed-answer.json" in shown
+    assert "omnivmed-conversation.md" in shown
+    session = app.context.store.get(page.session)
+    record = json.loads(next(p for p in session.current.served if p.suffix == ".json").read_text())
+    assert record["answer"]["mask"]["kept"] == app.assistant.masks[-1].kept
+    assert "file" not in record
+    clip = json.dumps(page.fire(page.dependency("ov-make-clip", "click")))
+    assert "omnivmed-overlay.mp4" in clip
+    assert next(p for p in session.current.served if p.suffix == ".mp4").stat().st_size > 1000
+
+
+def test_start_over_forgets_the_conversation_and_keeps_the_study(start: Starter) -> None:
+    app = start()
+    page = app.page()
+    page.open_sample("chest_xray")
+    page.ask("One?")
+    page.fire(page.dependency("ov-fresh", "click"))
+    session = app.context.store.get(page.session)
+    assert session.turns == []
+    assert session.current.sample == "chest_xray"
+    page.ask("Two?")
+    assert app.assistant.asked[-1] == ("Two?", 0)
+
+
+def test_another_series_of_the_same_upload(start: Starter, shared_dir: Path) -> None:
+    app = start()
+    page = app.page()
+    page.open_upload(shared_dir / "hostile" / "series" / "mixed2.zip")
+    session = app.context.store.get(page.session)
+    series = session.current.study.series
+    assert len(series) == 2
+    shown = next(entry["index"] for entry in series if entry["selected"])
+    wanted = next(entry["index"] for entry in series if not entry["selected"])
+    page.fire(page.dependency("ov-series", "input"), [wanted, 0.1, "previous", 0])
+    again = session.current.study.series
+    assert next(entry["index"] for entry in again if entry["selected"]) == wanted != shown
+    page.open_sample("chest_xray")
+    assert app.files() == []
+
+
+def test_the_teaching_page_ends_with_the_learners_own_file(start: Starter) -> None:
+    app = start()
+    page = app.page()
+    upload = page.dependency("teach-upload", "upload")
+    where = page.upload(ASSETS / "samples" / "ct_abdomen.nii.gz", "Zebrowski.nii.gz")
+    shown = json.dumps(
+        page.fire(upload, [[{"path": where, "meta": {"_type": "gradio.FileData"}}], 5, 0.1, "previous"])
+    )
+    assert "112 axial slices" in shown
+    assert "tokens are left" in shown
+    assert "Zebrowski" not in shown
+    before = shown.count("tokens are left")
+    drawn = json.dumps(page.fire(page.dependency("teach-threshold", "release"), [5, 0.4, "last_kept"]))
+    assert drawn.count("tokens are left") == before
+    assert drawn != shown
+    assert app.files() == []
