@@ -158,9 +158,8 @@ def open_sample(context: Context, key: str, options: Options, progress: Progress
 
     view_key = (key, options.threshold, options.reference, options.max_frames, context.service.budget)
     view = context.shelf.view(view_key, make, lambda kept: all(path.exists() for path in kept.served))
-    opened.mask, opened.payload, opened.video, opened.video_fps = (
-        view.mask, view.payload, view.video, view.video_fps,
-    )  # fmt: skip
+    opened.mask, opened.payload, opened.pixels = view.mask, view.payload, view.pixels
+    opened.needs_clip = view.needs_clip
     return opened
 
 
