@@ -145,6 +145,12 @@ def _ask_tab(page: Page, context: Context) -> None:
         page.max_new_tokens = gr.Slider(
             1, min(limits.max_new_tokens, 512), 128, step=1, label=texts.MAX_NEW_TOKENS
         )
+        page.remember = gr.Checkbox(
+            context.service.follows_conversations,
+            label=texts.REMEMBER,
+            info=texts.REMEMBER_INFO,
+            elem_id="ov-remember",
+        )
     with gr.Row():
         page.save_chat = gr.DownloadButton(
             texts.DOWNLOAD_CHAT, size="sm", interactive=False, elem_id="ov-save-chat"
@@ -159,7 +165,7 @@ def _wire(demo: gr.Blocks, page: Page, handlers: Handlers, context: Context) -> 
     heavy: dict[str, Any] = {**quiet, "concurrency_id": "open", "concurrency_limit": context.limits.workers}
     model: dict[str, Any] = {**quiet, "concurrency_id": "model", "concurrency_limit": ANSWERING_AT_ONCE}
     planning = [page.threshold, page.reference, page.max_frames]
-    settings = [*planning, page.max_new_tokens]
+    settings = [*planning, page.max_new_tokens, page.remember]
     shown = [
         page.status, page.notes, page.viewer, page.series, page.confirm, page.chat, page.saw,
         page.save_json, page.save_chat, page.save_overlay, page.make_clip, page.compare_question,
@@ -169,7 +175,9 @@ def _wire(demo: gr.Blocks, page: Page, handlers: Handlers, context: Context) -> 
     clip: dict[str, Any] = {**quiet, "concurrency_id": "clip", "concurrency_limit": 1}
     opened = [demo.load(handlers.open_first, planning, shown, **heavy)]
     demo.unload(handlers.leave)
-    page.timer.tick(handlers.model_tick, None, [page.model, page.timer, *page.suggestions], **light)
+    page.timer.tick(
+        handlers.model_tick, None, [page.model, page.timer, page.remember, *page.suggestions], **light
+    )
     for button, sample in zip(page.samples, SAMPLES, strict=True):
         opened.append(button.click(handlers.sample_opener(sample.key), planning, shown, **heavy))
     opened.append(

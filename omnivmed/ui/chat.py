@@ -191,7 +191,7 @@ def _answer(
     except MemoryError:
         yield replace(state, step=None, error=texts.OUT_OF_MEMORY)
     except Exception as error:
-        log.error("session=%s code=%s at=%s", session.tag, type(error).__name__, _place(error))
+        log.error("session=%s code=%s at=%s", session.tag, type(error).__name__, place_of(error))
         yield replace(state, step=None, error=texts.UNEXPECTED)
     finally:
         close = getattr(events, "close", None)
@@ -199,7 +199,7 @@ def _answer(
             close()
 
 
-def _place(error: BaseException) -> str:
+def place_of(error: BaseException) -> str:
     """File and line where an error arose: code of ours, no values of anybody's."""
     trace = error.__traceback__
     while trace is not None and trace.tb_next is not None:

@@ -60,6 +60,7 @@ class Page:
     reference: Any = None
     max_frames: Any = None
     max_new_tokens: Any = None
+    remember: Any = None
     saw: Any = None
     compare_question: Any = None
     save_json: Any = None
@@ -164,7 +165,7 @@ class Handlers:
         except Abandoned:
             return True
         except Exception as error:
-            log.error("session=%s code=%s at=%s", session.tag, type(error).__name__, chat._place(error))
+            log.error("session=%s code=%s at=%s", session.tag, type(error).__name__, chat.place_of(error))
             yield {page.status: parts.error(texts.UNEXPECTED)}
             return True
         finally:
@@ -368,8 +369,9 @@ class Handlers:
             page.stop: gr.Button(interactive=True),
         }
 
-    def answer(self, request: gr.Request, *settings: Any) -> Iterator[Updates]:
-        """Stream the answer to the noted question."""
+    def answer(self, request: gr.Request, *values: Any) -> Iterator[Updates]:
+        """Stream the answer to the noted question; the last value says whether earlier turns go along."""
+        *settings, remember = values
         page = self.page
         session = self.context.store.get(request.session_hash)
         question, session.pending = session.pending, None
@@ -378,7 +380,7 @@ class Handlers:
             return
         options = Options.bounded(self.context.limits, *settings)
         opened = session.current
-        running = chat.ask(self.context, session, question, options)
+        running = chat.ask(self.context, session, question, options, history=bool(remember))
         try:
             for state in running:
                 updates: Updates = {}
@@ -484,6 +486,7 @@ class Handlers:
         updates: Updates = {self.page.model: parts.model_card(service)}
         if service.state in ("ready", "failed"):
             updates[self.page.timer] = gr.Timer(active=False)
+            updates[self.page.remember] = service.follows_conversations
             updates |= self._suggested(session.current)
         return updates
 

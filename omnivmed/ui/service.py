@@ -53,6 +53,11 @@ class ModelService:
         return Path(self._settings.model).name
 
     @property
+    def follows_conversations(self) -> bool:
+        """Whether earlier turns help this model. Nano was trained on single questions: they only confuse it."""
+        return not self.name.startswith("nano")
+
+    @property
     def budget(self) -> VisionBudget:
         """How the model in use (or about to be) cuts a study into tokens."""
         from omnivmed.vision import DEFAULT_BUDGET, NANO_BUDGET

@@ -103,6 +103,8 @@ REFERENCE_INFO = "The frame before misses slow drift; the token last kept lets i
 MAX_FRAMES = "Slices or frames at most"
 MAX_FRAMES_INFO = "0 leaves it to the model's own budget."
 MAX_NEW_TOKENS = "Longest answer, tokens"
+REMEMBER = "Tell the model the earlier questions, too"
+REMEMBER_INFO = "Off for nano, which was trained on single questions; larger models follow a conversation."
 LIMITS = "Limits of this page"
 
 # What the model saw

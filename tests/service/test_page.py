@@ -109,6 +109,18 @@ def test_start_over_forgets_the_conversation_and_keeps_the_study(start: Starter)
     assert app.assistant.asked[-1] == ("Two?", 0)
 
 
+def test_earlier_turns_go_along_only_where_asked(start: Starter) -> None:
+    app = start()
+    page = app.page()
+    page.open_sample("chest_xray")
+    page.ask("One?")
+    page.ask("Two?", [0.1, "previous", 0, 128, False])
+    page.ask("Three?", [0.1, "previous", 0, 128, True])
+    assert app.assistant.asked == [("One?", 0), ("Two?", 0), ("Three?", 2)]
+    app.assistant.name = "nano"
+    assert not app.context.service.follows_conversations
+
+
 def test_another_series_of_the_same_upload(start: Starter, shared_dir: Path) -> None:
     app = start()
     page = app.page()

@@ -186,10 +186,10 @@ def test_b7_whatever_a_client_sends_is_bounded(start: Starter) -> None:
     assert "too long" in json.dumps(page.begin("x" * 1_000_000))
     page.finish()
     for settings in (
-        [-5, "previous", -7, 10**9],
-        [1e308, "nonsense", 10**12, -3],
-        [None, None, None, None],
-        ["NaN", [], {}, "many"],
+        [-5, "previous", -7, 10**9, True],
+        [1e308, "nonsense", 10**12, -3, True],
+        [None, None, None, None, True],
+        ["NaN", [], {}, "many", True],
     ):
         page.begin("What is this?")
         try:
@@ -198,7 +198,7 @@ def test_b7_whatever_a_client_sends_is_bounded(start: Starter) -> None:
             said = ""
         page.finish()
         assert said.count("word") <= 20 * 20
-    assert "word" in page.ask("What is this?", [0.1, "previous", 0, 20])
+    assert "word" in page.ask("What is this?", [0.1, "previous", 0, 20, True])
     for mask in app.assistant.masks:
         assert 0 <= mask.threshold <= 2
         assert len(mask.frame_index) <= app.context.limits.max_frames
