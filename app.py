@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import logging
 import sys
+import threading
 
+from omnivmed.io import warm_up
 from omnivmed.ui.environment import prepare
 from omnivmed.ui.settings import read_settings
 
@@ -17,6 +19,7 @@ logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
 logging.getLogger("httpx").setLevel(logging.WARNING)
 settings = read_settings(sys.argv[1:] if __name__ == "__main__" else [])
 root = prepare(offline=settings.offline)  # before Gradio is imported: it reads its environment then
+threading.Thread(target=warm_up, name="omnivmed-decoder", daemon=True).start()  # while Gradio is imported
 
 from omnivmed.ui.app import build_demo, launch, make_context  # noqa: E402
 

@@ -240,8 +240,9 @@ def launch(
     from starlette.middleware import Middleware
 
     settings, limits = context.settings, context.limits
-    context.service.start()
-    if warm:
+    if not warm:
+        context.service.start()
+    else:
         threading.Thread(target=_warm_up, args=(context,), name="omnivmed-warm-up", daemon=True).start()
     _sweep_forever(context.store)
     demo.queue(max_size=limits.queue_size, default_concurrency_limit=ANSWERING_AT_ONCE, api_open=False)
@@ -278,6 +279,10 @@ def _warm_up(context: Context) -> None:
     try:
         warm_up()
         open_sample(context, SAMPLES[0].key, options)
+    except Exception as error:
+        log.warning("warm-up failed code=%s", type(error).__name__)
+    context.service.start()  # only now: importing the model's libraries would keep the picture waiting
+    try:
         context.service.wait(WARM_UP_PATIENCE_S)  # the model first, then the other samples
         for sample in SAMPLES[1:]:
             open_sample(context, sample.key, options)

@@ -80,8 +80,8 @@ class Handlers:
 
     def open_first(self, request: gr.Request, *settings: Any) -> Iterator[Updates]:
         """A new page opens on the first sample."""
-        self.context.service.start()
         yield from self.open_sample(SAMPLES[0].key, request, *settings)
+        self.context.service.start()
 
     def open_sample(self, key: str, request: gr.Request, *settings: Any) -> Iterator[Updates]:
         """Put a sample on the screen."""
