@@ -1,9 +1,8 @@
-"""One server and one headless Chromium for all browser tests."""
+"""One server for all browser tests; the browser is the suite's own."""
 
 from __future__ import annotations
 
 import os
-import shutil
 import subprocess
 import sys
 import time
@@ -17,15 +16,6 @@ import pytest
 from tests.service.conftest import free_port
 
 ROOT = Path(__file__).resolve().parents[2]
-FLAGS = [
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-]
 START_S = 120.0
 
 
@@ -57,19 +47,6 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         finally:
             process.terminate()
             process.wait(20)
-
-
-@pytest.fixture(scope="session")
-def browser() -> Iterator[Any]:
-    """Headless Chromium; the tests are skipped where there is none."""
-    playwright = pytest.importorskip("playwright.sync_api", reason="needs the playwright package")
-    chromium = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-    if chromium is None:
-        pytest.skip("needs Chromium (apt install chromium)")
-    with playwright.sync_playwright() as play:
-        started = play.chromium.launch(executable_path=chromium, headless=True, args=FLAGS)
-        yield started
-        started.close()
 
 
 class Watched:

@@ -28,22 +28,9 @@ DATA = "({...document.querySelector('.omv').dataset})"
 
 
 @pytest.fixture(scope="module")
-def url() -> Iterator[str]:
-    if harness.chromium() is None:
-        pytest.skip("needs Chromium (Debian: apt-get install chromium)")
-    pytest.importorskip("playwright.sync_api", reason="needs the dev extra: playwright")
+def url(browser: Any) -> Iterator[str]:
     with harness.running_app() as address:
         yield address
-
-
-@pytest.fixture(scope="module")
-def browser(url: str) -> Iterator[Any]:
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as play:
-        browser = play.chromium.launch(executable_path=harness.chromium(), headless=True, args=harness.FLAGS)
-        yield browser
-        browser.close()
 
 
 @pytest.fixture(scope="module")

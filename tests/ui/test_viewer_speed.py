@@ -6,6 +6,7 @@ import contextlib
 import shutil
 import statistics
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
@@ -33,16 +34,9 @@ def renderer_mib() -> float:
 
 
 @pytest.fixture(scope="module")
-def page() -> Iterator[Page]:
-    if harness.chromium() is None:
-        pytest.skip("needs Chromium (Debian: apt-get install chromium)")
-    pytest.importorskip("playwright.sync_api", reason="needs the dev extra: playwright")
-    from playwright.sync_api import sync_playwright
-
-    with harness.running_app("speed") as url, sync_playwright() as play:
-        browser = play.chromium.launch(executable_path=harness.chromium(), headless=True, args=harness.FLAGS)
+def page(browser: Any) -> Iterator[Page]:
+    with harness.running_app("speed") as url:
         yield Page(browser, url)
-        browser.close()
 
 
 def draws(page: Page) -> list[float]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import socket
 import subprocess
 import sys
@@ -17,16 +16,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-
-FLAGS = [
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-]
 
 
 def orientation_volume() -> np.ndarray:
@@ -197,11 +186,6 @@ def running_app(*extra: str, **environment: str) -> Iterator[str]:
     finally:
         process.terminate()
         process.wait(20)
-
-
-def chromium() -> str | None:
-    """Path of the system's Chromium, or None."""
-    return shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 
 
 def speed_values(folder: str) -> dict[str, Any]:
