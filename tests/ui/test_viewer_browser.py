@@ -48,7 +48,7 @@ class Page:
         self.page.on("request", lambda r: self.requests.append(r.url))
         self.page.on("console", lambda m: self.errors.append(m.text) if m.type == "error" else None)
         self.page.on("pageerror", lambda e: self.errors.append(str(e)))
-        self.page.goto(url)
+        self.page.goto(url, timeout=120_000)
         self.page.wait_for_selector("#viewer .omv-dark", timeout=60_000)
 
     def open(self, name: str, ready: bool = True) -> Page:
