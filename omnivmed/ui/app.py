@@ -108,7 +108,7 @@ def _ask_tab(page: Page, context: Context) -> None:
         label=texts.CHAT_LABEL,
         show_label=False,
         height=380,
-        buttons=["copy"],
+        buttons=[],
         feedback_options=None,
         layout="bubble",
         placeholder=texts.CHAT_EMPTY,
