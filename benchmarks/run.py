@@ -48,10 +48,12 @@ def main(argv: list[str] | None = None) -> int:
     rows: list[dict[str, Any]] = []
     described = ""
     with torch.inference_mode():
-        for dtype in args.dtype or ("float32", "bfloat16"):
-            for case, described in cases(args.group or GROUPS, dtype, args.tokens):  # noqa: B007 - kept for the report
+        types = args.dtype or ("float32", "bfloat16")
+        for dtype in types:
+            for case, phrase in cases(args.group or GROUPS, dtype, args.tokens, dtype == types[0]):
                 samples = interleave({"baseline": case.run_baseline, "ours": case.run_ours}, args.rounds)
-                rows.append(report.row(case, dtype, samples))
+                rows.append(report.row(case, "pixels" if case.group == "pruning" else dtype, samples))
+                described = phrase
                 shown = rows[-1]["ratio"]
                 print(
                     f"{case.group}: {case.name}, {dtype}: x {shown['median']:.2f}  {case.check}",
@@ -81,7 +83,9 @@ def _command(args: argparse.Namespace) -> str:
     return " ".join(words)
 
 
-def cases(groups: tuple[str, ...] | list[str], dtype_name: str, tokens: int) -> Iterator[tuple[Any, str]]:
+def cases(
+    groups: tuple[str, ...] | list[str], dtype_name: str, tokens: int, with_mask: bool
+) -> Iterator[tuple[Any, str]]:
     """The cases of these groups with one number type, and a phrase about the weights."""
     import torch
 
@@ -95,7 +99,7 @@ def cases(groups: tuple[str, ...] | list[str], dtype_name: str, tokens: int) -> 
     model, described = nano_model(dtype)
     model.requires_grad_(False)
     stock = stock_twin(model)
-    if "pruning" in groups and dtype == torch.float32:  # the mask has no number type of its own
+    if "pruning" in groups and with_mask:  # the mask has no number type of its own
         with ov.open_study(samples / "mr_head.nii.gz") as study:
             yield make.pruning_case(prepare(study, DEFAULT_BUDGET, max_frames=64)), described
     if "encoding" in groups:
