@@ -11,8 +11,9 @@ import gradio as gr
 from omnivmed.ui import parts, texts
 from omnivmed.ui.api import add_api
 from omnivmed.ui.compare import Compare, ComparePage, build_compare
+from omnivmed.ui.controls import Page
 from omnivmed.ui.environment import PrivateRoot
-from omnivmed.ui.handlers import SUGGESTIONS, Handlers, Page
+from omnivmed.ui.handlers import SUGGESTIONS, Handlers
 from omnivmed.ui.health import health_route
 from omnivmed.ui.samples import SAMPLES
 from omnivmed.ui.service import Loader, ModelService, SampleShelf

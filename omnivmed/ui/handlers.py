@@ -11,7 +11,6 @@ import logging
 import os
 import time
 from collections.abc import Generator, Iterator
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import gradio as gr
@@ -20,6 +19,7 @@ from omnivmed import __version__
 from omnivmed.errors import StudyError
 from omnivmed.ui import chat, parts, saw, studies, texts
 from omnivmed.ui.background import Abandoned, Step, run_with_progress
+from omnivmed.ui.controls import Page
 from omnivmed.ui.export import conversation_markdown
 from omnivmed.ui.payload import pack_mask, payload_path
 from omnivmed.ui.samples import SAMPLES
@@ -35,38 +35,6 @@ log = logging.getLogger("omnivmed.ui")
 Updates = dict[Any, Any]
 SUGGESTIONS = 4
 CLIP_BEAT_S = 1.0
-
-
-@dataclass
-class Page:
-    """The components that handlers change."""
-
-    status: Any = None
-    notes: Any = None
-    viewer: Any = None
-    samples: tuple[Any, ...] = ()
-    upload: Any = None
-    series: Any = None
-    confirm: Any = None
-    model: Any = None
-    timer: Any = None
-    chat: Any = None
-    question: Any = None
-    ask: Any = None
-    stop: Any = None
-    fresh: Any = None
-    suggestions: tuple[Any, ...] = ()
-    threshold: Any = None
-    reference: Any = None
-    max_frames: Any = None
-    max_new_tokens: Any = None
-    remember: Any = None
-    saw: Any = None
-    compare_question: Any = None
-    save_json: Any = None
-    save_chat: Any = None
-    make_clip: Any = None
-    save_overlay: Any = None
 
 
 class Handlers:
