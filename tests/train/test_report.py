@@ -23,10 +23,14 @@ def test_only_what_passed_is_offered(tmp_path: Path) -> None:
         "video": {"organ": "organ"},
     }
     assert spoken(answers, tmp_path / "none.json") == {"image": [], "volume": [], "video": []}
-    write_json(
-        {"ship": {"view": True, "state": False, "sequence:plane": True, "organ": True}}, tmp_path / "s.json"
-    )
-    assert spoken(answers, tmp_path / "s.json") == {"image": ["view"], "volume": ["plane"], "video": []}
+    shares = {"unseen": {"view": [9, 10]}, "sequences, 0.1": {"plane": [1, 2]}}
+    ship_table = {"view": True, "state": False, "sequence:plane": True, "organ": True}
+    write_json({"ship": ship_table, "scores": shares}, tmp_path / "s.json")
+    assert spoken(answers, tmp_path / "s.json") == {
+        "image": ["view (90 of 100 right on unseen patients)"],
+        "volume": ["plane (50 of 100 right on unseen patients)"],
+        "video": [],
+    }
 
 
 def test_the_product_accepts_the_exported_config(tmp_path: Path) -> None:

@@ -76,18 +76,22 @@ def config(card: dict[str, Any], backbone: dict[str, Any], trained: bool) -> dic
 
 
 def spoken(answers: dict[str, dict[str, str]], scores: Path) -> dict[str, list[str]]:
-    """What nano may be asked per kind of study, in words: the types that passed the ship rule.
+    """What nano may be asked per kind of study, in words with its share right: the types that passed the ship rule.
 
     Without scores (a preview) nothing is claimed.
     """
     if not scores.exists():
         return {kind: [] for kind in answers}
-    table = json.loads(scores.read_text())["ship"]
-    prefix = {"image": ""}
-    return {
-        kind: [words for task, words in tasks.items() if table.get(prefix.get(kind, "sequence:") + task)]
-        for kind, tasks in answers.items()
-    }
+    measured = json.loads(scores.read_text())
+    out: dict[str, list[str]] = {}
+    for kind, tasks in answers.items():
+        prefix, row = ("", "unseen") if kind == "image" else ("sequence:", "sequences, 0.1")
+        out[kind] = []
+        for task, words in tasks.items():
+            if measured["ship"].get(prefix + task):
+                right, asked = measured["scores"][row][task]
+                out[kind].append(f"{words} ({100 * right / asked:.0f} of 100 right on unseen patients)")
+    return out
 
 
 def sha256(path: Path) -> str:
