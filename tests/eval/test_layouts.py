@@ -151,3 +151,14 @@ def test_unknown_names_list_the_known_ones() -> None:
         find("nothing")
     with pytest.raises(ValueError, match="without judge"):
         find_protocol(find("slake"), "C")
+
+
+def test_vqa_rad_by_image_is_the_split_that_nano_is_trained_on() -> None:
+    from train.nano.index import by_share
+
+    names = [f"synpic{i}.jpg" for i in range(200)]
+    for name in names:
+        assert (by_share(f"vqa_rad/{name}", 0.06, vqa_rad.TEST_SHARE) == "test") == (
+            vqa_rad.part_by_image(name) == "test"
+        )
+    assert 20 < sum(vqa_rad.part_by_image(name) == "test" for name in names) < 60
