@@ -1,0 +1,96 @@
+"""Cells → markdown, JSON and a figure. Nothing is left out because it came out the wrong way."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from train.claims.record import Cell, Difference
+
+SEEN_ENOUGH = "One seed. An interval that holds 0 means that this run shows no difference."
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """name: folder and command. protocol: what was asked of whom, on which budget, one sentence a line."""
+
+    name: str
+    title: str
+    paper: str
+    protocol: tuple[str, ...]
+    cells: tuple[Cell, ...]
+    differences: tuple[Difference, ...]
+    facts: Mapping[str, Any] = field(default_factory=dict)
+
+
+def markdown(outcome: Outcome) -> str:
+    """Measures down, arms across; the paired differences and the protocol below."""
+    arms = list(dict.fromkeys(c.arm for c in outcome.cells))
+    measures = list(dict.fromkeys(c.measure for c in outcome.cells))
+    by = {(c.arm, c.measure): c for c in outcome.cells}
+    lines = [f"### {outcome.title}", "", f"The paper: {outcome.paper}", ""]
+    lines += ["| | " + " | ".join(arms) + " |", "|---" * (len(arms) + 1) + "|"]
+    for measure in measures:
+        cells = [by[a, measure].text() if (a, measure) in by else "" for a in arms]
+        lines.append(f"| {measure} | " + " | ".join(cells) + " |")
+    lines += ["", *(f"- {d.text()}" for d in outcome.differences), ""]
+    lines += [*(f"- {line}" for line in (*outcome.protocol, SEEN_ENOUGH)), ""]
+    lines.append("Values in % with 95 % intervals, bootstrapped over patients. Not for clinical use.")
+    return "\n".join(lines) + "\n"
+
+
+Point = tuple[float | str, Cell]
+
+
+def figure(
+    path: Path, series: Mapping[str, Sequence[Point]], x_label: str, y_label: str, logarithmic: bool = False
+) -> None:
+    """One line per series with 95 % bars; x is a number or a name."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    picture = Figure(figsize=(6.0, 3.6), dpi=120, layout="constrained")
+    FigureCanvasAgg(picture)
+    axes = picture.add_subplot()
+    for name, points in series.items():
+        x = [p[0] for p in points]
+        scale = [100.0 if p[1].unit == "%" else 1.0 for p in points]
+        y = [p[1].value * s for p, s in zip(points, scale, strict=True)]
+        low = [max(0.0, (p[1].value - p[1].low) * s) for p, s in zip(points, scale, strict=True)]
+        high = [max(0.0, (p[1].high - p[1].value) * s) for p, s in zip(points, scale, strict=True)]
+        axes.errorbar(x, y, yerr=[low, high], marker="o", capsize=3, label=name)
+    if logarithmic:
+        axes.set_xscale("log", base=2)
+    axes.set_xlabel(x_label)
+    axes.set_ylabel(y_label)
+    axes.grid(alpha=0.3)
+    axes.legend(fontsize=8)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    picture.savefig(path)
+
+
+def save(
+    outcome: Outcome,
+    folder: Path,
+    series: Mapping[str, Sequence[Point]],
+    x_label: str,
+    y_label: str = "right, %",
+    logarithmic: bool = False,
+) -> str:
+    """``table.md``, ``table.json`` and ``figure.png`` in ``folder``; returns the markdown."""
+    folder.mkdir(parents=True, exist_ok=True)
+    text = markdown(outcome)
+    (folder / "table.md").write_text(text, encoding="utf-8")
+    numbers = {
+        "name": outcome.name,
+        "cells": [asdict(c) for c in outcome.cells],
+        "differences": [asdict(d) for d in outcome.differences],
+        "protocol": list(outcome.protocol),
+        "facts": dict(outcome.facts),
+    }
+    (folder / "table.json").write_text(json.dumps(numbers, indent=1) + "\n", encoding="utf-8")
+    figure(folder / "figure.png", series, x_label, y_label, logarithmic)
+    return text

