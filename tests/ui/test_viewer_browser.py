@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import json
-import os
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -482,14 +481,9 @@ def test_phone_width_has_no_overflow(browser: Any, url: str) -> None:
 
 
 def axe_script() -> str:
-    """axe-core's own script, from the environment or Node's module folders."""
-    found = os.environ.get("AXE_CORE", "")
-    for folder in (Path(__file__).parents[2], Path(__file__).parents[1] / "js"):
-        found = found or str(folder / "node_modules" / "axe-core" / "axe.min.js")
-        if Path(found).is_file():
-            return Path(found).read_text(encoding="utf-8")
-        found = ""
-    pytest.skip("needs axe-core (npm install axe-core, or its axe.min.js named by AXE_CORE)")
+    """axe-core's own script, as the dev extra brings it."""
+    package = pytest.importorskip("axe_playwright_python", reason="needs the dev extra: axe-playwright-python")
+    return (Path(package.__file__).parent / "axe.min.js").read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize("theme", ["light", "dark"])
