@@ -32,7 +32,7 @@ def add_api(context: Context, concurrency_id: str, concurrency_limit: int) -> No
         return OpenStudy(study, studies.label_of(study), sources=studies.still_needed(study, taken))
 
     def ask(
-        file: Any, question: str, threshold: float = 0.1, max_new_tokens: int = 128
+        request: gr.Request, file: Any, question: str, threshold: float = 0.1, max_new_tokens: int = 128
     ) -> Iterator[tuple[str, dict[str, Any]]]:
         """Ask a question about a medical study and stream the answer. Not for clinical use.
 
@@ -44,7 +44,7 @@ def add_api(context: Context, concurrency_id: str, concurrency_limit: int) -> No
         """
         options = Options.bounded(context.limits, threshold, "previous", None, max_new_tokens)
         context.service.start()
-        with context.store.temporary() as session:
+        with context.store.temporary(request.session_hash) as session:
             try:
                 opened = open_file(session, file, options)
                 session.show(opened, session.begin_opening())

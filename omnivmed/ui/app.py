@@ -15,6 +15,7 @@ from omnivmed.ui.controls import Page
 from omnivmed.ui.environment import PrivateRoot
 from omnivmed.ui.handlers import SUGGESTIONS, Handlers
 from omnivmed.ui.health import health_route
+from omnivmed.ui.leaving import Leaving
 from omnivmed.ui.samples import SAMPLES
 from omnivmed.ui.service import Loader, ModelService, SampleShelf
 from omnivmed.ui.session import SessionStore, on_forget
@@ -267,7 +268,10 @@ def launch(
         theme=make_theme(),
         css=make_css(),
         head=make_head(),
-        app_kwargs={"routes": [health_route(context)], "middleware": [Middleware(AnonymousNames)]},
+        app_kwargs={
+            "routes": [health_route(context)],
+            "middleware": [Middleware(AnonymousNames), Middleware(Leaving, gone=context.store.gone)],
+        },
     )
 
 

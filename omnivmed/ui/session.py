@@ -201,6 +201,7 @@ class SessionStore:
         self._limits = limits
         self._clock = clock
         self._by_key: dict[str, Session] = {}
+        self._temporary: dict[str, list[Session]] = {}  # of API calls, by the caller's session hash
         self._lock = threading.Lock()
 
     def get(self, key: str | None) -> Session:
@@ -220,13 +221,28 @@ class SessionStore:
             return self._by_key.get(key or "no-session")
 
     @contextmanager
-    def temporary(self) -> Iterator[Session]:
-        """A session for one API call; nothing of it is left afterwards."""
+    def temporary(self, caller: str | None = None) -> Iterator[Session]:
+        """A session for one API call of this caller; nothing of it is left afterwards."""
         session = Session(secrets.token_hex(16), self._sessions, self._served, self._clock)
+        with self._lock:
+            self._temporary.setdefault(caller or "no-session", []).append(session)
         try:
             yield session
         finally:
+            with self._lock:
+                mine = self._temporary[caller or "no-session"]
+                mine.remove(session)
+                if not mine:
+                    del self._temporary[caller or "no-session"]
             session.close()
+
+    def gone(self, key: str) -> None:
+        """Nobody listens to this page or caller any more: stop the answer that is being written. Never waits long."""
+        with self._lock:
+            sessions = [self._by_key.get(key), *self._temporary.get(key, ())]
+        for session in sessions:
+            if session is not None and session.answering.locked():
+                session.stop.set()
 
     def drop(self, key: str | None) -> None:
         """The page was closed."""

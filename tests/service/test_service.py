@@ -40,8 +40,9 @@ def test_first_page_shows_a_sample_and_answers(start: Starter) -> None:
     assert "visual tokens" in said
 
 
-@pytest.mark.parametrize("rounds", [2, pytest.param(20, marks=[pytest.mark.slow, pytest.mark.timeout(900)])])
-def test_b1_eight_visitors_each_hears_their_own_answer(start: Starter, rounds: int) -> None:
+@pytest.mark.timeout(900)  # 11 s on a quiet machine
+def test_b1_eight_visitors_each_hears_their_own_answer(start: Starter) -> None:
+    rounds = 20
     app = start(ScriptedAssistant(tokens_per_second=5000, script=lambda _, q: f"echo {q} end"))
     app.page().open_first()  # the sample is decoded once
 
@@ -112,7 +113,7 @@ def test_b2_full_queue_says_busy_at_once_and_recovers(start: Starter) -> None:
     assert "You asked" in again.ask("And now?")
 
 
-def test_b3_stop_keeps_the_text_and_ends_the_work(start: Starter) -> None:
+def test_b3_stop_keeps_the_text_and_ends_the_work_within_two_steps(start: Starter) -> None:
     app = start(ScriptedAssistant(tokens_per_second=20, script=lambda *_: "word " * 400))
     page = app.page()
     page.open_first()
@@ -123,10 +124,10 @@ def test_b3_stop_keeps_the_text_and_ends_the_work(start: Starter) -> None:
     last: list[object] = []
     for last in page.answer():
         if stopped_at is None and "word word word" in json.dumps(last[0]):
-            other.stop()
             stopped_at = app.assistant.steps
+            other.stop()
     assert stopped_at is not None
-    assert app.assistant.steps - stopped_at <= 3
+    assert app.assistant.steps - stopped_at <= 2
     text = json.dumps(last[0])
     assert "word word word" in text
     assert "stopped" in text
@@ -134,25 +135,42 @@ def test_b3_stop_keeps_the_text_and_ends_the_work(start: Starter) -> None:
     assert "second answer" in page.ask("Again?")
 
 
-def test_b3_leaving_the_page_frees_the_model_within_two_steps(start: Starter) -> None:
+def test_b3_leaving_frees_the_model_within_two_steps_and_the_next_is_served(start: Starter) -> None:
     app = start(ScriptedAssistant(tokens_per_second=10, script=lambda *_: "word " * 500))
-    page = app.page()
+    page, waiting = app.page(), app.page()
     page.open_first()
+    waiting.open_first()
     page.begin("Tell me everything.")
     stream = page.answer()
     for state in stream:
         if "word word" in json.dumps(state[0]):
             break
-    stream.close()
     left_at = app.assistant.steps
+    stream.close()
     began = time.monotonic()
     assert wait_until(lambda: app.assistant.running == 0, 5)
-    assert app.assistant.steps - left_at <= 5  # two steps, and those made before the server hears of it
+    assert app.assistant.steps - left_at <= 2
     app.assistant.script = lambda *_: "free"
+    waiting.begin("Next?")
+    assert any("free" in json.dumps(state[0]) for state in waiting.answer())
+    assert time.monotonic() - began < 2.0
+
+
+def test_b3_a_caller_of_the_api_who_leaves_frees_the_model_within_two_steps(start: Starter) -> None:
+    app = start(ScriptedAssistant(tokens_per_second=10, script=lambda *_: "word " * 500))
     page = app.page()
-    page.open_first()
-    assert "free" in page.ask("Next?")
-    assert time.monotonic() - began < 10
+    where = page.upload(ASSETS / "samples" / "chest_xray.dcm")
+    ask = next(d for d in page.config["dependencies"] if d["api_name"] == "ask")
+    file = {"path": where, "meta": {"_type": "gradio.FileData"}}
+    stream = page.stream(ask, [[file], "Tell me everything.", 0.1, 128])
+    for state in stream:
+        if "word word" in json.dumps(state[0]):
+            break
+    left_at = app.assistant.steps
+    stream.close()
+    assert wait_until(lambda: app.assistant.running == 0, 5)
+    assert app.assistant.steps - left_at <= 2
+    assert wait_until(lambda: app.files() == [], 10)
 
 
 def test_b5_out_of_memory_is_advice_and_the_next_question_works(start: Starter) -> None:
@@ -216,20 +234,24 @@ def test_b7_another_session_is_not_reached_by_its_tag_or_folder(start: Starter) 
     assert "My secret question" not in second.ask("What did the other one ask?")
 
 
-def test_b8_health_answers_while_decoding_runs(start: Starter) -> None:
+def test_b8_health_answers_within_a_second_while_eight_decodes_run(start: Starter) -> None:
     app = start()
     pages = [app.page() for _ in range(8)]
-    with ThreadPoolExecutor(8) as pool:
-        work = [pool.submit(page.open_sample, "mr_head") for page in pages]
-        slowest = 0.0
+    volume = ASSETS / "samples" / "mr_head.nii.gz"
+    seconds = []
+    with ThreadPoolExecutor(8) as pool, httpx.Client(timeout=30) as probe:
+        work = [
+            pool.submit(page.open_upload, volume) for page in pages
+        ]  # uploads are not shared: eight decodes
         while not all(w.done() for w in work):
             began = time.monotonic()
-            answer = app.page().get("/healthz")
-            slowest = max(slowest, time.monotonic() - began)
+            answer = probe.get(f"{app.url}healthz")
+            seconds.append(time.monotonic() - began)
             assert answer.json()["status"] == "ok"
             time.sleep(0.05)
-    # Both are measured on the machine that decodes: the bound is the promise, times the test client's own start.
-    assert slowest < 3.0
+    assert len(seconds) > 10
+    print(f"health: {len(seconds)} answers, slowest {max(seconds):.2f} s")
+    assert max(seconds) < 1.0
 
 
 def test_two_questions_of_one_page_do_not_run_at_once(start: Starter) -> None:
