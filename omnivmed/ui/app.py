@@ -265,6 +265,7 @@ def launch(
         state_session_capacity=64,
         prevent_thread_lock=not block,
         quiet=not block,
+        _frontend=False,  # a last look at the own address that ends the program when a busy machine takes over 3 s
         theme=make_theme(),
         css=make_css(),
         head=make_head(),
