@@ -23,6 +23,7 @@ class Said:
     kind: str = "image"
     tokens: int = 0
     seconds: float = 0.0
+    prefill_s: float = 0.0
 
     @property
     def right(self) -> bool:

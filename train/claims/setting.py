@@ -27,6 +27,11 @@ class Setting:
     model: str = "nano"
     small: bool = False
 
+    @property
+    def stills(self) -> int:
+        """Test pictures that a trained arm is asked about."""
+        return 12 if self.small else 160
+
     def load_bank(self) -> dict[str, Entry]:
         """Decoded when it is not there yet (minutes, once)."""
         records = build_index(self.data)

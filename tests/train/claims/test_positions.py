@@ -27,7 +27,7 @@ def teacher() -> Vit:
 def setting(data_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Setting:
     monkeypatch.setattr(positions, "STEPS_PER_MINUTE", 4)
     monkeypatch.setattr(positions, "SAVE_EVERY", 1)
-    monkeypatch.setattr(positions, "GRIDS", ((2, 2), (6, 6)))
+    monkeypatch.setattr(positions, "GRIDS", ((2, 2), (4, 4)))
     return Setting(data_folder, tmp_path, minutes=0.5, small=True)
 
 

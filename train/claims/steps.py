@@ -1,0 +1,189 @@
+"""Training by a list of steps: no clock decides anything, so an arm is a function of seed and budget alone.
+
+A step names its batch by (seed, kind of batch, number). Two arms that share steps see the same pictures under the
+same questions, whatever the order they come in.
+"""
+
+from __future__ import annotations
+
+import math
+import zlib
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from safetensors.torch import load_file
+from torch import Tensor
+
+from train.claims.parts import Parts
+from train.nano.features import MIXTURE
+from train.nano.lm import lora_state, switch_lora
+from train.nano.pack import Packed, collate, make_tree
+from train.nano.questions import ask, questions_for
+from train.nano.sampling import Pool
+from train.nano.store import Run, finish, restore_optimizer
+from train.nano.studies import StudyView, prune, sequence_study, still
+from train.nano.tune import Nano, sequence_pool
+from train.nano.words import word_loss
+
+STEPS_PER_MINUTE = 8
+"""What two busy cores manage with 24 questions a step (docs/log.md)."""
+SAVE_EVERY = 20
+WORD_WEIGHT, WORD_BATCH = 0.3, 24
+
+
+@dataclass(frozen=True)
+class Kind:
+    """What a batch is made of. threshold None keeps every visual token of volumes and clips.
+
+    captions: descriptions first, as in the align stage. llm: whether the language model's LoRA learns too.
+    """
+
+    name: str
+    stills: int = 6
+    sequences: int = 0
+    questions: int = 4
+    captions: bool = False
+    llm: bool = True
+    threshold: float | None = 0.1
+
+
+ALIGN = Kind("align", captions=True, llm=False)
+INSTRUCT = Kind("instruct")
+MIXED = Kind("mixed", stills=4, sequences=2)
+
+
+@dataclass(frozen=True)
+class Step:
+    kind: Kind
+    number: int
+
+
+@dataclass(frozen=True)
+class Rates:
+    projector: float = 5e-4
+    lora: float = 5e-4
+    warmup: int = 8
+    floor: float = 0.05
+
+
+def stage(kind: Kind, count: int) -> list[Step]:
+    """``count`` batches of one kind, numbered from 0."""
+    return [Step(kind, n) for n in range(count)]
+
+
+def steps_of(minutes: float) -> int:
+    return max(1, round(minutes * STEPS_PER_MINUTE))
+
+
+def prune_at(study: StudyView, threshold: float | None) -> StudyView:
+    """The study under another pruning rule; stills stay whole."""
+    if study.kind == "image" or threshold is None:
+        return replace(study, keep=np.ones_like(study.keep))
+    return replace(study, keep=prune(study.frames, study.kind, threshold))
+
+
+def batch(
+    nano: Nano, pool: Pool, sequences: list, step: Step, seed: int
+) -> list[tuple[list[StudyView], Packed]]:
+    """Micro-batches of one step: stills, then volumes and clips. Pure in (seed, kind's name, number)."""
+    kind = step.kind
+    rng = np.random.default_rng((seed, zlib.crc32(kind.name.encode()), step.number))
+    out = []
+    for moving, count in ((False, kind.stills), (True, kind.sequences)):
+        studies, trees = [], []
+        for _ in range(count):
+            if moving:
+                alike = sequences[rng.integers(len(sequences))]
+                study = prune_at(sequence_study(alike[rng.integers(len(alike))], rng), kind.threshold)
+            else:
+                item = pool.draw(MIXTURE, rng)
+                study = still(nano.bank[item.record_id], item, rng)
+            asked = []
+            if kind.captions and (caption := ask("describe", study.labels, study.kind, rng)):
+                asked = [caption]
+            left = kind.questions - len(asked)
+            asked += questions_for(study.labels, study.kind, left, rng, refusals=0.0)
+            if asked:
+                studies.append(study)
+                trees.append(
+                    make_tree(nano.tokenizer, study.kind, study.tokens_per_frame, study.times_s, asked)
+                )
+        if trees:
+            out.append((studies, collate(trees, nano.pad_id)))
+    return out
+
+
+def train(
+    parts: Parts,
+    folder: Path,
+    steps: Sequence[Step],
+    seed: int,
+    start: dict[str, Tensor] | None = None,
+    rates: Rates | None = None,
+) -> dict[str, Tensor]:
+    """Runs the steps in order from ``start`` (default: the shared one), or resumes; returns the weights.
+
+    Schedule: warm-up, then cosine over the whole list. A step whose kind has ``llm`` off moves the projector alone.
+    """
+    nano, rates = parts.nano, rates or Rates()
+    nano.load(start or parts.start)
+    if (folder / "done.json").exists():
+        state = load_file(folder / "final.safetensors")
+        nano.load(state)
+        return state
+    run = Run(folder, {"seed": seed, "rates": asdict(rates), "steps": len(steps)})
+    switch_lora(nano.lm, True)
+    projector, lora = list(nano.projector.parameters()), list(lora_state(nano.lm).values())
+    optimizer = torch.optim.AdamW(
+        [{"params": projector, "base": rates.projector}, {"params": lora, "base": rates.lora}],
+        lr=1e-3,
+        betas=(0.9, 0.98),
+        weight_decay=0.0,
+    )
+    at, asked = 0, 0
+    if (saved := run.load()) is not None:
+        facts, weights, moments = saved
+        at, asked = facts["step"], facts["asked"]
+        nano.load(weights)
+        restore_optimizer(optimizer, moments)
+    pool, sequences = Pool(nano.bank, "train"), sequence_pool(nano.bank)
+    while at < len(steps):
+        step = steps[at]
+        shape = rates.floor + (1 - rates.floor) * 0.5 * (1 + math.cos(math.pi * at / len(steps)))
+        for group in optimizer.param_groups:
+            group["lr"] = group["base"] * shape * min(1.0, (at + 1) / rates.warmup)
+        micro = batch(nano, pool, sequences, step, seed)
+        total = sum(float(p.weights.sum()) for _, p in micro)
+        optimizer.zero_grad(set_to_none=True)
+        value = 0.0
+        for studies, packed in micro:
+            logits = nano.logits(packed, nano.visual(studies))
+            loss = (F.cross_entropy(logits, packed.targets, reduction="none") * packed.weights).sum() / total
+            loss.backward()
+            value += float(loss.detach())
+            asked += len(set(packed.branch_of))
+        rows = np.random.default_rng((seed, 99, at)).integers(len(nano.features.labels), size=WORD_BATCH)
+        words, _ = word_loss(nano.projector, nano.features.batch(rows), nano.table)
+        (WORD_WEIGHT * words).backward()
+        if not step.kind.llm:
+            for parameter in lora:
+                parameter.grad = None
+        torch.nn.utils.clip_grad_norm_(projector + lora, 1.0)
+        optimizer.step()
+        at += 1
+        if at % SAVE_EVERY == 0 and at < len(steps):
+            run.log(step=at, asked=asked, loss=round(value, 4))
+            run.save(at, nano.state(), optimizer, asked=asked)
+    finish(folder, nano.state(), steps=at, asked=asked)
+    return {k: v.detach().clone() for k, v in nano.state().items()}
+
+
+def asked_in(folder: Path) -> int:
+    """Questions that a finished arm was trained on."""
+    import json
+
+    return int(json.loads((folder / "done.json").read_text())["asked"])
