@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 from omnivmed.eval import baselines, predictions
+from omnivmed.eval.compare import compare
 from omnivmed.eval.files import LayoutError
 from omnivmed.eval.predictions import Answerer, Header, PredictionsError
 from omnivmed.eval.registry import BENCHMARKS, find, find_protocol
@@ -63,8 +64,11 @@ def predict(args: argparse.Namespace) -> int:
 
 
 def score(args: argparse.Namespace) -> int:
-    """Markdown (and JSON beside it) from prediction files; no model is loaded."""
-    rows = []
+    """Markdown (and JSON beside it) from prediction files; no model is loaded.
+
+    The first file is also compared with each of the others that answers the same questions: paired differences.
+    """
+    rows, first, differences = [], None, []
     for path in args.predictions:
         header, replies = predictions.load(path)
         benchmark = find(header.benchmark)
@@ -72,11 +76,17 @@ def score(args: argparse.Namespace) -> int:
         protocol = find_protocol(benchmark, header.protocol)
         if protocol.prompt_hash(items) != header.prompt_hash:
             raise PredictionsError(f"{path.name} answers other questions than those in the data folder")
+        given = predictions.texts(replies)
+        if first is None:
+            first = (header, given)
+        elif (header.prompt_hash, header.protocol) == (first[0].prompt_hash, first[0].protocol):
+            both = ((first[0].model, first[1]), (header.model, given))
+            differences += compare(protocol.name, items, *both)
         seconds = [r.seconds for r in replies.values() if r.seconds]
         rows.append(
             Row(
                 header,
-                tuple(protocol.score(items, predictions.texts(replies))),
+                tuple(protocol.score(items, given)),
                 predictions.tokens_removed(replies),
                 sum(seconds) / len(seconds) if seconds else None,
                 sum(bool(r.error) for r in replies.values()),
@@ -85,6 +95,9 @@ def score(args: argparse.Namespace) -> int:
     text = markdown(
         "Scores", rows, "python -m omnivmed.eval score " + " ".join(p.name for p in args.predictions)
     )
+    if differences:
+        text += "\nDifferences in points, paired, 95 % interval over images or cases:\n\n"
+        text += "".join(f"- {d.text()}\n" for d in differences)
     print(text)
     if args.out:
         args.out.write_text(text, encoding="utf-8")

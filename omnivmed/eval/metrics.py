@@ -65,6 +65,22 @@ def llava_med_closed_strict(prediction: str, reference: str) -> bool:
     return ("yes" in text or "no" in text) and reference.lower().strip() in text
 
 
+def whole_words(prediction: str, reference: str) -> bool:
+    """Ours, stricter: the answer's words stand in the prediction as whole words, side by side.
+
+    "I cannot tell" holds the letters of "no" and scores for it by the two rules above; not here.
+    """
+    wanted = re.escape(reference.lower().strip())
+    return re.search(rf"(?<!\w){wanted}(?!\w)", prediction.lower()) is not None
+
+
+def declined(prediction: str) -> bool:
+    """The answer says that it gives none."""
+    return (
+        re.search(r"\b(cannot|can't|unable to) (tell|say|determine|answer)\b", prediction.lower()) is not None
+    )
+
+
 def yes_no_xor(prediction: str, reference: str) -> bool:
     """Closed yes/no by rule: exactly one of the two strings occurs, and it is the reference (MedUniEval)."""
     text = prediction.lower()

@@ -93,7 +93,11 @@ def mean(protocol: str, measure: str, values: Sequence[float], groups: Sequence[
 
 
 def score_llava_med(items: Sequence[Item], answers: Answers) -> list[Score]:
-    """A: open = token recall, closed = substring accuracy; beside them F1, "exact match" and the strict rule."""
+    """A: open = token recall, closed = substring accuracy; beside them F1, "exact match", the strict rule.
+
+    Ours are two more: closed accuracy by whole words, because a refusal ("I cannot tell") holds the letters of
+    "no", and the share of answers that decline.
+    """
     opened = [item for item in items if not item.closed]
     closed = [item for item in items if item.closed]
     out = []
@@ -110,6 +114,9 @@ def score_llava_med(items: Sequence[Item], answers: Answers) -> list[Score]:
         strict = [metrics.llava_med_closed_strict(answers[item.id], item.answer) for item in closed]
         out.append(share("A", "closed accuracy", loose, groups))
         out.append(share("A", "closed accuracy (run_eval)", strict, groups))
+        words = [metrics.whole_words(answers[item.id], item.answer) for item in closed]
+        out.append(share("A", "closed accuracy (whole words)", words, groups))
+    out.append(share("A", "declined", [metrics.declined(answers[item.id]) for item in items]))
     return out
 
 

@@ -135,7 +135,7 @@ def test_the_report_names_the_protocol_in_every_cell() -> None:
         if line.startswith("| ") and "[" in line
         for c in line.split("|")[2:-1]
     ]
-    assert len(cells) == 12
+    assert len(cells) == 16
     assert all("(A, n=" in cell for cell in cells)
     assert "60 % of visual tokens removed; 1.25 s per answer; 1 questions failed" in text
     assert "Not for clinical use" in text
