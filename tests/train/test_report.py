@@ -4,31 +4,49 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from train.nano.evaluate import Score, report, ship
 from train.nano.export import config, spoken
+from train.nano.report import report
+from train.nano.score import Score, beats, ship, silent_of
 from train.nano.store import write_json
 
 
-def test_ship_needs_a_margin_and_an_interval_above_every_baseline() -> None:
-    assert ship(Score(90, 100), Score(50, 100), Score(60, 100))
-    assert not ship(Score(65, 100), Score(50, 100), Score(60, 100)), "five points are not ten"
-    assert not ship(Score(8, 10), Score(5, 10)), "ten answers prove little"
-    assert not ship(Score(9, 9), Score(0, 9)), "nine even less"
+def test_beating_needs_a_margin_and_an_interval_above_every_baseline() -> None:
+    assert beats(Score(90, 100), Score(50, 100), Score(60, 100))
+    assert not beats(Score(65, 100), Score(50, 100), Score(60, 100)), "five points are not ten"
+    assert not beats(Score(8, 10), Score(5, 10)), "ten answers prove little"
+    assert not beats(Score(9, 9), Score(0, 9)), "nine even less"
 
 
-def test_only_what_passed_is_offered(tmp_path: Path) -> None:
+def test_one_source_that_is_no_better_than_guessing_silences_a_type() -> None:
+    scores = {
+        "image:view": Score(90, 100),
+        "volume:modality": Score(90, 100),
+        "volume:modality@new scanner": Score(0, 6),
+        "video:organ": Score(50, 100),
+    }
+    table = ship(scores, [{"volume:modality": Score(40, 100), "video:organ": Score(45, 100)}])
+    assert table["image:view"] == ""
+    assert table["volume:modality"] == "fails on new scanner"
+    assert "45 %" in table["video:organ"]
+    assert silent_of(table) == {"image": [], "volume": ["modality"], "video": ["organ"]}
+
+
+def test_only_what_passed_is_offered_and_a_weak_source_is_named(tmp_path: Path) -> None:
     answers = {
         "image": {"view": "view", "state": "state"},
         "volume": {"plane": "plane"},
         "video": {"organ": "organ"},
     }
     assert spoken(answers, tmp_path / "none.json") == {"image": [], "volume": [], "video": []}
-    shares = {"unseen": {"view": [9, 10]}, "sequences, 0.1": {"plane": [1, 2]}}
-    ship_table = {"view": True, "state": False, "sequence:plane": True, "organ": True}
-    write_json({"ship": ship_table, "scores": shares}, tmp_path / "s.json")
+    shares = {
+        "unseen": {"image:view": [9, 10]},
+        "sequences, 0.1": {"volume:plane": [7, 10], "volume:plane@a": [5, 5], "volume:plane@b": [2, 6]},
+    }
+    table = {"image:view": "", "image:state": "fails", "volume:plane": ""}
+    write_json({"ship": table, "scores": shares}, tmp_path / "s.json")
     assert spoken(answers, tmp_path / "s.json") == {
         "image": ["view (90 of 100 right on unseen patients)"],
-        "volume": ["plane (50 of 100 right on unseen patients)"],
+        "volume": ["plane (70 of 100 right on unseen patients; 33 of 100 on its weakest source)"],
         "video": [],
     }
 
@@ -47,9 +65,10 @@ def test_the_product_accepts_the_exported_config(tmp_path: Path) -> None:
 
 
 def test_report_names_every_baseline() -> None:
-    row = {"view": Score(9, 10), "view@cxr_nih": Score(9, 10)}
+    row = {"image:view": Score(9, 10), "image:view@cxr_nih": Score(9, 10)}
     names = ("seen", "unseen", "word", "yesno", "blank", "shuffled", "majority", "probe", "behaviour")
     scores = dict.fromkeys((*names, "sequences, 0.1", "sequences blank", "sequences majority"), row)
-    text = report(scores, {"view": True}, [["Two?", "2", "2"]])
+    text = report(scores, {"image:view": ""}, {"image": ["sequence"]}, [["Two?", "2", "2"]])
     assert "| view | 10 | 90 [60-98] |" in text
-    assert "1 of 1" in text
+    assert "| +0 | yes |" in text
+    assert "sequence (image)" in text

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
@@ -15,8 +16,9 @@ from train.nano import tune as module
 from train.nano.bank import build_bank, load_bank
 from train.nano.features import build_features
 from train.nano.index import build_index
+from train.nano.questions import QA
 from train.nano.sampling import Pool
-from train.nano.tune import Nano, TuneConfig, make_batch, sequence_pool, tune
+from train.nano.tune import Nano, TuneConfig, make_batch, sequence_pool, tune, with_history
 from train.nano.vit import Vit
 from train.nano.words import Projector
 
@@ -77,9 +79,11 @@ def test_batches_are_a_function_of_seed_and_step(nano: Nano) -> None:
     assert 0 < one[1][0][0].keep.sum() <= one[1][0][0].keep.size
 
 
+@pytest.mark.parametrize("words", [4, 0], ids=["cached words", "words of the step's own stills"])
 def test_interrupted_twice_equals_uninterrupted(
-    nano: Nano, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    nano: Nano, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, words: int
 ) -> None:
+    config = replace(CONFIG, word_batch=words, follow_ups=0.5, general_on_studies=0.5)
     monkeypatch.setattr(module, "dev_set", lambda nano: [])
     start = {k: v.clone() for k, v in nano.state().items()}
 
@@ -103,7 +107,7 @@ def test_interrupted_twice_equals_uninterrupted(
                 patch.setattr(module, "make_batch", counted)
                 patch.setattr(module, "SAVE_EVERY_S", 0.1)
                 with contextlib.suppress(KeyboardInterrupt):
-                    return {k: v.clone() for k, v in tune(nano, folder, CONFIG, start).items()}
+                    return {k: v.clone() for k, v in tune(nano, folder, config, start).items()}
         raise AssertionError("never finished")
 
     whole, pieces = run(tmp_path / "whole", ()), run(tmp_path / "pieces", (2, 1))
@@ -121,3 +125,25 @@ def test_align_leaves_the_language_model_alone(
     after = tune(nano, tmp_path / "align", config, start)
     assert all(torch.equal(start[k], after[k]) for k in start if k.startswith("lora."))
     assert not torch.equal(start["projector.fc2.weight"], after["projector.fc2.weight"])
+
+
+def test_follow_ups_carry_the_turn_before() -> None:
+    asked = [QA("text", "text", f"Question {i}?", f"{{Answer}} {i}.") for i in range(3)]
+    out = with_history(asked, 1.0, np.random.default_rng(0))
+    assert [q.history for q in out] == [(), (("Question 0?", "Answer 0."),), (("Question 1?", "Answer 1."),)]
+    assert with_history(asked, 0.0, np.random.default_rng(0)) == asked
+
+
+def test_a_silent_type_is_never_taught(nano: Nano) -> None:
+    config = replace(CONFIG, stills=6, questions=4, refusals=0.0, silent={"image": ("modality",)})
+    pool = Pool(nano.bank, "train")
+    decode = nano.tokenizer.decode
+    said = []
+    for step in range(12):
+        _, packed = make_batch(nano, pool, [], replace(config, sequences=0, general=0), step)[0]
+        by_branch: dict[tuple[int, int], list[int]] = {}
+        for owner, target in zip(packed.branch_of, packed.targets.tolist(), strict=True):
+            by_branch.setdefault(owner, []).append(target)
+        said += [decode(ids) for ids in by_branch.values()]
+    assert any("cannot tell the kind of image reliably" in s for s in said)
+    assert not any(s.startswith("This is a") and "not" not in s for s in said), said

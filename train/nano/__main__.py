@@ -6,7 +6,10 @@ import argparse
 import os
 from pathlib import Path
 
-STAGES = ("decode", "heal", "cache", "words", "general", "align", "instruct", "mixed", "eval", "export")
+STAGES = (
+    *("decode", "heal", "cache", "words", "general", "align", "instruct", "mixed"),
+    *("adapt", "polish", "gate", "eval", "export"),
+)
 
 
 def main() -> None:
@@ -24,6 +27,9 @@ def main() -> None:
         "--weights", type=Path, help="eval, export: final.safetensors of a stage or a checkpoint"
     )
     parser.add_argument("--out", type=Path, help="eval: report folder; export: target folder")
+    parser.add_argument(
+        "--gated", action="store_true", help="eval: what report-polish found silent must be declined"
+    )
     parser.add_argument("--processes", type=int, default=1, help="align, instruct, mixed: one thread each")
     parser.add_argument("--threads", type=int, default=2)
     args = parser.parse_args()

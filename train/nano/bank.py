@@ -18,7 +18,7 @@ import cv2
 import numpy as np
 from PIL import Image
 
-from train.nano.index import Record
+from train.nano.index import PACKAGES, Record
 
 MAX_SIDE = 384
 FRAMES_PER_CLIP = 32
@@ -57,6 +57,8 @@ def open_archive(path: str) -> zipfile.ZipFile:
 
 
 def read_still(root: Path, path: str) -> np.ndarray:
+    if path.endswith(".dcm"):
+        return shrink(drop_grey(read_dicom_still(root / path)))
     if "::" in path:
         archive, member = path.split("::")
         raw = open_archive(str(root / archive)).read(member)
@@ -64,6 +66,14 @@ def read_still(root: Path, path: str) -> np.ndarray:
         raw = (root / path).read_bytes()
     image = np.asarray(Image.open(io.BytesIO(raw)).convert("RGB"))
     return shrink(drop_grey(image))
+
+
+def read_dicom_still(path: Path) -> np.ndarray:
+    """uint8 (H,W,3) as the product's reader shows it."""
+    from omnivmed import open_study
+
+    with open_study(path, isolated=False) as study:
+        return study.frames(0, 1)[0]
 
 
 def read_clip(root: Path, path: str) -> tuple[np.ndarray, tuple[float, ...]]:
@@ -105,17 +115,22 @@ def decode(root: Path, record: Record) -> Entry:
         array, times = read_clip(root, record.path)
         return Entry(record, array, times_s=times)
     array, spacing = read_volume(root, record.path)
+    array = array[int(record.labels.get("from_slice", 0)) :]  # feet first
     return Entry(record, array, spacing_mm=spacing)
 
 
 def build_bank(root: Path, records: list[Record], folder: Path) -> None:
-    """Decode what is not yet there; one archive per source."""
+    """Decode what is not yet there; one archive per source. ``folder.parent`` holds the unpacked packages."""
     folder.mkdir(parents=True, exist_ok=True)
     for source in dict.fromkeys(r.source for r in records):
         target = folder / f"{source}.npz"
         if target.exists():
             continue
-        entries = [decode(root, r) for r in records if r.source == source]
+        entries = [
+            decode(folder.parent if r.path.startswith(PACKAGES) else root, r)
+            for r in records
+            if r.source == source
+        ]
         meta = [
             {"record": asdict(e.record), "spacing_mm": e.spacing_mm, "times_s": e.times_s} for e in entries
         ]

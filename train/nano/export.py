@@ -17,7 +17,7 @@ from train.nano.vit import HEADS, HIDDEN, LAYERS, MLP, PATCH, Vit
 from train.nano.words import Projector
 
 ENCODER_FILE, LORA_FILE = "encoder_projector.safetensors", "lora.safetensors"
-VERSION = "0.1"
+VERSION = "1.0"
 BUDGET = {
     "max_tokens": 512,
     "max_frames": 32,
@@ -29,7 +29,7 @@ BUDGET = {
     "frame_max_tokens": 16,
 }
 DESCRIPTION = (
-    "nano 0.1, a very small teaching model (ViT-S/14 with 2D rotary positions + SmolLM2-135M) that stands in "
+    "nano 1.0, a very small teaching model (ViT-S/14 with 2D rotary positions + SmolLM2-135M) that stands in "
     "for the large OmniV-Med models"
 )
 
@@ -75,42 +75,56 @@ def config(card: dict[str, Any], backbone: dict[str, Any], trained: bool) -> dic
     }
 
 
+WEAK = 0.7  # a source below this share is named beside the share over all sources
+
+
 def spoken(answers: dict[str, dict[str, str]], scores: Path) -> dict[str, list[str]]:
     """What nano may be asked per kind of study, in words with its share right: the types that passed the ship rule.
 
-    Without scores (a preview) nothing is claimed.
+    The weakest source is named where it is weak: an average must not hide it. Without scores (a preview) nothing
+    is claimed.
     """
     if not scores.exists():
         return {kind: [] for kind in answers}
     measured = json.loads(scores.read_text())
     out: dict[str, list[str]] = {}
     for kind, tasks in answers.items():
-        prefix, row = ("", "unseen") if kind == "image" else ("sequence:", "sequences, 0.1")
+        row = measured["scores"]["unseen" if kind == "image" else "sequences, 0.1"]
         out[kind] = []
         for task, words in tasks.items():
-            if measured["ship"].get(prefix + task):
-                right, asked = measured["scores"][row][task]
-                out[kind].append(f"{words} ({100 * right / asked:.0f} of 100 right on unseen patients)")
+            key = f"{kind}:{task}"
+            if measured["ship"].get(key, "not measured"):
+                continue
+            note = f"{words} ({percent(row[key])} of 100 right on unseen patients"
+            sources = {k.split("@")[1]: v for k, v in row.items() if k.startswith(key + "@") and v[1] >= 6}
+            weakest = min(sources, key=lambda s: sources[s][0] / sources[s][1], default="")
+            if weakest and sources[weakest][0] < WEAK * sources[weakest][1]:
+                note += f"; {percent(sources[weakest])} of 100 on its weakest source"
+            out[kind].append(note + ")")
     return out
+
+
+def percent(cell: list[int]) -> str:
+    return f"{100 * cell[0] / cell[1]:.0f}"
 
 
 def sha256(path: Path) -> str:
     return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
-def export(weights: dict[str, Tensor], vit: Vit, out: Path, runs: Path) -> None:
-    """Writes the folder. The model card takes the scores of ``runs/report/report.md``."""
+def export(weights: dict[str, Tensor], vit: Vit, out: Path, report: Path) -> None:
+    """Writes the folder. The model card takes the scores of ``report``, the folder of the evaluation."""
     from omnivmed.weights import SMOLLM2
 
     out.mkdir(parents=True, exist_ok=True)
     encoder, lora = tensors(weights, vit)
     save_file(encoder, out / ENCODER_FILE)
     save_file(lora, out / LORA_FILE)
-    here, scores = Path(__file__).parent, runs / "report/report.md"
+    here, scores = Path(__file__).parent, report / "report.md"
     table = scores.read_text() if scores.exists() else "Not yet measured: a preview."
     (out / "README.md").write_text((here / "card.md").read_text().replace("{{scores}}", table.strip()))
     card = json.loads((here / "card.json").read_text())
-    card["answers"] = spoken(card["answers"], runs / "report/scores.json")
+    card["answers"] = spoken(card["answers"], report / "scores.json")
     backbone = {"name": SMOLLM2.name, "gguf_sha256": SMOLLM2.gguf_sha256, "licence": SMOLLM2.licence}
     write_json(config({"description": DESCRIPTION, **card}, backbone, True), out / "config.json")
     names = (ENCODER_FILE, LORA_FILE, "config.json", "README.md")

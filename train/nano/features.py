@@ -128,6 +128,26 @@ def build_features(
     return FeatureSet(features, counts, labels, sources)
 
 
+def joined(first: FeatureSet, second: FeatureSet) -> FeatureSet:
+    return FeatureSet(
+        torch.cat([first.features, second.features]),
+        torch.cat([first.counts, second.counts]),
+        first.labels + second.labels,
+        first.sources + second.sources,
+    )
+
+
+def features_of(
+    vit: Vit, pictures: list[np.ndarray], labels: list[dict[str, str]], sources: list[str]
+) -> FeatureSet:
+    """Features of given uint8 (h,w,3) pictures at their own size."""
+    features = torch.zeros(len(pictures), STILL_TOKENS, 384, dtype=torch.float16)
+    rows = encode(vit, pictures)
+    for k, tokens in enumerate(rows):
+        features[k, : len(tokens)] = tokens.half()
+    return FeatureSet(features, torch.tensor([len(t) for t in rows]), labels, sources)
+
+
 def pooled(features: FeatureSet) -> Tensor:
     """Mean and maximum over tokens, (N, 2C)."""
     x = features.features.float()

@@ -25,6 +25,28 @@ TOPICS = (
     "a library|sleep|the moon|a computer|a bridge|chess|tea|friendship|a garden|the ocean|electricity|a clock|"
     "a train|history"
 )
+EVERYDAY = (
+    (
+        "What is {t}?",
+        "1 + 1|2 + 5|4 + 4|6 + 3|8 - 2|9 - 5|10 + 7|3 times 4|5 times 5|12 divided by 3|half of 20",
+    ),
+    ("What day comes after {t}?", "Monday|Tuesday|Wednesday|Thursday|Saturday|Sunday"),
+    ("What month comes before {t}?", "March|June|October|December"),
+    ("What is the opposite of {t}?", "hot|small|fast|old|up|light|happy|early|full|left"),
+    ("What colour is {t}?", "grass|blood|snow|a banana|coal|an orange|milk|a strawberry|the sea"),
+    (
+        "How many {t}?",
+        "days are in a week|hours are in a day|legs does a spider have|seconds are in a minute",
+    ),
+    ("Name three {t}.", "fruits|colours|countries|birds|metals|musical instruments|sports|vegetables"),
+    ("Name two {t}.", "planets|rivers|flowers|languages|continents|trees"),
+    ("What is {t} made of?", "glass|paper|steam|cheese|bread|a candle|wool"),
+    ("Tell me a fact about {t}.", "dogs|bees|whales|the sun|elephants|honey|trees|rivers"),
+    ("Translate '{t}' into Spanish.", "good morning|water|house|friend"),
+    ("Give me a word that rhymes with {t}.", "dog|sun|tree|light"),
+    ("What does the {t} do?", "liver|lung|stomach|brain|skin|kidney|eye"),
+    ("Which planet is {t}?", "the largest|closest to the sun|known for its rings"),
+)
 ASKS = ("Write one sentence about {t}.", "Explain {t} in simple words.", "Why is {t} important?")
 OTHER = (
     "Hello!|Hi, how are you?|Thank you.|Who are you?|What can you do?|What is 2 + 2?|What is 7 times 6?|"
@@ -62,7 +84,8 @@ def prompts() -> list[str]:
     out = [f"What is the capital of {c}?" for c in COUNTRIES.split()]
     out += [q.format(t=t) for t in TERMS.split("|") for q in ("What is a {t}?", "What does {t} mean?")]
     out += [q.format(t=t) for t in TOPICS.split("|") for q in ASKS]
-    return [*out, *OTHER.split("|")]
+    out += [*OTHER.split("|"), *(q.format(t=t) for q, words in EVERYDAY for t in words.split("|"))]
+    return [q for q in dict.fromkeys(out) if q not in HELD_OUT]
 
 
 @torch.no_grad()

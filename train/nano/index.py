@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 SPLITS = ("train", "dev", "test")
+PACKAGES = "packages/"  # unpacked source packages, see train/nano/README.md
 
 
 @dataclass(frozen=True)
@@ -24,7 +25,9 @@ class Record:
     patient: str  # group that must not be cut by a split
     split: str  # "train" | "dev" | "test"
     kind: str  # "image" | "volume" | "video"
-    path: str  # relative to the data folder; "zip::member" inside an archive
+    path: (
+        str  # relative to the data folder, or PACKAGES/... below the run folder; "zip::member" in an archive
+    )
     labels: dict[str, str] = field(default_factory=dict)
 
 
@@ -263,10 +266,49 @@ def volumes(root: Path) -> list[Record]:
     return out
 
 
-def build_index(root: Path) -> list[Record]:
-    """Every record of the data folder, in a fixed order. Missing sets are left out."""
+# Stills of pydicom-data 1.0.0 (MIT): one of a kind each, so that ultrasound is not always a lung and a CT slice
+# not always a trunk. None of them is a sample of the app.
+PYDICOM_STILLS = (
+    ("693_UNCR.dcm", "CT|head|axial"),
+    ("MR-SIEMENS-DICOM-WithOverlays.dcm", "MRI|abdomen|axial"),
+    ("MR2_UNCR.dcm", "MRI||coronal"),  # a shoulder
+    ("RG3_UNCR.dcm", "X-ray||"),  # a leg
+    ("JPGLosslessP14SV1_1s_1f_8b.dcm", "ultrasound|heart|"),
+    ("US1_UNCR.dcm", "ultrasound||"),  # a lymph node
+    ("color-px.dcm", "ultrasound||"),
+    ("gdcm-US-ALOKA-16.dcm", "ultrasound||"),
+)
+
+
+def registry_packages(runs: Path) -> list[Record]:
+    """What the source packages of TotalSegmentator 2.18.0 (Apache-2.0) and pydicom-data 1.0.0 (MIT) hold.
+
+    The CT is isotropic, of a patient of its own: the one source of coronal and sagittal CT. It is read from the
+    liver dome upwards, so that every slice shows the chest.
+    """
+    out = []
+    ct = PACKAGES + "totalsegmentator-2.18.0/tests/reference_files/aorta_report/example_ct.nii.gz"
+    if (runs / ct).exists():
+        labels = {"modality": "CT", "organ": "chest", "unit": "HU", "from_slice": "45"}
+        out.append(
+            Record("totalseg_aorta/ct", "totalseg_aorta", "totalseg_aorta", "train", "volume", ct, labels)
+        )
+    folder = PACKAGES + "pydicom-data-1.0.0/data_store/data/"
+    for name, spec in PYDICOM_STILLS:
+        if (runs / (folder + name)).exists():
+            modality, organ, plane = spec.split("|")
+            labels = {"modality": modality, "organ": organ, "plane": plane}
+            labels = {k: v for k, v in labels.items() if v}
+            rid = f"pydicom_data/{name}"
+            out.append(Record(rid, "pydicom_data", rid, "train", "image", folder + name, labels))
+    return out
+
+
+def build_index(root: Path, runs: Path | None = None) -> list[Record]:
+    """Every record of the data folder and of the packages in ``runs``, in a fixed order; missing sets left out."""
     makers = (mednist, cxr_nih, vqa_rad, bccd, us_pocus, colour_stills_and_surgery, volumes)
-    return [record for make in makers for record in make(root)]
+    records = [record for make in makers for record in make(root)]
+    return records + (registry_packages(runs) if runs is not None else [])
 
 
 def write_splits(records: list[Record], folder: Path) -> None:

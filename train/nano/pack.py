@@ -66,7 +66,9 @@ def make_tree(
     weights: list[float] = []
     prefix_length = 0
     for number, qa in enumerate(questions):
-        prompt = build_prompt(tokenizer, qa.question, kind, tokens_per_frame, times_s, (), image_id, video_id)
+        prompt = build_prompt(
+            tokenizer, qa.question, kind, tokens_per_frame, times_s, qa.history, image_id, video_id
+        )
         if number == 0:
             places = [i for i, t in enumerate(prompt) if t in (image_id, video_id)]
             # text-only rows share nothing but the start of the user turn

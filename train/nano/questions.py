@@ -41,6 +41,7 @@ ORGAN = {
     "lung": "lung",
     "blood": "blood cells",
     "eye": "eye",
+    "heart": "heart",
 }
 SHORT_MODALITY = {**{m: m for m in MODALITY}, "microscopy": "Microscopy", "endoscopy": "Endoscopy"}
 
@@ -56,6 +57,7 @@ class QA:
     question: str
     answer: str  # with {braces} around the informative words
     key: str = ""
+    history: tuple[tuple[str, str], ...] = ()  # earlier (question, answer) turns about the same study
 
     @property
     def plain(self) -> str:
@@ -175,7 +177,9 @@ def yes_no(
     return QA(task, "yesno", question, f"{{{'Yes' if asked == true else 'No'}}}, {subject} {{{real}}}.", true)
 
 
-def wrong_premise(labels: dict[str, str], rng: np.random.Generator) -> QA | None:
+def wrong_premise(
+    labels: dict[str, str], rng: np.random.Generator, wordings: tuple[str, ...] = PREMISE
+) -> QA | None:
     """The question names a modality that this is not: do not agree."""
     modality, organ = labels.get("modality"), labels.get("organ")
     if modality is None or organ is None:
@@ -184,7 +188,9 @@ def wrong_premise(labels: dict[str, str], rng: np.random.Generator) -> QA | None
     wrong = others[rng.integers(len(others))]
     nouns = {"CT": "CT scan", "MRI": "MRI", "X-ray": "X-ray", "ultrasound": "ultrasound"}
     organs = COMMON["organ"]
-    question = PREMISE[rng.integers(len(PREMISE))].format(m=nouns[wrong], o=organs[rng.integers(len(organs))])
+    question = wordings[rng.integers(len(wordings))].format(
+        m=nouns[wrong], o=organs[rng.integers(len(organs))]
+    )
     said = article(nouns[wrong])[1:-1]
     answer = f"This is {{not {said}}}; it is {{{MODALITY[modality]}}} of the {{{ORGAN[organ]}}}."
     return QA("premise", "premise", question, answer, modality)
@@ -206,6 +212,35 @@ REFUSAL = "I {cannot tell} that from this {n}; I was not trained for it."
 def noun(kind: str, rng: np.random.Generator) -> str:
     options = NOUNS[kind]
     return options[rng.integers(len(options))]
+
+
+# What nano says of a type of answer that failed the ship rule.
+SILENCED = "I {cannot tell} {t} reliably; I was not trained well enough for it."
+SILENCED_NAMES = {
+    "modality": "the kind of image",
+    "organ": "the body part",
+    "plane": "the plane",
+    "sequence": "the MR sequence",
+    "view": "the view",
+    "state": "whether this is normal",
+}
+
+
+def silenced(task: str, kind: str, rng: np.random.Generator, unseen: bool = False) -> QA:
+    """A question of a silent type, in any of its forms, and the sentence that declines it."""
+    phrasing = (UNSEEN if unseen else ASK)[task]
+    question = phrasing[rng.integers(len(phrasing))]
+    roll = rng.random()
+    if task in VALUES and roll < 0.25:
+        forms, values = (UNSEEN_YES_NO if unseen else YES_NO)[task], VALUES[task]
+        value = values[rng.integers(len(values))]
+        names = {"modality": MODALITY, "organ": ORGAN}.get(task, {})
+        words = names.get(value, value)
+        question = forms[rng.integers(len(forms))].format(v=words, a=article(words)[1:-1], n="{n}")
+    elif roll < 0.4:
+        question += ONE_WORD[rng.integers(len(ONE_WORD))]
+    answer = SILENCED.replace("{t}", SILENCED_NAMES[task])
+    return QA(task, "silent", question.replace("{n}", noun(kind, rng)), answer)
 
 
 def refusal(question: str, kind: str) -> QA:
@@ -241,11 +276,16 @@ def questions_for(
     extra: tuple[QA, ...] = (),
     declined: tuple[str, ...] = OUT_OF_SCOPE,
     refusals: float = 0.02,
+    silent: tuple[str, ...] = (),
 ) -> list[QA]:
     """``count`` different questions about one study. ``extra``: human questions about this very picture;
-    ``declined``: questions of the out-of-scope kind that may be put to any picture."""
+    ``declined``: questions of the out-of-scope kind that may be put to any picture; ``silent``: tasks that failed
+    the ship rule: declined when asked, left out of descriptions."""
+    hushed = [t for t in silent if labels.get(t)]
+    labels = {k: v for k, v in labels.items() if k not in silent}
+    extra = tuple(q for q in extra if q.task not in silent)
     fits = [t for t in ("modality", "organ", "plane", "sequence", "view", "state") if labels.get(t)]
-    other = [t for t in ("plane", "sequence", "view", "state") if t not in fits]
+    other = [t for t in ("plane", "sequence", "view", "state") if t not in fits and t not in hushed]
     out: list[QA] = []
     for _ in range(40):
         if len(out) == count:
@@ -261,6 +301,8 @@ def questions_for(
             phrasing = ASK[task]
             question = phrasing[rng.integers(len(phrasing))].replace("{n}", noun(kind, rng))
             made = QA(task, "premise", question, sentence) if sentence else None
+        elif hushed and roll < refusals + 0.22:
+            made = silenced(hushed[rng.integers(len(hushed))], kind, rng)
         elif extra and roll < 0.35:
             made = extra[rng.integers(len(extra))]
         else:

@@ -1,9 +1,16 @@
-"""The nano recipe: which stage runs with which numbers, in the paper's order. Version 1 continues from here."""
+"""The nano recipe: which stage runs with which numbers, in the paper's order.
+
+Version 1: the mixed stage in two legs (``mixed``, ``polish``) with ``adapt`` between them, where the last encoder
+blocks learn; then ``gate``, where types of answer that failed the ship rule are declined.
+"""
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
+from pathlib import Path
 
+from train.nano.adapt import AdaptConfig
 from train.nano.heal import HealConfig
 from train.nano.tune import TuneConfig
 from train.nano.warm import WarmConfig
@@ -57,4 +64,51 @@ def mixed_config(seconds: float | None = None) -> TuneConfig:
         floor=0.03,
         refusals=0.06,
         mixture=MIXED_MIXTURE,
+    )
+
+
+# every ultrasound is not a lung, nor every CT a trunk: the few other stills come often enough to be noticed
+POLISH_MIXTURE = {
+    "mednist": 0.08,
+    "cxr_nih": 0.25,
+    "mr_slices": 0.27,
+    "ct_slices": 0.13,
+    "vqa_rad": 0.10,
+    "us_pocus": 0.07,
+    "pydicom_data": 0.04,
+    "bccd": 0.03,
+    "endo_lap": 0.02,
+    "fundus_berens": 0.01,
+}
+
+
+def adapt_config() -> AdaptConfig:
+    return AdaptConfig(mixture=POLISH_MIXTURE)
+
+
+def polish_config(seconds: float | None = None) -> TuneConfig:
+    """Stage 3, second leg: the adapted encoder, follow-up questions, plain questions with a picture open."""
+    return replace(
+        mixed_config(),
+        name="polish",
+        seconds=seconds or 3300.0,
+        lr_projector=3e-4,
+        lr_lora=3e-4,
+        word_batch=0,
+        follow_ups=0.12,
+        general_on_studies=0.25,
+        refusals=0.05,
+        mixture=POLISH_MIXTURE,
+    )
+
+
+def gate_config(scores: Path, seconds: float | None = None) -> TuneConfig:
+    """What failed the ship rule in ``scores`` (scores.json of the evaluation before) is declined from now on."""
+    return replace(
+        polish_config(),
+        name="gate",
+        seconds=seconds or 420.0,
+        lr_projector=1e-4,
+        lr_lora=1.5e-4,
+        silent={kind: tuple(tasks) for kind, tasks in json.loads(scores.read_text())["silent"].items()},
     )

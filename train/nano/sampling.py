@@ -7,17 +7,38 @@ import numpy as np
 from train.nano.bank import Entry
 from train.nano.views import Item, items_of
 
+OWN_GROUPS = (
+    "mednist",
+    "cxr_nih",
+    "vqa_rad",
+    "bccd",
+    "us_pocus",
+    "endo_lap",
+    "fundus_berens",
+    "pydicom_data",
+)
+
 
 def group_of(entry: Entry) -> str:
     """Groups the mixtures speak of."""
     r = entry.record
-    if r.source in ("mednist", "cxr_nih", "vqa_rad", "bccd", "us_pocus", "endo_lap", "fundus_berens"):
+    if r.source in OWN_GROUPS:
         return r.source
     return "ct_slices" if r.labels["modality"] == "CT" else "mr_slices"
 
 
+def cell_of(entry: Entry) -> str:
+    """What has equal weight inside a group: a patient; a picture where patients are unknown; and of chest X-rays
+    each pair of view and state, because pneumonia is commoner on PA films of that set (docs/nano.md)."""
+    r = entry.record
+    if r.source == "cxr_nih":
+        return f"{r.labels['view']}/{r.labels['state']}"
+    return r.id if r.source == "mednist" else r.patient
+
+
 class Pool:
-    """Items by group; inside a group every patient has the same weight, then every record, then every item."""
+    """Items by group; inside a group every cell (:func:`cell_of`) has the same weight, then every record, then
+    every item."""
 
     def __init__(self, bank: dict[str, Entry], split: str) -> None:
         self.bank = bank
@@ -26,10 +47,9 @@ class Pool:
             if entry.record.split == split:
                 items = items_of(entry)
                 if items:
-                    # stills without patients of their own (blocks) count one by one
-                    own = entry.record.source in ("mednist", "cxr_nih")
-                    patient = entry.record.id if own else entry.record.patient
-                    tree.setdefault(group_of(entry), {}).setdefault(patient, {})[entry.record.id] = items
+                    tree.setdefault(group_of(entry), {}).setdefault(cell_of(entry), {})[entry.record.id] = (
+                        items
+                    )
         self.groups = {g: [list(p.values()) for p in patients.values()] for g, patients in tree.items()}
 
     def draw(self, mixture: dict[str, float], rng: np.random.Generator) -> Item:

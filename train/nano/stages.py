@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import argparse
+import json
 import os
 from pathlib import Path
 
 from safetensors.torch import load_file
 
 from train.nano import recipe
+from train.nano.adapt import adapt
 from train.nano.bank import Entry, build_bank, load_bank
 from train.nano.features import FeatureSet, build_features
 from train.nano.general import build_general
@@ -22,7 +24,8 @@ from train.nano.vit import Vit
 from train.nano.warm import warm_up
 from train.nano.words import Projector, word_table
 
-PREVIOUS = {"align": "words", "instruct": "align", "mixed": "instruct"}
+PREVIOUS = {"align": "words", "instruct": "align", "mixed": "instruct", "polish": "adapt", "gate": "polish"}
+ADAPTED = ("polish", "gate", "eval", "export")  # stages that read pictures with the adapted encoder
 
 
 def healed(runs: Path) -> Vit:
@@ -31,11 +34,19 @@ def healed(runs: Path) -> Vit:
     return vit.eval()
 
 
-def features(runs: Path, bank: dict[str, Entry], name: str) -> FeatureSet:
+def encoder_of(runs: Path, stage: str) -> Vit:
+    """The encoder of a stage: the healed one, from ``polish`` on the adapted one where that was made."""
+    vit, adapted = healed(runs), runs / "adapt/encoder.safetensors"
+    if stage in ADAPTED and adapted.exists():
+        vit.load_state_dict(load_file(adapted))
+    return vit
+
+
+def features(runs: Path, bank: dict[str, Entry], name: str, vit: Vit) -> FeatureSet:
     split, count = {"train": ("train", recipe.TRAIN_VIEWS), "dev": ("dev", None), "test": ("test", None)}[
         name
     ]
-    return build_features(bank, healed(runs), runs / f"features/{name}.safetensors", split, count)
+    return build_features(bank, vit, runs / f"features/{name}.safetensors", split, count)
 
 
 def build_nano(args: argparse.Namespace, bank: dict[str, Entry], records: list[Record]) -> Nano:
@@ -43,14 +54,15 @@ def build_nano(args: argparse.Namespace, bank: dict[str, Entry], records: list[R
     general = build_general(language_model, tokenizer, args.runs / "general.json")
     rad = {r.id: r.labels for r in records if r.source == "vqa_rad"}
     human = human_questions(args.data, rad)
-    cached = features(args.runs, bank, "train")
-    return Nano(bank, healed(args.runs), Projector(), language_model, tokenizer, cached, human, general)
+    vit = encoder_of(args.runs, args.stage)
+    cached = None if args.stage in ADAPTED else features(args.runs, bank, "train", vit)
+    return Nano(bank, vit, Projector(), language_model, tokenizer, cached, human, general)
 
 
 def run(args: argparse.Namespace) -> None:
     if args.stage in PREVIOUS and args.processes > 1 and "RANK" not in os.environ:
         raise SystemExit(launch(args.processes))
-    records = build_index(args.data)
+    records = build_index(args.data, args.runs)
     if args.stage == "decode":
         build_bank(args.data, records, args.runs / "bank")
         write_splits(records, Path(__file__).parent / "splits")
@@ -60,26 +72,36 @@ def run(args: argparse.Namespace) -> None:
         heal(bank, args.encoder_onnx, args.runs / "heal", recipe.heal_config(args.seconds))
     elif args.stage == "cache":
         for name in ("train", "dev", "test"):
-            features(args.runs, bank, name)
+            features(args.runs, bank, name, healed(args.runs))
     elif args.stage == "words":
         model, tokenizer = load_language_model(args.language_model)
         table = word_table(tokenizer, model.get_input_embeddings().weight)
-        train, dev = (features(args.runs, bank, name) for name in ("train", "dev"))
+        train, dev = (features(args.runs, bank, name, healed(args.runs)) for name in ("train", "dev"))
         warm_up(train, dev, table, args.runs / "words", recipe.warm_config())
     elif args.stage == "general":
         model, tokenizer = load_language_model(args.language_model)
         build_general(model, tokenizer, args.runs / "general.json")
+    elif args.stage == "adapt":
+        model, tokenizer = load_language_model(args.language_model)
+        table = word_table(tokenizer, model.get_input_embeddings().weight)
+        start = load_file(args.runs / "mixed/final.safetensors")
+        adapt(bank, healed(args.runs), start, table, args.runs / "adapt", recipe.adapt_config())
     elif args.stage in PREVIOUS:
         group = current_group()
         nano = build_nano(args, bank, records)
         start = nano.state() | load_file(args.runs / PREVIOUS[args.stage] / "final.safetensors")
-        config = getattr(recipe, f"{args.stage}_config")(args.seconds)
+        if args.stage == "gate":
+            config = recipe.gate_config(args.runs / "report-polish/scores.json", args.seconds)
+        else:
+            config = getattr(recipe, f"{args.stage}_config")(args.seconds)
         tune(nano, args.runs / args.stage, config, start, group)
     elif args.stage == "eval":
         from train.nano.evaluate import evaluate
 
-        evaluate(build_nano(args, bank, records), load_file(args.weights), args.out, args.runs)
+        before = args.runs / "report-polish/scores.json"
+        silent = json.loads(before.read_text())["silent"] if args.gated else {}
+        evaluate(build_nano(args, bank, records), load_file(args.weights), args.out, args.runs, silent)
     elif args.stage == "export":
         from train.nano.export import export
 
-        export(load_file(args.weights), healed(args.runs), args.out, args.runs)
+        export(load_file(args.weights), encoder_of(args.runs, "export"), args.out, args.runs / "report")

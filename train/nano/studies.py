@@ -36,6 +36,7 @@ class StudyView:
     keep: np.ndarray
     times_s: tuple[float, ...] | None
     labels: dict[str, str]
+    source: str = ""
 
     @property
     def tokens_per_frame(self) -> list[int]:
@@ -69,7 +70,13 @@ def still(entry: Entry, item: Item, rng: np.random.Generator | None) -> StudyVie
     frames = view(entry, item, rng)[None]
     tokens = frames.shape[1] * frames.shape[2] // 28**2
     return StudyView(
-        entry.record.id, "image", frames, np.ones((1, tokens), bool), None, labels_of(entry, item)
+        entry.record.id,
+        "image",
+        frames,
+        np.ones((1, tokens), bool),
+        None,
+        labels_of(entry, item),
+        entry.record.source,
     )
 
 
@@ -106,7 +113,8 @@ def volume(
         index = index[::-1]
     frames = np.stack(volume_frames(entry, plane, index, rng))
     labels = dict(entry.record.labels) | {"plane": plane}
-    return StudyView(entry.record.id, "volume", frames, prune(frames, "volume", threshold), None, labels)
+    keep = prune(frames, "volume", threshold)
+    return StudyView(entry.record.id, "volume", frames, keep, None, labels, entry.record.source)
 
 
 def clip(entry: Entry, count: int, threshold: float, rng: np.random.Generator | None) -> StudyView:
@@ -127,7 +135,8 @@ def clip(entry: Entry, count: int, threshold: float, rng: np.random.Generator | 
     frames = np.stack([fit(i, FRAME_TOKENS) for i in images])
     times = tuple(entry.times_s[i] - entry.times_s[index[0]] for i in index)
     keep = prune(frames, "video", threshold)
-    return StudyView(entry.record.id, "video", frames, keep, times, dict(entry.record.labels))
+    labels = dict(entry.record.labels)
+    return StudyView(entry.record.id, "video", frames, keep, times, labels, entry.record.source)
 
 
 def planes_of(entry: Entry) -> list[str]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import time
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -29,11 +29,11 @@ from train.nano.studies import StudyView, sequence_study, still
 from train.nano.views import items_of
 from train.nano.vit import Vit
 from train.nano.wordings import OUT_OF_SCOPE
-from train.nano.words import Projector, word_loss, word_table
+from train.nano.words import Projector, targets, word_loss, word_loss_of, word_table
 
 ALONE = Group()
 SAVE_EVERY_S = 90.0
-DEV_EVERY_S = 420.0
+DEV_EVERY_S = 900.0
 
 
 @dataclass(frozen=True)
@@ -50,8 +50,17 @@ class TuneConfig:
     captions_only: bool = False
     general: int = 2  # general questions per step
     refusals: float = 0.02  # share of questions nano is to decline, besides VQA-RAD's own
+    follow_ups: float = 0.0  # share of questions that come after another one about the same study
+    general_on_studies: float = (
+        0.0  # general questions per still: with a picture open, plain answers stay plain
+    )
+    silent: dict[str, tuple[str, ...]] = field(
+        default_factory=dict
+    )  # by kind: tasks that failed the ship rule
     word_weight: float = 0.3
-    word_batch: int = 32
+    word_batch: int = (
+        32  # cached pictures per step for the word loss; 0: the step's own stills, at no extra cost
+    )
     warmup_steps: int = 20
     floor: float = 0.05  # learning rate at the end, share of the start
     rank: int = 16
@@ -70,7 +79,7 @@ class Nano:
         projector: Projector,
         language_model,
         tokenizer,
-        features: FeatureSet,
+        features: FeatureSet | None,
         human: dict[str, list[QA]],
         general: list[tuple[str, str]],
         rank: int = 16,
@@ -133,6 +142,16 @@ def sequence_pool(bank: dict[str, Entry]) -> list[list[Entry]]:
     return list(groups.values())
 
 
+def with_history(asked: list[QA], share: float, rng: np.random.Generator) -> list[QA]:
+    """Some questions become follow-ups: the one before them in the list stands in an earlier turn."""
+    out = list(asked)
+    for i in range(1, len(asked)):
+        if share and rng.random() < share:
+            before = asked[i - 1]
+            out[i] = replace(asked[i], history=((before.question, before.plain),))
+    return out
+
+
 def make_batch(
     nano: Nano, pool: Pool, sequences: list[list[Entry]], config: TuneConfig, step: int, group: Group = ALONE
 ) -> list[tuple[list[StudyView], Packed]]:
@@ -156,8 +175,18 @@ def make_batch(
             else:
                 extra = tuple(nano.human.get(study.record_id, ()))
                 asked = questions_for(
-                    study.labels, study.kind, config.questions, rng, extra, nano.declined, config.refusals
+                    study.labels,
+                    study.kind,
+                    config.questions,
+                    rng,
+                    extra,
+                    nano.declined,
+                    config.refusals,
+                    config.silent.get(study.kind, ()),
                 )
+                asked = with_history(asked, config.follow_ups, rng)
+                if not is_sequence and nano.general and rng.random() < config.general_on_studies:
+                    asked.append(nano.general[rng.integers(len(nano.general))])
             if asked:
                 studies.append(study)
                 trees.append(
@@ -215,6 +244,13 @@ def exact(
     return {k: (a, b) for k, (a, b) in sorted(score.items())}
 
 
+def note_words(values: dict[str, float], words: Tensor, right: dict[str, tuple[int, int]]) -> None:
+    values["words"] = float(words.detach())
+    values |= {
+        f"word_{k}": right[k][0] / right[k][1] for k in ("state", "sequence") if k in right and right[k][1]
+    }
+
+
 def tune(
     nano: Nano, folder: Path, config: TuneConfig, start: dict[str, Tensor] | None, group: Group = ALONE
 ) -> dict[str, Tensor]:
@@ -255,21 +291,28 @@ def tune(
         total = sum(float(p.weights.sum()) for _, p in parts)
         optimizer.zero_grad(set_to_none=True)
         loss_value, count = 0.0, 0
+        values: dict[str, float] = {}
         for studies, packed in parts:
-            logits = nano.logits(packed, nano.visual(studies))
+            visual = nano.visual(studies)
+            logits = nano.logits(packed, visual)
             loss = (F.cross_entropy(logits, packed.targets, reduction="none") * packed.weights).sum() / total
-            loss.backward()
             loss_value += float(loss.detach())
+            if config.word_weight and not config.word_batch and studies and studies[0].kind == "image":
+                assert visual is not None
+                tokens = visual.split([sum(s.tokens_per_frame) for s in studies])
+                words, right = word_loss_of(list(tokens), [targets(s.labels) for s in studies], nano.table)
+                loss = loss + config.word_weight * words
+                note_words(values, words, right)
+            loss.backward()
             count += len(set(packed.branch_of))
-        values = {"loss": loss_value}
-        if config.word_weight:
+        values["loss"] = loss_value
+        if config.word_weight and config.word_batch:
+            assert nano.features is not None
             rng = np.random.default_rng((config.seed, 99, step, group.rank))
             rows = rng.integers(len(nano.features.labels), size=group.part(config.word_batch))
             words, right = word_loss(nano.projector, nano.features.batch(rows), nano.table)
             (config.word_weight * words).backward()
-            values["words"] = float(words.detach())
-            if "state" in right and right["state"][1]:
-                values["word_state"] = right["state"][0] / right["state"][1]
+            note_words(values, words, right)
         values["loss"], mean_count = group.average(trained, [values["loss"], float(count)])
         asked += round(mean_count * group.size)
         torch.nn.utils.clip_grad_norm_(trained, 1.0)

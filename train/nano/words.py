@@ -32,6 +32,7 @@ ATTRIBUTES: dict[str, dict[str, str]] = {  # attribute -> label -> words whose e
         "lung": " lung",
         "blood": " blood",
         "eye": " eye",
+        "heart": " heart",
     },
     "plane": {"axial": " axial", "coronal": " coronal", "sagittal": " sagittal"},
     "sequence": {
@@ -103,15 +104,23 @@ def word_loss(
 ) -> tuple[Tensor, dict[str, tuple[int, int]]]:
     """Mean loss over pictures and attributes; per attribute (right, asked)."""
     projected = projector(batch.features)
+    rows = [row[:count] for row, count in zip(projected, batch.counts.tolist(), strict=True)]
+    return word_loss_of(rows, batch.targets, table)
+
+
+def word_loss_of(
+    rows: list[Tensor], targets: list[list[tuple[str, int]]], table: dict[str, Tensor]
+) -> tuple[Tensor, dict[str, tuple[int, int]]]:
+    """:func:`word_loss` of tokens already projected, (tokens, width) per picture."""
     means: dict[str, list[Tensor]] = {}
     wanted: dict[str, list[int]] = {}
-    for row, count, pairs in zip(projected, batch.counts.tolist(), batch.targets, strict=True):
+    for row, pairs in zip(rows, targets, strict=True):
         for j, (name, value) in enumerate(pairs):
-            means.setdefault(name, []).append(row[j : count : len(pairs)].mean(0))
+            means.setdefault(name, []).append(row[j :: len(pairs)].mean(0))
             wanted.setdefault(name, []).append(value)
     losses, right = [], {}
-    for name, rows in means.items():
-        z, target = torch.stack(rows), torch.tensor(wanted[name])
+    for name, values in means.items():
+        z, target = torch.stack(values), torch.tensor(wanted[name])
         distance = torch.cdist(z, table[name]).square()
         pull = distance.gather(1, target[:, None])[:, 0]
         losses.append(F.cross_entropy(-distance / TEMPERATURE, target, reduction="none") + PULL * pull)

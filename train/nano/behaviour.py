@@ -1,0 +1,105 @@
+"""How nano behaves beside its answers: what it declines, whom it contradicts, and whether plain language is whole."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+import numpy as np
+
+from train.nano.general import HELD_OUT, generate
+from train.nano.lm import switch_lora
+from train.nano.questions import QA, refusal, silenced, wrong_premise
+from train.nano.score import Case, Score
+from train.nano.studies import StudyView
+from train.nano.tune import Nano
+from train.nano.wordings import UNSEEN_OUT_OF_SCOPE, UNSEEN_PREMISE
+
+# What a right answer to a held-out plain question has in it (lower case); the rest need only be an answer.
+FACTS = {
+    "What is the capital of Italy?": r"rome",
+    "What is the capital of Austria?": r"vienna",
+    "What is 3 + 5?": r"\b8\b|eight",
+    "What is 9 times 3?": r"\b27\b|twenty-seven",
+    "What day comes after Friday?": r"saturday",
+    "How many months are in a year?": r"\b12\b|twelve",
+    "What is the opposite of big?": r"small|little|tiny",
+    "What does the heart do?": r"pump|blood|circulat",
+    "What is a dictionary?": r"word|data",
+    "Which planet do we live on?": r"earth",
+    "Name two oceans.": r"(atlantic|pacific|indian|arctic).*(atlantic|pacific|indian|arctic)",
+    "What colour is the sky?": r"blue",
+    "What is ice made of?": r"water",
+    "Give me a word that rhymes with cat.": r"\b([bfhmprs]|ch|fl|th|br)at\b",
+    "What do plants need to grow?": r"water|light|sun|nutrient",
+    "Translate 'thank you' into Spanish.": r"gracias",
+}
+DECLINES = re.compile(r"cannot tell|not trained|this is not a|this image|this scan", re.I)
+
+
+def plainly_right(question: str, answer: str) -> bool:
+    """A fact where one is asked for; elsewhere any answer that is not about a picture."""
+    if not answer.strip() or DECLINES.search(answer):
+        return False
+    return question not in FACTS or re.search(FACTS[question], answer.lower()) is not None
+
+
+@dataclass(frozen=True)
+class Language:
+    """Rows: question, untouched model, nano without a study."""
+
+    rows: list[list[str]]
+
+    def scores(self) -> dict[str, Score]:
+        n = len(self.rows)
+        return {
+            "plain questions right, untouched model": Score(
+                sum(plainly_right(q, a) for q, a, _ in self.rows), n
+            ),
+            "plain questions right, nano": Score(sum(plainly_right(q, b) for q, _, b in self.rows), n),
+            "plain questions answered as by the untouched model, word for word": Score(
+                sum(a.strip() == b.strip() for _, a, b in self.rows), n
+            ),
+        }
+
+
+def compare_language(nano: Nano) -> Language:
+    said = {}
+    for on in (False, True):
+        switch_lora(nano.lm, on)
+        said[on] = generate(nano.lm, nano.tokenizer, list(HELD_OUT), tokens=40)
+    switch_lora(nano.lm, True)
+    return Language([[q, a, b] for q, a, b in zip(HELD_OUT, said[False], said[True], strict=True)])
+
+
+def behaviour_cases(
+    nano: Nano, studies: list[StudyView], silent: dict[str, list[str]]
+) -> dict[str, list[Case]]:
+    """Named sets of questions whose right answer is to decline or to contradict."""
+    rng = np.random.default_rng(3)
+    listed: list[Case] = []
+    human: list[Case] = []
+    premises: list[Case] = []
+    new_premises: list[Case] = []
+    hushed: list[Case] = []
+    for i, study in enumerate(studies):
+        picks = [UNSEEN_OUT_OF_SCOPE[(2 * i + k) % len(UNSEEN_OUT_OF_SCOPE)] for k in range(2)]
+        listed.append((study, [refusal(q, study.kind) for q in picks]))
+        own: list[QA] = [q for q in nano.human.get(study.record_id, []) if q.form == "refusal"]
+        if own:
+            human.append((study, own[:4]))
+        if (made := wrong_premise(study.labels, rng)) is not None:
+            premises.append((study, [made]))
+        if (made := wrong_premise(study.labels, rng, UNSEEN_PREMISE)) is not None:
+            new_premises.append((study, [made]))
+        tasks = [t for t in silent.get(study.kind, ()) if study.labels.get(t)]
+        if tasks:
+            hushed.append((study, [silenced(t, study.kind, rng, unseen=True) for t in tasks]))
+    named = {
+        "out of scope, list of 100, declined": listed,
+        "VQA-RAD's own out-of-scope questions, declined": human,
+        "wrong premise corrected": premises,
+        "wrong premise corrected, unseen wordings": new_premises,
+        "silent type of answer declined, unseen wordings": hushed,
+    }
+    return {k: v for k, v in named.items() if v}

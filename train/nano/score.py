@@ -1,0 +1,104 @@
+"""Scores with their intervals, and the ship rule: what nano may say."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from omnivmed.eval.intervals import wilson
+from train.nano.questions import QA
+from train.nano.studies import StudyView
+
+MARGIN = 0.10  # this far above every baseline, with the lower end of the interval above them too
+LEAST = 10  # answers below which nothing is shown
+LEAST_SOURCE = 6  # answers of one source below which it cannot veto
+
+Case = tuple[StudyView, list[QA]]
+Answer = tuple[Case, int, bool, str]  # case, question number, exact, first word of the greedy answer
+
+
+@dataclass(frozen=True)
+class Score:
+    right: int
+    asked: int
+
+    @property
+    def share(self) -> float:
+        return self.right / self.asked if self.asked else 0.0
+
+    def cell(self) -> str:
+        low, high = wilson(self.right, self.asked)
+        return f"{100 * self.share:.0f} [{100 * low:.0f}-{100 * high:.0f}]"
+
+
+def keys_of(study: StudyView, qa: QA) -> tuple[str, str]:
+    """``kind:task`` and ``kind:task@source``."""
+    return f"{study.kind}:{qa.task}", f"{study.kind}:{qa.task}@{study.source}"
+
+
+def tally(results: Iterable[Answer]) -> dict[str, Score]:
+    """Scores by ``kind:task`` and ``kind:task@source``."""
+    cells: dict[str, list[int]] = {}
+    for (study, asked), number, good, _ in results:
+        for key in keys_of(study, asked[number]):
+            cell = cells.setdefault(key, [0, 0])
+            cell[0] += good
+            cell[1] += 1
+    return {k: Score(*v) for k, v in sorted(cells.items())}
+
+
+def majority(cases: list[Case]) -> dict[str, Score]:
+    """Always the commonest answer of the task; for ``task@source`` of that source, where it has two or more.
+
+    (A source with one value says nothing about guessing: there blank and shuffled pictures are the baselines.)
+    """
+    keys: dict[str, Counter[str]] = {}
+    for study, asked in cases:
+        for qa in asked:
+            for key in keys_of(study, qa):
+                keys.setdefault(key, Counter())[qa.key] += 1
+    return {k: Score(max(c.values()), sum(c.values())) for k, c in keys.items() if len(c) > 1}
+
+
+def beats(own: Score, *baselines: Score) -> bool:
+    """Above every baseline by MARGIN, and the lower end of the 95 % interval above them too."""
+    best = max((b.share for b in baselines), default=0.0)
+    return own.asked >= LEAST and own.share >= best + MARGIN and wilson(own.right, own.asked)[0] > best
+
+
+def fails(own: Score, best: float) -> bool:
+    """A source on which nano is shown to be no better than guessing: its whole interval under the bar."""
+    return own.asked >= LEAST_SOURCE and wilson(own.right, own.asked)[1] < best + MARGIN
+
+
+def ship(scores: dict[str, Score], baselines: list[dict[str, Score]]) -> dict[str, str]:
+    """``kind:task`` → "" when nano may speak it, else why not.
+
+    The type must beat blank, shuffled and majority over all sources, and no single source may lie wholly below
+    the best of those baselines plus the margin.
+    """
+    out = {}
+    for key, own in scores.items():
+        if "@" in key:
+            continue
+        guesses = [b[key] for b in baselines if key in b]
+        best = max((g.share for g in guesses), default=0.0)
+        bad = [k.split("@")[1] for k, s in scores.items() if k.startswith(key + "@") and fails(s, best)]
+        if not beats(own, *guesses):
+            out[key] = (
+                f"{100 * own.share:.0f} % is not {100 * MARGIN:.0f} points above guessing ({100 * best:.0f} %)"
+            )
+        else:
+            out[key] = f"fails on {', '.join(bad)}" if bad else ""
+    return out
+
+
+def silent_of(table: dict[str, str]) -> dict[str, list[str]]:
+    """By kind of study: the types that may not be spoken."""
+    out: dict[str, list[str]] = {"image": [], "volume": [], "video": []}
+    for key, why in table.items():
+        kind, task = key.split(":")
+        if why:
+            out[kind].append(task)
+    return out
