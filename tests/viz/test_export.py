@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from omnivmed import __version__
 from omnivmed.pruning import prune
 from omnivmed.study import Study
 from omnivmed.viz import write_overlay
@@ -32,6 +33,27 @@ def test_mp4_has_one_frame_per_sampled_frame(tmp_path: Path) -> None:
     write_overlay(tmp_path / "clip.mp4", study, mask)
     with av.open(str(tmp_path / "clip.mp4")) as box:
         assert sum(1 for _ in box.decode(video=0)) == len(mask.frame_index)
+
+
+def test_every_file_names_model_threshold_window_and_version(tmp_path: Path) -> None:
+    import av
+
+    study = ct_study()
+    mask = prune(study)
+    for suffix in ("png", "mp4", "gif"):
+        write_overlay(tmp_path / f"overlay.{suffix}", study, mask, model="nano")
+    with Image.open(tmp_path / "overlay.png") as png:
+        told = [json.loads(png.text["OmniV-Med"])]
+    with av.open(str(tmp_path / "overlay.mp4")) as box:
+        told.append(json.loads(box.metadata["comment"]))
+    with Image.open(tmp_path / "overlay.gif") as gif:
+        assert gif.n_frames == len(mask.frame_index)
+        assert gif.width >= 480
+        told.append(json.loads(gif.info["comment"]))
+    for facts in told:
+        assert facts["model"] == "nano"
+        assert (facts["threshold"], facts["version"]) == (mask.threshold, __version__)
+        assert facts["window"] == list(mask.window)
 
 
 def test_json_and_npz(tmp_path: Path) -> None:
