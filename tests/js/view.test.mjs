@@ -5,7 +5,7 @@ import test from 'node:test';
 import { parseHead, arrayOf } from '../../omnivmed/ui/static/container.js';
 import { windowTable, rgbaTable, viridis } from '../../omnivmed/ui/static/lut.js';
 import { barSpan, heatAt } from '../../omnivmed/ui/static/paint.js';
-import { crc32, npy, zip } from '../../omnivmed/ui/static/save.js';
+import { caption, crc32, npy, withText, wrap, zip } from '../../omnivmed/ui/static/save.js';
 import { aspect, clampView, clock, fitView, scaleBar, toCanvas, toPicture, zoomView } from '../../omnivmed/ui/static/view2d.js';
 
 test('fit keeps millimetres square and centres', () => {
@@ -91,4 +91,31 @@ test('crc, npy and zip', () => {
   const bytes = Buffer.concat(zip({ 'a.npy': file }));
   assert.equal(bytes.readUInt32LE(0), 0x04034b50);
   assert.equal(bytes.readUInt32LE(bytes.length - 22), 0x06054b50);
+});
+
+test('a text chunk goes behind the header, with its check sum', () => {
+  const png = new Uint8Array(60).fill(7);
+  const out = withText(png, 'OmniV-Med', '{"a":"5 µm"}');
+  const text = 'tEXtOmniV-Med\0{"a":"5 \\u00b5m"}';
+  assert.equal(out.length, 60 + text.length + 8);
+  assert.deepEqual(out.subarray(0, 33), png.subarray(0, 33));
+  const view = new DataView(out.buffer, 33);
+  assert.equal(view.getUint32(0), text.length - 4);
+  const body = out.subarray(37, 37 + text.length);
+  assert.equal(new TextDecoder('latin1').decode(body), text);
+  assert.equal(view.getUint32(4 + text.length), crc32(body));
+  assert.deepEqual(out.subarray(-27), png.subarray(-27));
+});
+
+test('a caption names program, model, threshold, window', () => {
+  const f = {
+    kind: 'volume', frame: 4, kept: 5, total: 9, threshold: 0.1, threshold_meaning: '= 20 HU', what_if: false,
+    window_shown: [40, 400], unit: 'HU', model: 'nano', version: '1.2',
+  };
+  const line = caption(f).join(' ');
+  for (const word of ['1.2', 'model nano', 'Slice 5', '5 / 9', 'threshold 0.1', '20 HU', 'L 40 W 400', 'Not for clinical use']) {
+    assert.ok(line.includes(word), word);
+  }
+  assert.ok(caption({ kind: 'image', frame: 0 }).join(' ').includes('no model'));
+  assert.deepEqual(wrap(['aa', 'bb', 'cc'], (text) => text.length <= 9), ['aa  ·  bb', 'cc']);
 });

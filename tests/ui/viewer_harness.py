@@ -104,6 +104,9 @@ def serve(port: int, more: dict[str, Any] | None = None) -> None:
             values["oriented-answer"] = show(
                 study=values[name].study.path, mask=path, pixels=pixels, role="answer"
             )
+    for value in values.values():
+        if value is not None:
+            value.state |= {"model": "test", "version": "9.9"}
     values["coded"] = coded_value(folder)
     values |= more or {}
 
@@ -162,12 +165,7 @@ def running_app(*extra: str, **environment: str) -> Iterator[str]:
     """The app in a process of its own; yields its address. "speed" adds the large studies."""
     port = free_port()
     root = Path(__file__).parents[2]
-    env = (
-        os.environ
-        | {"PYTHONPATH": str(root), "GRADIO_ANALYTICS_ENABLED": "False"}
-        | environment
-        | environment
-    )
+    env = os.environ | {"PYTHONPATH": str(root), "GRADIO_ANALYTICS_ENABLED": "False"} | environment
     process = subprocess.Popen(
         [sys.executable, "-m", "tests.ui.viewer_harness", str(port), *extra], cwd=root, env=env
     )

@@ -62,7 +62,8 @@ export function bindPane(viewer, pane) {
   canvas.addEventListener('pointerup', end);
   canvas.addEventListener('pointercancel', end);
   canvas.addEventListener('pointerenter', () => { // keys work at once, but never take the focus from a text field
-    if (document.activeElement === document.body) canvas.focus({ preventScroll: true });
+    const { activeElement: held } = document;
+    if (!held || held === document.body || held.tagName === 'BUTTON' || held.tagName === 'A') canvas.focus({ preventScroll: true });
   });
   canvas.addEventListener('pointerleave', () => viewer.hoverAt(pane, null));
   canvas.addEventListener('contextmenu', (event) => event.preventDefault());
@@ -129,7 +130,8 @@ function keyAction(viewer, key) {
     ArrowDown: () => viewer.step(1), ArrowRight: () => viewer.step(1),
     PageUp: () => viewer.step(-10), PageDown: () => viewer.step(10),
     Home: () => viewer.goto(0), End: () => viewer.goto(last),
-    ',': () => viewer.given(-1), '.': () => viewer.given(1),
+    ',': () => viewer.step(-1), '.': () => viewer.step(1),
+    '<': () => viewer.given(-1), '>': () => viewer.given(1), j: () => viewer.given(-1), k: () => viewer.given(1),
     b: () => viewer.change(-1), n: () => viewer.change(1),
     ' ': () => viewer.player.toggle(), c: () => viewer.player.toggle(),
     i: () => viewer.invert(), r: () => viewer.reset(), f: () => viewer.fit(),

@@ -58,7 +58,7 @@ export function readout(viewer, pane) {
   const voxel = pane.hover && pane.voxel(pane.hover);
   const mark = pane.marks.br;
   if (!voxel) {
-    mark.textContent = '';
+    if (mark.textContent) mark.textContent = '';
     return;
   }
   const source = voxel.map((v, axis) => (axis === 0 ? v : (v + 0.5) * header.scale - 0.5));
@@ -75,15 +75,23 @@ export function readout(viewer, pane) {
     value = (header.exact ? '' : TEXT.exactNot + ' ') + num(viewer.store.value(...voxel), 5) + unit + '  ·  ';
   }
   lines.push(value + '↓ ' + Math.round(source[1]) + '  → ' + Math.round(source[2]) + ' px');
-  mark.textContent = lines.join('\n');
+  const token = pane.spec.axis === 0 && viewer.overlay ? viewer.scope.hoverShort(viewer.cursor[0], viewer.hoverToken) : '';
+  if (token) lines.unshift(token);
+  const text = lines.join('\n');
+  if (mark.textContent !== text) mark.textContent = text;
+}
+
+/** The strip's size on the page, read before a draw writes anything. */
+export function readStrip(viewer) {
+  const { strip } = viewer.ui;
+  viewer.stripBox = strip.hidden ? [0, 0] : [strip.clientWidth, strip.clientHeight];
 }
 
 export function drawStrip(viewer) {
   const { strip } = viewer.ui;
   const ratio = window.devicePixelRatio || 1;
-  const width = Math.round(strip.clientWidth * ratio);
-  const height = Math.round(strip.clientHeight * ratio);
-  if (!width || !height || strip.hidden) return;
+  const [width, height] = viewer.stripBox.map((n) => Math.round(n * ratio));
+  if (!width || !height) return;
   if (strip.width !== width || strip.height !== height) {
     strip.width = width;
     strip.height = height;

@@ -260,6 +260,15 @@ export class Microscope {
     });
   }
 
+  /** The same in a few words, for the corner of the picture. */
+  hoverShort(index, j) {
+    const tokens = this.at(index);
+    if (!tokens || j < 0) return '';
+    const first = tokens.k === 0;
+    const what = first ? TEXT.firstShort : tokens.keep[j] ? TEXT.keptWord : TEXT.prunedWord;
+    return say(TEXT.tokenShort, { n: tokens.k * this.now.n + j + 1, d: first ? '–' : num(tokens.distance[j]), what });
+  }
+
   nextMode(mode) { return MODES[(MODES.indexOf(mode) + 1) % MODES.length]; }
 }
 

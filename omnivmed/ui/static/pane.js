@@ -41,11 +41,17 @@ export class Pane {
     if (letters) ['l', 'r', 't', 'b'].forEach((k, i) => { this.marks[k].textContent = letters[i]; });
   }
 
+  /** Read the size on the page. Before a draw writes anything: reading later would make the browser lay out twice. */
+  readBox() {
+    this.boxWidth = this.root.clientWidth;
+    this.boxHeight = this.root.clientHeight;
+  }
+
   /** Give the canvas the size it has on the page; false while it is not visible. */
   resize() {
     const ratio = window.devicePixelRatio || 1;
-    const width = Math.round(this.root.clientWidth * ratio);
-    const height = Math.round(this.root.clientHeight * ratio);
+    const width = Math.round(this.boxWidth * ratio);
+    const height = Math.round(this.boxHeight * ratio);
     if (!width || !height) return false;
     if (this.canvas.width !== width || this.canvas.height !== height) {
       const keepFit = this.fitted || !this.view;
@@ -247,9 +253,10 @@ export class Pane {
     const { view, stretch, mm, ratio } = this;
     if (mm) {
       const perMm = (view.scale * stretch.ax) / mm.across / ratio; // page pixels per mm
-      const length = scaleBar(Math.min(160, this.root.clientWidth / 3) / perMm);
-      this.bar.hidden = false;
-      this.bar.lastChild.style.width = length * perMm + 'px';
+      const length = scaleBar(Math.min(160, this.boxWidth / 3) / perMm);
+      const wide = (length * perMm).toFixed(1) + 'px';
+      if (this.bar.hidden) this.bar.hidden = false;
+      if (wide !== this.barWidth) this.bar.lastChild.style.width = this.barWidth = wide;
       const text = length >= 10 ? num(length / 10) + ' cm' : num(length) + ' mm';
       if (this.bar.firstChild.textContent !== text) this.bar.firstChild.textContent = text;
     } else this.bar.hidden = true;

@@ -1,5 +1,5 @@
 // Take it with you: the picture with its tokens, and the mask as JSON or NPZ. Made here; no request.
-import { TEXT } from './texts.js';
+import { TEXT, num } from './texts.js';
 import { thresholdMeaning } from './tokens.js';
 
 function offer(blob, name) {
@@ -28,6 +28,7 @@ export function facts(viewer) {
     window_model: run ? run.window : null,
     unit: header.unit,
     threshold: run ? wanted.threshold : null,
+    threshold_meaning: run ? (scope.isRun ? run.threshold_meaning : meaningText(wanted.threshold, run)) : null,
     threshold_run: run ? run.threshold : null,
     what_if: run ? !scope.isRun : false,
     reference: run ? wanted.reference : null,
@@ -38,25 +39,70 @@ export function facts(viewer) {
   };
 }
 
+/** The line below an exported picture: what it shows and under which settings. */
+export function caption(f) {
+  const place = f.kind === 'video' ? TEXT.frame : f.kind === 'image' ? TEXT.picture : TEXT.slice;
+  const parts = [TEXT.program + (f.version ? ' ' + f.version : ''), f.model ? TEXT.model + ' ' + f.model : TEXT.noModel];
+  if (f.kind !== 'image') parts.push(place + ' ' + (f.frame + 1));
+  if (f.total) {
+    parts.push(f.kept + ' / ' + f.total + ' ' + TEXT.keptTokens);
+    parts.push(TEXT.threshold.toLowerCase() + ' ' + f.threshold + (f.what_if ? ' ' + TEXT.whatIfMark : '') + ' ' + f.threshold_meaning);
+  }
+  if (f.window_shown) parts.push('L ' + num(f.window_shown[0], 4) + ' W ' + num(f.window_shown[1], 4) + (f.unit === 'HU' ? ' HU' : ''));
+  parts.push(TEXT.clinical);
+  return parts;
+}
+
+/** The picture with its tokens as on screen, its settings written below and, for programs, in a text chunk of the file. */
 export function savePng(viewer) {
-  const { canvas } = viewer.pane;
+  const { canvas, ratio } = viewer.pane;
   const out = document.createElement('canvas');
-  const foot = Math.round(22 * viewer.pane.ratio);
-  out.width = canvas.width;
-  out.height = canvas.height + foot;
   const ctx = out.getContext('2d');
+  const font = Math.round(12 * ratio) + 'px sans-serif';
+  const f = facts(viewer);
+  ctx.font = font;
+  const lines = wrap(caption(f), (text) => ctx.measureText(text).width <= canvas.width - 16 * ratio);
+  const step = Math.round(17 * ratio);
+  out.width = canvas.width;
+  out.height = canvas.height + lines.length * step + Math.round(8 * ratio);
   ctx.fillStyle = '#0b0e12';
   ctx.fillRect(0, 0, out.width, out.height);
   ctx.drawImage(canvas, 0, 0);
   ctx.fillStyle = '#cdd6e0';
-  ctx.font = Math.round(12 * viewer.pane.ratio) + 'px sans-serif';
-  const f = facts(viewer);
-  const parts = [f.program, TEXT.frame + ' ' + (f.frame + 1)];
-  if (f.total) parts.push(f.kept + '/' + f.total + ' ' + TEXT.kept, TEXT.threshold.toLowerCase() + ' ' + f.threshold + (f.what_if ? ' ' + TEXT.whatIfMark : ''));
-  if (f.window_shown) parts.push('L ' + Math.round(f.window_shown[0]) + ' W ' + Math.round(f.window_shown[1]));
-  parts.push(TEXT.clinical);
-  ctx.fillText(parts.join('  ·  '), 8 * viewer.pane.ratio, canvas.height + foot * 0.68);
-  out.toBlob((blob) => offer(blob, 'omnivmed-tokens.png'), 'image/png');
+  ctx.font = font; // a resized canvas forgets it
+  lines.forEach((line, i) => ctx.fillText(line, 8 * ratio, canvas.height + (i + 1) * step - 2 * ratio));
+  out.toBlob(async (blob) => {
+    const bytes = withText(new Uint8Array(await blob.arrayBuffer()), 'OmniV-Med', JSON.stringify(f));
+    offer(new Blob([bytes], { type: 'image/png' }), 'omnivmed-tokens.png');
+  }, 'image/png');
+}
+
+/** Parts joined into as few lines as `fits` allows. */
+export function wrap(parts, fits) {
+  const lines = [];
+  for (const part of parts) {
+    const longer = lines.length ? lines.at(-1) + '  ·  ' + part : part;
+    if (lines.length && fits(longer)) lines[lines.length - 1] = longer;
+    else lines.push(part);
+  }
+  return lines;
+}
+
+/** A PNG with one tEXt chunk (PNG 11.3.4.3) behind its header; characters outside ASCII are written as \u escapes. */
+export function withText(png, keyword, text) {
+  const plain = text.replace(/[^\x20-\x7e]/g, (c) => '\\u' + c.charCodeAt(0).toString(16).padStart(4, '0'));
+  const body = new TextEncoder().encode('tEXt' + keyword + '\0' + plain);
+  const chunk = new Uint8Array(body.length + 8);
+  const view = new DataView(chunk.buffer);
+  view.setUint32(0, body.length - 4);
+  chunk.set(body, 4);
+  view.setUint32(body.length + 4, crc32(body));
+  const head = 33; // signature 8, IHDR 25
+  const out = new Uint8Array(png.length + chunk.length);
+  out.set(png.subarray(0, head));
+  out.set(chunk, head);
+  out.set(png.subarray(head), head + chunk.length);
+  return out;
 }
 
 /**

@@ -11,7 +11,7 @@ import { Microscope } from './microscope.js';
 import { bindPane, bindKeys, bindTrack } from './input.js';
 import { Thumbs } from './thumbs.js';
 import { Player } from './player.js';
-import { givenNote, syncWindow, labelPane, readout, drawStrip } from './labels.js';
+import { givenNote, syncWindow, labelPane, readout, readStrip, drawStrip } from './labels.js';
 import { saveJson, saveNpz, savePng } from './save.js';
 
 const RANGE = { uint8: 255, int8: 255, uint16: 65535, int16: 65535 };
@@ -127,11 +127,13 @@ export class Viewer {
   // ------------------------------------------------------------------------------------------- moving about
 
   setPanes(count) {
+    const held = this.ui.panes.contains(document.activeElement);
     const specs = this.header.planes.slice(0, count);
     this.panes = specs.map((spec) => new Pane(this, spec));
     this.ui.panes.replaceChildren(...this.panes.map((pane) => pane.root));
     this.ui.panes.dataset.count = String(count);
     for (const pane of this.panes) bindPane(this, pane);
+    if (held) this.pane.canvas.focus({ preventScroll: true });
     this.ui.layout.setAttribute('aria-pressed', String(count > 1));
     this.ui.layout.title = count > 1 ? TEXT.layoutBack : TEXT.layout;
   }
@@ -330,12 +332,11 @@ export class Viewer {
       const { scale } = this.header;
       if (this.tokensAt(this.cursor[0])) token = tokenAt(this.scope.now.rects, point[0] * scale, point[1] * scale);
     }
+    const other = token !== this.hoverToken;
+    this.hoverToken = token;
     this.ui.hoverLine.textContent = this.scope.hoverText(this.cursor[0], token);
     readout(this, pane);
-    if (token !== this.hoverToken) {
-      this.hoverToken = token;
-      if (this.overlay) this.invalidate();
-    }
+    if (other && this.overlay) this.invalidate();
   }
 
   clickAt(pane, point) {
@@ -374,6 +375,18 @@ export class Viewer {
     this.invalidate();
   }
 
+  /** Tell a screen reader where one is, once the person rests there. */
+  announce() {
+    clearTimeout(this.saying);
+    const [n] = this.header.shape;
+    if (n < 2 || this.player.playing || !this.root.contains(document.activeElement)) return;
+    this.saying = setTimeout(() => {
+      if (!this.header) return;
+      const what = this.header.kind === 'video' ? TEXT.frame : TEXT.slice;
+      this.ui.live.textContent = say(TEXT.announce, { what, i: this.cursor[0] + 1, n }) + '. ' + this.ui.keptHere.textContent;
+    }, 600);
+  }
+
   full() {
     if (document.fullscreenElement) document.exitFullscreen();
     else if (this.root.requestFullscreen) this.root.requestFullscreen();
@@ -398,6 +411,8 @@ export class Viewer {
       syncWindow(this);
     }
     let shown = null;
+    for (const pane of this.panes) pane.readBox();
+    readStrip(this);
     for (const pane of this.panes) {
       const index = pane.draw();
       if (pane.spec.axis === 0 && index !== null) shown = index;
@@ -424,6 +439,7 @@ export class Viewer {
     const key = [this.cursor[0], this.scope.serial, this.overlay].join();
     if (key !== this.noteKey) {
       this.noteKey = key;
+      this.announce();
       this.scope.syncFrame(this.cursor[0]);
       givenNote(this);
     }
