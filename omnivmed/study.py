@@ -21,89 +21,17 @@ import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from types import TracebackType
-from typing import Any, Literal, Protocol
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from omnivmed.frames import ArraySource, CroppedSource, FrameSource
 from omnivmed.window import CT_PRESETS, Window, apply_window, auto_window, window_table
 
 StudyKind = Literal["image", "volume", "video"]
 Unit = Literal["HU", "raw", "rgb"]
 Spacing = tuple[float | None, float, float]
-
-
-class FrameSource(Protocol):
-    """Where the stored numbers come from: an array, or a worker that decodes frames when they are asked for."""
-
-    @property
-    def shape(self) -> tuple[int, int, int]:
-        """(T, H, W)."""
-
-    @property
-    def channels(self) -> int:
-        """1 grey or 3 RGB."""
-
-    @property
-    def dtype(self) -> np.dtype[Any]:
-        """Stored type; uint8 for RGB."""
-
-    def read(self, indices: Sequence[int]) -> NDArray[Any]:
-        """Stored values (n, H, W) or (n, H, W, 3) of these frames, in this order. Raises StudyError."""
-
-    def problems(self) -> list[tuple[str, str]]:
-        """(warning code, sentence) met while reading since it was opened."""
-
-    def close(self) -> None:
-        """Free memory and processes; reading afterwards raises StudyError."""
-
-
-class ArraySource:
-    """Frames that are already in memory (shared memory of the worker, or any array)."""
-
-    def __init__(self, array: NDArray[Any]) -> None:
-        if array.ndim == 4 and array.shape[3] == 3:
-            if array.dtype != np.uint8:
-                raise ValueError(f"RGB frames are uint8 (T,H,W,3), got {array.dtype}")
-        elif array.ndim != 3:
-            raise ValueError(f"frames are (T,H,W) or (T,H,W,3), got shape {array.shape}")
-        if array.size == 0:
-            raise ValueError(f"a study holds at least one pixel, got shape {array.shape}")
-        self._array: NDArray[Any] | None = array
-        self._shape = (int(array.shape[0]), int(array.shape[1]), int(array.shape[2]))
-        self._channels = 3 if array.ndim == 4 else 1
-        self._dtype = array.dtype
-
-    @property
-    def shape(self) -> tuple[int, int, int]:
-        return self._shape
-
-    @property
-    def channels(self) -> int:
-        return self._channels
-
-    @property
-    def dtype(self) -> np.dtype[Any]:
-        return self._dtype
-
-    @property
-    def array(self) -> NDArray[Any]:
-        """The whole array (T,H,W[,3]) in its stored type, not copied."""
-        if self._array is None:
-            raise ValueError("this study was closed; open it again")
-        return self._array
-
-    def read(self, indices: Sequence[int]) -> NDArray[Any]:
-        idx = list(indices)
-        if idx and idx == list(range(idx[0], idx[0] + len(idx))):
-            return self.array[idx[0] : idx[0] + len(idx)]
-        return self.array[np.asarray(idx, dtype=np.int64)]
-
-    def problems(self) -> list[tuple[str, str]]:
-        return []
-
-    def close(self) -> None:
-        self._array = None
 
 
 @dataclass(frozen=True)
@@ -418,8 +346,36 @@ class Study:
             chosen = (level, width)
         return Study(self._source, replace(self._info, window=chosen))
 
+    def with_crop(self, rows: tuple[int, int], columns: tuple[int, int]) -> Study:
+        """Only rows[0]..rows[1]-1 and columns[0]..columns[1]-1 of every frame; nothing is read again.
+
+        Affine and content id are those of the part, so no cache takes one for the other; the window stays, and so
+        does the question whether a name is to be seen. `edge_letters`, spacing and times are as before.
+
+        Raises ValueError when the part does not lie within the frame.
+        """
+        _, height, width = self.shape
+        (r0, r1), (c0, c1) = rows, columns
+        if not (0 <= r0 < r1 <= height and 0 <= c0 < c1 <= width):
+            raise ValueError(f"rows {rows} and columns {columns} asked of frames of {height} x {width}")
+        if (r0, r1, c0, c1) == (0, height, 0, width):
+            return Study(self._source, self._info)
+        affine = None
+        if self.affine is not None:
+            affine = self.affine.copy()
+            affine[:3, 3] = (self.affine @ [0.0, r0, c0, 1.0])[:3]
+        part = hashlib.sha256(f"{self.content_id}|rows {r0} {r1}|columns {c0} {c1}".encode())
+        note = (
+            f"Cut to {c1 - c0} x {r1 - r0} of {width} x {height} pixels; the rest is neither shown nor "
+            "given to the model."
+        )
+        info = replace(
+            self._info, affine=affine, content_id=part.hexdigest(), notes=(*self._info.notes, note)
+        )
+        return Study(CroppedSource(self._source, (r0, r1), (c0, c1)), info)
+
     def close(self) -> None:
-        """Free the pixels and the worker. Studies made by `with_window` share them and close with this one."""
+        """Free the pixels and the worker; studies of `with_window` and `with_crop` share them and close, too."""
         self._source.close()
 
     def __enter__(self) -> Study:

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from omnivmed.errors import ModelError, StudyError
+from omnivmed.frames import inside_margins
 from omnivmed.limits import LOCAL, PUBLIC
 from omnivmed.study import Study, plane_of
 
@@ -139,3 +140,51 @@ def test_limits_are_ordered_and_printed() -> None:
     assert (PUBLIC.confirm_burned_in, LOCAL.confirm_burned_in) == (True, False)
     assert json.dumps(PUBLIC.describe())
     assert ("upload", "256 MB") in PUBLIC.describe()
+
+
+def test_a_part_is_another_study_of_the_same_pixels() -> None:
+    volume = np.arange(3 * 40 * 50, dtype=np.int16).reshape(3, 40, 50)
+    affine = np.array([[0, 0, 0.5, 10], [0, -0.7, 0, 20], [2, 0, 0, 30], [0, 0, 0, 1]], float)
+    whole = Study.from_array(
+        volume, spacing_mm=(2, 0.7, 0.5), affine=affine, modality="CT", notes=["A note."]
+    )
+    part = whole.with_crop((4, 30), (5, 45))
+    assert part.shape == (3, 26, 40)
+    assert np.array_equal(part.values(), whole.values()[:, 4:30, 5:45])
+    assert np.array_equal(part.frames(1, 2), whole.frames(1, 2)[:, 4:30, 5:45])
+    assert np.array_equal(part.stored()[0], volume[:, 4:30, 5:45])
+    assert part.window == whole.window
+    assert part.spacing_mm == whole.spacing_mm
+    assert part.edge_letters() == whole.edge_letters()
+    assert part.affine is not None
+    assert np.allclose(part.affine @ [1, 0, 0, 1], affine @ [1, 4, 5, 1])  # the same voxel, the same place
+    assert part.notes[0] == "A note."
+    assert "40 x 26 of 50 x 40" in part.notes[1]
+    # Nothing that is kept for one is ever taken for the other.
+    again, other = whole.with_crop((4, 30), (5, 45)), whole.with_crop((4, 30), (4, 45))
+    assert part.content_id == again.content_id != whole.content_id
+    assert len({whole.digest, part.digest, other.digest, part.with_window((0.0, 10.0)).digest}) == 4
+    assert whole.with_crop((0, 40), (0, 50)).digest == whole.digest
+    for rows, columns in (((-1, 10), (0, 10)), ((10, 10), (0, 10)), ((0, 41), (0, 10)), ((0, 10), (40, 51))):
+        with pytest.raises(ValueError, match="asked of frames"):
+            whole.with_crop(rows, columns)
+    part.close()
+    with pytest.raises(ValueError, match="closed"):
+        whole.values()
+
+
+def test_a_part_of_a_part_and_of_a_clip() -> None:
+    clip = np.random.default_rng(0).integers(0, 255, (4, 30, 40, 3), np.uint8)
+    whole = Study.from_array(clip, times_s=[0, 1, 2, 3])
+    part = whole.with_crop((2, 28), (0, 40)).with_crop((1, 20), (3, 33))
+    assert np.array_equal(part.take([3, 0]), clip[[3, 0], 3:22, 3:33])
+    assert part.times_s is not None
+    assert len(part) == 4
+
+
+def test_margins_take_the_pixel_they_touch_and_leave_something() -> None:
+    assert inside_margins(100, 200, 10, 0, 5.2, 25) == ((10, 100), (11, 150))
+    assert inside_margins(10, 10, 0, 0, 0, 0) == ((0, 10), (0, 10))
+    for margins in ((50, 40, 0, 0), (0, 0, 99, 0), (-1, 0, 0, 0), (float("nan"), 0, 0, 0), (101, 0, 0, 0)):
+        with pytest.raises(ValueError, match=r"left|per cent"):
+            inside_margins(100, 100, *margins)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import abc
 import math
 import threading
 import time
@@ -21,7 +22,7 @@ from omnivmed.limits import Limits
 CHUNK_BYTES = 32 * 1024 * 1024
 
 
-class ClipSource:
+class ClipSource(abc.ABC):
     """What both have in common: cache, order of decoding, late warnings. Thread-safe."""
 
     def __init__(
@@ -85,8 +86,9 @@ class ClipSource:
             self._closed = True
             self._cache.clear()
 
+    @abc.abstractmethod
     def _decode(self, indices: Sequence[int]) -> Iterator[tuple[int, NDArray[Any]]]:
-        raise NotImplementedError
+        """(index, frame) for each of these rising indices. Raises StudyError."""
 
     def _remember(self, index: int, frame: NDArray[Any]) -> None:
         room = self._limits.frame_cache_bytes // max(1, self.frame_bytes)

@@ -48,6 +48,9 @@ def add_api(context: Context, concurrency_id: str, concurrency_limit: int) -> No
             try:
                 opened = open_file(session, file, options)
                 session.show(opened, session.begin_opening())
+                if opened.study.needs_confirmation:  # on the page a person is asked; here there is none
+                    log.info("session=%s ask kind=%s code=Phi", session.tag, opened.study.kind)
+                    raise StudyError("Phi", texts.CONFIRM_NOBODY)
                 session.stop.clear()
                 for state in chat.ask(context, session, question, options, record=False):
                     if state.error:

@@ -12,6 +12,7 @@ from omnivmed.ui import parts, texts
 from omnivmed.ui.api import add_api
 from omnivmed.ui.compare import Compare, ComparePage, build_compare
 from omnivmed.ui.controls import Page
+from omnivmed.ui.crop import CropPage, build_crop, wire_crop
 from omnivmed.ui.environment import PrivateRoot
 from omnivmed.ui.handlers import SUGGESTIONS, Handlers
 from omnivmed.ui.health import health_route
@@ -71,6 +72,7 @@ def build_demo(context: Context) -> gr.Blocks:
                 )
                 page.confirm = gr.Checkbox(label=texts.CONFIRM_LABEL, visible=False, elem_id="ov-confirm")
                 page.notes = gr.HTML("", elem_id="ov-notes", padding=False)
+                crop = build_crop()
                 page.viewer = StudyViewer(elem_id="viewer")
             with gr.Column(scale=5, elem_id="ov-right"), gr.Tabs(elem_id="ov-tabs"):
                 with gr.Tab(texts.ASK_TAB, id="ask"):
@@ -94,7 +96,7 @@ def build_demo(context: Context) -> gr.Blocks:
                     page.compare_question = compare_page.question
         gr.HTML(parts.footer(limits), elem_id="ov-foot", padding=False)
         page.timer = gr.Timer(1.0)
-        _wire(demo, page, handlers, context)
+        _wire(demo, page, handlers, context, crop)
         _wire_compare(page, compare_page, context)
         add_api(context, "model", ANSWERING_AT_ONCE)
     with demo.route(texts.TEACH_TITLE, "/teach", show_in_navbar=False):
@@ -160,7 +162,7 @@ def _ask_tab(page: Page, context: Context) -> None:
         page.fresh = gr.Button(texts.NEW_CHAT, size="sm", elem_id="ov-fresh")
 
 
-def _wire(demo: gr.Blocks, page: Page, handlers: Handlers, context: Context) -> None:
+def _wire(demo: gr.Blocks, page: Page, handlers: Handlers, context: Context, crop: CropPage) -> None:
     """Events. All of them private: the public interface is made in `api.py`."""
     quiet: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
     light: dict[str, Any] = {**quiet, "queue": False}
@@ -187,6 +189,8 @@ def _wire(demo: gr.Blocks, page: Page, handlers: Handlers, context: Context) -> 
     )
     opened.append(page.series.input(handlers.choose_series, [page.series, *planning], shown, **heavy))
     for event in opened:
+        event.then(handlers.convert_clip, None, page.viewer, **clip)
+    for event in wire_crop(crop, handlers, context, opened, shown, planning, heavy, light):
         event.then(handlers.convert_clip, None, page.viewer, **clip)
     page.confirm.input(handlers.confirm_clean, page.confirm, page.notes, **light)
 

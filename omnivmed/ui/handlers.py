@@ -57,7 +57,7 @@ class Handlers:
         options = Options.bounded(self.context.limits, *settings)
         ticket = session.begin_opening()
         work = run_with_progress(lambda progress: studies.open_sample(self.context, key, options, progress))
-        yield from self._open(session, ticket, work)
+        yield from self.show_work(session, ticket, work)
 
     def sample_opener(self, key: str) -> Any:
         """A click handler that opens this sample."""
@@ -90,7 +90,7 @@ class Handlers:
         )
         failed = True
         try:
-            failed = yield from self._open(session, ticket, work)
+            failed = yield from self.show_work(session, ticket, work)
         finally:
             if failed:
                 for path in taken:
@@ -115,10 +115,10 @@ class Handlers:
             ),
             discard=lambda fresh: fresh.study.close(),
         )
-        if (yield from self._open(session, ticket, work)):
+        if (yield from self.show_work(session, ticket, work)):
             opened.sources = sources
 
-    def _open(self, session: Session, ticket: int, work: Any) -> Generator[Updates, None, bool]:
+    def show_work(self, session: Session, ticket: int, work: Any) -> Generator[Updates, None, bool]:
         """Show the progress of `work`, then its study. Returns True when it failed."""
         page = self.page
         try:

@@ -65,6 +65,10 @@ class OpenStudy:
     needs_clip: bool = False  # too long to travel as pictures: a clip is made in the background
     video: Path | None = None
     video_fps: float | None = None
+    whole: Study | None = None  # the study with its edges, when `study` is a part cut out of it
+    part_of: OpenStudy | None = (
+        None  # until it is shown: what it was cut out of, with which it shares its pixels
+    )
 
 
 class Session:
@@ -101,16 +105,20 @@ class Session:
     def show(self, opened: OpenStudy, ticket: int) -> bool:
         """Put a study on the screen and drop the one before. False when a newer one was chosen meanwhile."""
         with self.lock:
+            before = self.current
             if self.closed or ticket != self._opening:
-                self._discard(opened)
+                self._discard(opened, keep_pixels=before is not None and opened.part_of is before)
                 return False
-            before, self.current = self.current, opened
+            is_part, opened.part_of = before is not None and opened.part_of is before, None
+            self.current = opened
             self.turns = []
             self.lesson = None
             self.stop.set()  # an answer about the study before is of no use now
             self.touch()
             if before is not None:
-                self._discard(before)
+                if is_part:
+                    opened.sources, before.sources = before.sources, []
+                self._discard(before, keep_pixels=is_part)
             return True
 
     def served_folder(self) -> Path:
@@ -149,9 +157,10 @@ class Session:
         shutil.rmtree(self.sources, ignore_errors=True)
         shutil.rmtree(self.served, ignore_errors=True)
 
-    def _discard(self, opened: OpenStudy) -> None:
+    def _discard(self, opened: OpenStudy, keep_pixels: bool = False) -> None:
         if not opened.shared:
-            opened.study.close()
+            if not keep_pixels:
+                opened.study.close()
             _forget(opened.study)
         for path in [*opened.served, *opened.sources]:
             _remove(path, within=(self.sources, self.served))

@@ -163,6 +163,31 @@ def open_sample(context: Context, key: str, options: Options, progress: Progress
     return opened
 
 
+def open_part(
+    context: Context,
+    session: Session,
+    opened: OpenStudy,
+    rows: tuple[int, int],
+    columns: tuple[int, int],
+    options: Options,
+    progress: Progress | None = None,
+) -> OpenStudy:
+    """Only this part of the study on the screen (of the whole one, if it is a part already), with a view of its own."""
+    whole = (opened.whole or opened.study).with_window(opened.study.window)
+    part = whole.with_crop(rows, columns)
+    made = OpenStudy(
+        part,
+        opened.label,
+        sample=opened.sample,
+        shared=opened.shared,
+        confirmed=opened.sample is not None,  # another part has to be looked at anew
+        whole=None if part.shape == whole.shape else whole,
+        part_of=opened,
+    )
+    _prepare(context, made, session.served_folder(), options, progress)
+    return made
+
+
 def payload_folder(root: PrivateRoot) -> Path:
     """The folder of payloads that belong to nobody (samples)."""
     folder = root.served / "samples"
@@ -225,7 +250,7 @@ def make_clip(
     def tell(done: int, total: int) -> None:
         progress("transcoding", done, total)
 
-    if opened.sample is not None:
+    if opened.sample is not None and opened.whole is None:
         path = payload.payload_path(payload_folder(context.root), "clip").with_suffix(".mp4")
         return context.shelf.view(
             ("clip", opened.sample),

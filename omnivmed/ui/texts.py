@@ -23,9 +23,23 @@ UPLOAD_PRIVACY_PUBLIC = "Kept for this visit only; file name and header text are
 SERIES = "This upload holds several series"
 CONFIRM_LABEL = "I have looked: no name, number or date of a patient is written into this picture"
 CONFIRM_ASK = (
-    "This picture may have text burned into it. Look at it first; the model gets it only after you have "
-    "ticked the box."
+    "This picture may have text burned into it. Look at it first, and cut off what should not be seen; the model "
+    "gets it only after you have ticked the box."
 )
+CONFIRM_NOBODY = (
+    "This picture may have text burned into it, and nobody has looked at it. Open it on the page, where it can be "
+    "cut and confirmed, or send it without that text."
+)
+CROP = "Cut off edges"
+CROP_INFO = (
+    "For names and numbers written into the picture: what is darkened here is cut off every slice or frame, in the "
+    "viewer and for the model."
+)
+CROP_SIDES = ("Top, %", "Bottom, %", "Left, %", "Right, %")
+CROP_CUT = "Cut"
+CROP_WHOLE = "Whole picture again"
+CROP_ALT = "The picture; what would be cut off is dark"
+CROP_TOO_MUCH = "Too little of the picture would be left; cut off less."
 SYNTHETIC = "Drawn by code, not a patient."
 
 # Opening

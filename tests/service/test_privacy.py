@@ -166,6 +166,72 @@ def test_burned_in_text_waits_for_a_confirmation_in_public(start: Starter, tmp_p
     assert "text burned into it" in json.dumps(page.begin("What is this?"))
 
 
+def test_what_is_cut_off_is_gone_for_viewer_and_model(start: Starter, tmp_path: Path) -> None:
+    app = start(public=True)
+    page = app.page()
+    page.open_upload(patient_file(tmp_path / "a.dcm", burned_in=True))
+    session = app.context.store.get(page.session)
+    before, whole = session.current, session.current.study
+    cut = page.dependency("ov-crop-cut", "click")
+    page.fire(cut, [25, 0, 0, 12.5, 0.1, "previous", 0])
+    part = session.current.study
+    assert part.shape == (1, 48, 56)
+    assert np.array_equal(part.values(), whole.values()[:, 16:, :56])
+    assert part.content_id != whole.content_id
+    assert whole.content_id in app.assistant.forgotten
+    assert not before.payload.exists()
+    assert len([p for p in app.files() if p.suffix == ".omv"]) == len(session.current.served)
+    # A part has to be looked at, too; then the model gets the part.
+    assert "text burned into it" in json.dumps(page.begin("What is this?"))
+    page.finish()
+    page.fire(page.dependency("ov-confirm", "input"), [True])
+    assert "You asked" in page.ask("What is this?")
+    assert app.assistant.masks[-1].source_size == (48, 56)
+    # Cutting starts from the whole again, too much is refused, and the whole comes back.
+    page.fire(cut, [0, 50, 0, 0, 0.1, "previous", 0])
+    assert session.current.study.shape == (1, 32, 64)
+    for margins in ([60, 60, 0, 0], [None, 0, 0, 0], ["x", 0, 0, 0], [0, 0, -5, 0]):
+        try:
+            assert "Too little" in json.dumps(page.fire(cut, [*margins, 0.1, "previous", 0]))
+        except RuntimeError:  # refused by the slider's own range already
+            assert session.current.study.shape == (1, 32, 64)
+    page.fire(page.dependency("ov-crop-whole", "click"), [0.1, "previous", 0])
+    assert session.current.study.content_id == whole.content_id
+    assert session.current.whole is None
+    page.open_sample("chest_xray")
+    assert app.files() == []
+    with pytest.raises(ValueError, match="closed"):
+        whole.values()
+
+
+def test_a_part_of_a_sample_is_only_this_visitors(start: Starter) -> None:
+    app = start()
+    page, other = app.page(), app.page()
+    page.open_sample("endoscopy_phantom")
+    page.fire(page.dependency("ov-crop-cut", "click"), [10, 10, 0, 0, 0.1, "previous", 0])
+    other.open_sample("endoscopy_phantom")
+    mine, theirs = (app.context.store.get(p.session).current for p in (page, other))
+    assert mine.study.shape[1] < theirs.study.shape[1]
+    assert mine.payload != theirs.payload
+    page.open_sample("chest_xray")
+    assert theirs.study.frames(0, 1).shape[1] == theirs.study.shape[1]
+
+
+def test_the_public_api_refuses_burned_in_text_with_phi(
+    start: Starter, tmp_path: Path, every_log: pytest.LogCaptureFixture
+) -> None:
+    app = start(public=True)
+    page = app.page()
+    where = page.upload(patient_file(tmp_path / "a.dcm", burned_in=True))
+    ask = next(d for d in page.config["dependencies"] if d["api_name"] == "ask")
+    file = {"path": where, "meta": {"_type": "gradio.FileData"}}
+    with pytest.raises(RuntimeError, match="nobody has looked at it"):
+        page.fire(ask, [[file], "What is this?", 0.1, 20])
+    assert app.assistant.asked == []
+    assert "code=Phi" in every_log.text
+    assert app.files() == []
+
+
 def test_public_pages_say_what_they_are(start: Starter) -> None:
     app = start(public=True)
     html = json.dumps(app.page().config)
