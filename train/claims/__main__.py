@@ -11,7 +11,7 @@ import importlib
 import sys
 from pathlib import Path
 
-CLAIMS = ("thresholds", "positions", "progressive", "scaling", "transfer", "pruning_stage")
+CLAIMS = ("thresholds", "positions", "progressive", "scaling", "transfer", "pruning_stage", "vqa_rad")
 
 
 def main(argv: list[str] | None = None) -> int:

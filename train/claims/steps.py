@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import zlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
@@ -117,6 +117,10 @@ def batch(
     return out
 
 
+Make = Callable[[Nano, Pool, list, Step, int], list[tuple[list[StudyView], Packed]]]
+"""(nano, pool, sequences, step, seed) -> micro-batches of one step."""
+
+
 def train(
     parts: Parts,
     folder: Path,
@@ -124,12 +128,14 @@ def train(
     seed: int,
     start: dict[str, Tensor] | None = None,
     rates: Rates | None = None,
+    make: Make | None = None,
 ) -> dict[str, Tensor]:
     """Runs the steps in order from ``start`` (default: the shared one), or resumes; returns the weights.
 
     Schedule: warm-up, then cosine over the whole list. A step whose kind has ``llm`` off moves the projector alone.
+    make: another maker of batches than :func:`batch`.
     """
-    nano, rates = parts.nano, rates or Rates()
+    nano, rates, make = parts.nano, rates or Rates(), make or batch
     nano.load(start or parts.start)
     if (folder / "done.json").exists():
         state = load_file(folder / "final.safetensors")
@@ -156,7 +162,7 @@ def train(
         shape = rates.floor + (1 - rates.floor) * 0.5 * (1 + math.cos(math.pi * at / len(steps)))
         for group in optimizer.param_groups:
             group["lr"] = group["base"] * shape * min(1.0, (at + 1) / rates.warmup)
-        micro = batch(nano, pool, sequences, step, seed)
+        micro = make(nano, pool, sequences, step, seed)
         total = sum(float(p.weights.sum()) for _, p in micro)
         optimizer.zero_grad(set_to_none=True)
         value = 0.0
@@ -166,9 +172,11 @@ def train(
             loss.backward()
             value += float(loss.detach())
             asked += len(set(packed.branch_of))
-        rows = np.random.default_rng((seed, 99, at)).integers(len(nano.features.labels), size=WORD_BATCH)
-        words, _ = word_loss(nano.projector, nano.features.batch(rows), nano.table)
-        (WORD_WEIGHT * words).backward()
+        if nano.features is not None:
+            known = len(nano.features.labels)
+            rows = np.random.default_rng((seed, 99, at)).integers(known, size=WORD_BATCH)
+            words, _ = word_loss(nano.projector, nano.features.batch(rows), nano.table)
+            (WORD_WEIGHT * words).backward()
         if not step.kind.llm:
             for parameter in lora:
                 parameter.grad = None
