@@ -51,14 +51,17 @@ def build_crop() -> CropPage:
         look = gr.HTML("", elem_id="ov-crop-look", padding=False)
         with gr.Column(min_width=220):
             gr.HTML(f"<p>{escape(texts.CROP_INFO)}</p>", elem_id="ov-crop-info", padding=False)
-            with gr.Row(elem_id="ov-crop-sides"):
-                sides = tuple(
-                    gr.Slider(0, MOST, 0, step=0.5, label=name, min_width=150) for name in texts.CROP_SIDES
-                )
+            sides = []
+            for pair in (texts.CROP_SIDES[:2], texts.CROP_SIDES[2:]):
+                with gr.Row(elem_classes=["ov-crop-sides"]):
+                    sides += [
+                        gr.Slider(0, MOST, 0, step=0.5, label=name, min_width=100, buttons=[])
+                        for name in pair
+                    ]
             with gr.Row():
                 cut = gr.Button(texts.CROP_CUT, size="sm", variant="primary", elem_id="ov-crop-cut")
                 whole = gr.Button(texts.CROP_WHOLE, size="sm", elem_id="ov-crop-whole")
-    return CropPage(panel, look, sides, cut, whole)
+    return CropPage(panel, look, tuple(sides), cut, whole)
 
 
 class Crop:

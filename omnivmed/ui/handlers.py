@@ -116,25 +116,29 @@ class Handlers:
             discard=lambda fresh: fresh.study.close(),
         )
         if (yield from self.show_work(session, ticket, work)):
-            opened.sources = sources
+            session.give_back(opened, sources)
 
     def show_work(self, session: Session, ticket: int, work: Any) -> Generator[Updates, None, bool]:
-        """Show the progress of `work`, then its study. Returns True when it failed."""
+        """Show the progress of `work`, then its study. Returns True when it failed or was overtaken."""
         page = self.page
         try:
             while True:
                 step = next(work)
+                if not session.wants(ticket):  # another study was chosen meanwhile
+                    return True
                 yield {page.status: parts.progress(step)}
         except StopIteration as finished:
             opened: OpenStudy = finished.value
         except StudyError as error:
-            yield {page.status: parts.error(error.message)}
+            if session.wants(ticket):
+                yield {page.status: parts.error(error.message)}
             return True
         except Abandoned:
             return True
         except Exception as error:
             log.error("session=%s code=%s at=%s", session.tag, type(error).__name__, chat.place_of(error))
-            yield {page.status: parts.error(texts.UNEXPECTED)}
+            if session.wants(ticket):
+                yield {page.status: parts.error(texts.UNEXPECTED)}
             return True
         finally:
             work.close()

@@ -102,6 +102,10 @@ class Session:
             self.touch()
             return self._opening
 
+    def wants(self, ticket: int) -> bool:
+        """Whether this opening still is the newest; an older one has nothing more to say and may stop its work."""
+        return not self.closed and ticket == self._opening
+
     def show(self, opened: OpenStudy, ticket: int) -> bool:
         """Put a study on the screen and drop the one before. False when a newer one was chosen meanwhile."""
         with self.lock:
@@ -120,6 +124,15 @@ class Session:
                     opened.sources, before.sources = before.sources, []
                 self._discard(before, keep_pixels=is_part)
             return True
+
+    def give_back(self, opened: OpenStudy, sources: list[Path]) -> None:
+        """Files that were to go to another series of this study stay with it; gone when it is gone itself."""
+        with self.lock:
+            if self.current is opened:
+                opened.sources = sources
+                return
+        for path in sources:
+            path.unlink(missing_ok=True)
 
     def served_folder(self) -> Path:
         """The folder for files the browser may fetch; its name cannot be guessed."""

@@ -70,9 +70,37 @@ def test_a_slower_earlier_choice_does_not_replace_a_later_one(store: SessionStor
     session = store.get("page")
     slow, fast = session.begin_opening(), session.begin_opening()
     late, wanted = a_study(), a_study()
+    assert not session.wants(slow)
+    assert session.wants(fast)
     assert session.show(wanted, fast)
     assert not session.show(late, slow)
     assert session.current is wanted
+    with pytest.raises(ValueError, match="closed"):
+        late.study.frames(0, 1)
+
+
+def test_a_part_takes_over_pixels_and_files_of_its_whole(store: SessionStore) -> None:
+    session = store.get("page")
+    whole = a_study()
+    source, view = session.sources / "x.dcm", session.sources / "view"
+    for path in (source, view):
+        path.write_bytes(b"x")
+    whole.sources.append(source)
+    whole.served.append(view)
+    session.show(whole, session.begin_opening())
+    part = OpenStudy(whole.study.with_crop((8, 64), (0, 64)), "Picture", whole=whole.study, part_of=whole)
+    late = OpenStudy(whole.study.with_crop((9, 64), (0, 64)), "Picture", whole=whole.study, part_of=whole)
+    first, second = session.begin_opening(), session.begin_opening()
+    assert not session.show(late, first)
+    assert whole.study.frames(0, 1).shape[1] == 64  # what is on the screen keeps its pixels
+    assert session.show(part, second)
+    assert part.study.frames(0, 1).shape[1] == 56
+    assert part.sources == [source]
+    assert source.exists()
+    assert not view.exists()
+    store.drop("page")
+    with pytest.raises(ValueError, match="closed"):
+        whole.study.frames(0, 1)
 
 
 def test_shared_studies_outlive_a_session(store: SessionStore) -> None:
