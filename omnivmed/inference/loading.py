@@ -12,13 +12,14 @@ from omnivmed import weights
 from omnivmed.errors import ModelError
 from omnivmed.inference.engine import Assistant
 from omnivmed.inference.hardware import wait_passively
+from omnivmed.inference.public import load_public
+from omnivmed.inference.tokenizer import load_tokenizer
 from omnivmed.limits import LOCAL, Limits
 from omnivmed.registry import Source, read_config, resolve
 from omnivmed.vision import VisionBudget
 
 if TYPE_CHECKING:
     import torch
-    from transformers import PreTrainedTokenizerFast
 
     from omnivmed.model.config import OmniVMedConfig
 
@@ -64,8 +65,6 @@ def load_model(
     wait_passively()
     if source.kind == "nano":
         return _load_nano(source, device, dtype, offline, progress, limits)
-    from omnivmed.inference.public import load_public
-
     return load_public(source, device, dtype, offline, progress, limits)
 
 
@@ -190,10 +189,3 @@ def nano_model_config(config: dict[str, Any], backbone: dict[str, Any]) -> OmniV
         video_merge_size=budget.video_merge_size,
         tie_word_embeddings=bool(backbone.get("tie_word_embeddings")),
     )
-
-
-def load_tokenizer(path: str) -> PreTrainedTokenizerFast:
-    """A tokenizer from its `tokenizer.json` alone; no code and no settings of the model folder are used."""
-    from transformers import PreTrainedTokenizerFast
-
-    return PreTrainedTokenizerFast(tokenizer_file=path, clean_up_tokenization_spaces=False)

@@ -14,9 +14,10 @@ from pathlib import Path
 from omnivmed import weights
 from omnivmed.errors import ModelError
 from omnivmed.inference.engine import Assistant
+from omnivmed.inference.tokenizer import load_tokenizer
 from omnivmed.limits import Limits
 from omnivmed.registry import PUBLIC, Source, read_config
-from omnivmed.vision import DEFAULT_BUDGET
+from omnivmed.vision import DEFAULT_BUDGET, VisionBudget
 
 Progress = Callable[[str, int, int], None]
 
@@ -44,12 +45,13 @@ def load_public(
     if progress is not None:
         progress("loading", 0, 1)
     from omnivmed.inference.hardware import choose, use_physical_cores
-    from omnivmed.inference.loading import load_tokenizer
     from omnivmed.inference.torch_runtime import TorchRuntime
     from omnivmed.model.load import load_pretrained
+    from omnivmed.model.schema import vision_budget
 
     use_physical_cores()
     hardware = choose(device, dtype)
+    budget = vision_budget(read_config(folder))
     model = load_pretrained(folder, hardware.dtype, hardware.device)
     runtime = TorchRuntime(model, load_tokenizer(str(folder / "tokenizer.json")), hardware.device)
     runtime.release_layers()
@@ -60,12 +62,15 @@ def load_public(
         name=source.name,
         description=PUBLIC.get(source.name, "a checkpoint chosen by you"),
         trust=UNKNOWN_TRUST,
-        budget=dataclasses.replace(
-            DEFAULT_BUDGET,
-            image_merge_size=model.config.image_merge_size,
-            video_merge_size=model.config.video_merge_size,
-        ),
+        budget=budget or default_budget(model.config.image_merge_size, model.config.video_merge_size),
         limits=limits,
+    )
+
+
+def default_budget(image_merge_size: int, video_merge_size: int) -> VisionBudget:
+    """The public checkpoints' budget: that of a folder which does not name its own."""
+    return dataclasses.replace(
+        DEFAULT_BUDGET, image_merge_size=image_merge_size, video_merge_size=video_merge_size
     )
 
 

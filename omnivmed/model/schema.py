@@ -6,6 +6,7 @@
      "image_token_id": int, "video_token_id": int,
      "image_merge_size": int, "video_merge_size": int,
      "tie_word_embeddings": bool,
+     "budget": {...},                                                   optional: VisionBudget it was trained under
      "source": {...}}                                                   free text for people, never interpreted
 
 An encoder alone (the start of stage 1) has `"format": "omnivmed-encoder/1"` with `vision_config` and `source`.
@@ -15,6 +16,7 @@ neither run something nor silently mean something else than here.
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Any
 
 from transformers import LlamaConfig, Qwen2Config, Qwen3Config
@@ -22,6 +24,7 @@ from transformers.models.video_llama_3.configuration_video_llama_3 import VideoL
 
 from omnivmed.errors import ModelError
 from omnivmed.model.config import OmniVMedConfig
+from omnivmed.vision.budget import VisionBudget
 
 MODEL_FORMAT = "omnivmed/1"
 ENCODER_FORMAT = "omnivmed-encoder/1"
@@ -68,8 +71,24 @@ MODEL_KEYS: dict[str, type | tuple[type, ...]] = {
     "image_merge_size": int,
     "video_merge_size": int,
     "tie_word_embeddings": bool,
+    "budget": dict,
     "source": dict,
 }
+OPTIONAL = {"budget", "source"}
+BUDGET_LIMITS: dict[str, tuple[float, float]] = {
+    "max_tokens": (1, 65_536),
+    "max_frames": (1, 4_096),
+    "min_tokens": (1, 16_384),
+    "image_merge_size": (1, 8),
+    "video_merge_size": (1, 8),
+    "patch_size": (1, 64),
+    "fps": (0.001, 1_000),
+    "min_frames": (1, 4_096),
+    "slice_step_mm": (0, 1_000),
+    "image_max_tokens": (1, 65_536),
+    "frame_max_tokens": (1, 65_536),
+}
+"""What a downloaded file may ask for: a budget is also what memory a study may take."""
 ACTIVATIONS = frozenset({"gelu", "gelu_pytorch_tanh", "silu"})
 ROPE_KEYS = frozenset({"rope_type", "rope_theta"})
 
@@ -128,7 +147,8 @@ def text_config(values: dict[str, Any]) -> LlamaConfig | Qwen2Config | Qwen3Conf
 def model_config(values: dict[str, Any]) -> OmniVMedConfig:
     """Return the configuration that a `config.json` of format `omnivmed/1` describes. Raises ModelError."""
     check(values, MODEL_KEYS, "the file")
-    _complete(values, MODEL_KEYS, "the file", optional={"source"})
+    _complete(values, MODEL_KEYS, "the file", optional=OPTIONAL)
+    vision_budget(values)
     if values["format"] != MODEL_FORMAT:
         raise ModelError(
             "Unsupported", "This folder is of another version than this program; convert it again."
@@ -139,9 +159,39 @@ def model_config(values: dict[str, Any]) -> OmniVMedConfig:
         **{
             name: values[name]
             for name in MODEL_KEYS
-            if name not in ("format", "text_config", "vision_config", "source")
+            if name not in ("format", "text_config", "vision_config", *OPTIONAL)
         },
     )
+
+
+def vision_budget(values: dict[str, Any]) -> VisionBudget | None:
+    """Return the budget that a `config.json` names, None when it names none. Raises ModelError.
+
+    A trained folder answers under the budget it was trained with, not under the public checkpoints'.
+    """
+    given = values.get("budget")
+    if given is None:
+        return None
+    names = {field.name: field.default for field in dataclasses.fields(VisionBudget)}
+    for name, value in given.items():
+        if name not in names:
+            raise ModelError(
+                "Unsupported", f'The model\'s config.json has an unknown setting "{name}" in budget.'
+            )
+        if value is None and names[name] is None:
+            continue
+        low, high = BUDGET_LIMITS[name]
+        wanted = (int, float) if isinstance(names[name], float) else int
+        if isinstance(value, bool) or not isinstance(value, wanted) or not low <= value <= high:
+            raise ModelError(
+                "Unsupported",
+                f'The setting "{name}" in budget of config.json is not from {low:g} to {high:g}.',
+            )
+    budget = VisionBudget(**given)
+    merges = (budget.image_merge_size, budget.video_merge_size)
+    if merges != (values.get("image_merge_size"), values.get("video_merge_size")):
+        raise ModelError("Unsupported", "The budget in config.json merges patches otherwise than the model.")
+    return budget
 
 
 def encoder_config(values: dict[str, Any]) -> VideoLlama3VisionConfig:
@@ -154,9 +204,12 @@ def encoder_config(values: dict[str, Any]) -> VideoLlama3VisionConfig:
     return vision_config(values["vision_config"])
 
 
-def model_json(config: OmniVMedConfig, source: dict[str, str]) -> dict[str, Any]:
-    """Return what `model_config` reads back."""
+def model_json(
+    config: OmniVMedConfig, source: dict[str, str], budget: VisionBudget | None = None
+) -> dict[str, Any]:
+    """Return what `model_config` and `vision_budget` read back."""
     text = config.text_config
+    named = {} if budget is None else {"budget": dataclasses.asdict(budget)}
     return {
         "format": MODEL_FORMAT,
         "text_config": {"model_type": text.model_type, **_pick(text, TEXT_KEYS)},
@@ -166,6 +219,7 @@ def model_json(config: OmniVMedConfig, source: dict[str, str]) -> dict[str, Any]
         "image_merge_size": config.image_merge_size,
         "video_merge_size": config.video_merge_size,
         "tie_word_embeddings": config.tie_word_embeddings,
+        **named,
         "source": source,
     }
 

@@ -43,3 +43,30 @@ def test_stored_precision_can_be_chosen(tmp_path: Path) -> None:
     loaded = load_pretrained(tmp_path / "half", torch.float32)
     for name, parameter in model.named_parameters():
         assert torch.equal(loaded.get_parameter(name), parameter.bfloat16().float()), name
+
+
+def test_a_budget_is_read_back_and_bounded() -> None:
+    from omnivmed.errors import ModelError
+    from omnivmed.model.schema import vision_budget
+    from omnivmed.vision import VisionBudget
+
+    config = tiny_model("llama").config
+    budget = VisionBudget(
+        max_tokens=64,
+        image_merge_size=config.image_merge_size,
+        video_merge_size=config.video_merge_size,
+        frame_max_tokens=16,
+    )
+    values = model_json(config, {}, budget)
+    model_config(values)
+    assert vision_budget(values) == budget
+    assert vision_budget(model_json(config, {})) is None
+    for change, word in (
+        ({"max_tokens": 10**9}, "max_tokens"),
+        ({"max_tokens": "many"}, "max_tokens"),
+        ({"fps": True}, "fps"),
+        ({"code": "x"}, "unknown"),
+        ({"video_merge_size": 4}, "merges"),
+    ):
+        with pytest.raises(ModelError, match=word):
+            model_config({**values, "budget": {**values["budget"], **change}})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import re
 from dataclasses import dataclass
@@ -21,6 +22,7 @@ from omnivmed.model.load import LORA_FILE, load_encoder, load_pretrained, read_t
 from omnivmed.model.load import build as assemble
 from omnivmed.model.modeling import OmniVMedForConditionalGeneration
 from omnivmed.model.schema import model_json
+from omnivmed.vision.budget import VisionBudget
 from train.data.encode import Placeholders
 from train.plan.sizes import MODELS
 from train.recipes.config import TrainConfig
@@ -114,11 +116,13 @@ def save_state(
     source: dict[str, str],
     adapters: dict[str, torch.Tensor] | None = None,
     scale: float = 1.0,
+    budget: VisionBudget | None = None,
 ) -> None:
     """Write a model folder of format `omnivmed/1`: config.json, weights, tokenizer.json, manifest.json.
 
     The app, `load` and the next stage read it; nothing in it is a pickle. source: where the weights come from, for
-    people. adapters: LoRA matrices, kept apart and merged when the folder is loaded; scale: alpha / r.
+    people. adapters: LoRA matrices, kept apart and merged when the folder is loaded; scale: alpha / r. budget: of the
+    stage, so that the folder answers as it was trained; its merge sizes are the model's.
     """
     folder.mkdir(parents=True, exist_ok=True)
     names = ["config.json", WEIGHTS, "tokenizer.json"]
@@ -126,7 +130,10 @@ def save_state(
     if adapters:
         save_file(adapters, folder / LORA_FILE, metadata={"scale": repr(scale)})
         names.append(LORA_FILE)
-    values = json.dumps(model_json(config, source), indent=1)
+    if budget is not None:
+        merges = {"image_merge_size": config.image_merge_size, "video_merge_size": config.video_merge_size}
+        budget = dataclasses.replace(budget, **merges)
+    values = json.dumps(model_json(config, source, budget), indent=1)
     (folder / "config.json").write_text(values + "\n", encoding="utf-8")
     tokenizer.backend_tokenizer.save(str(folder / "tokenizer.json"))
     weights.write_manifest(folder, names)

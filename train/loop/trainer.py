@@ -165,7 +165,9 @@ class RecipeTrainer(Trainer):
             settings = model.peft_config["default"]
             scale = settings.lora_alpha / settings.r
         folder = Path(output_dir or self.args.output_dir)
-        save_state(model.config, state, self.tokenizer, folder, self.source, adapters, scale)
+        save_state(
+            model.config, state, self.tokenizer, folder, self.source, adapters, scale, self.stage.vision
+        )
 
     def _load_from_checkpoint(self, resume_from_checkpoint: str, model: nn.Module | None = None) -> None:
         if self._sharded:

@@ -13,6 +13,7 @@ from safetensors.torch import save_file
 from omnivmed import weights
 from omnivmed.errors import ModelError
 from omnivmed.model.schema import encoder_json
+from omnivmed.vision import DEFAULT_BUDGET
 from train.loop.build import Built, build, load, plain_name, save_state, state_of
 from train.recipes import ModelSpec, recipe
 
@@ -88,3 +89,15 @@ def test_names_lose_what_peft_puts_into_them() -> None:
     assert plain_name(name) == "model.language_model.layers.0.mlp.up_proj.weight"
     lora = "base_model.model.model.language_model.layers.0.mlp.up_proj.lora_A.default.weight"
     assert plain_name(lora) == "model.language_model.layers.0.mlp.up_proj.lora_A"
+
+
+def test_a_trained_folder_answers_under_its_own_budget(tiny: Built, tmp_path: Path) -> None:
+    from omnivmed.inference import load_model
+
+    vision = recipe("tiny").stages[-1].vision
+    state = state_of(tiny.model)[0]
+    save_state(tiny.model.config, state, tiny.tokenizer, tmp_path, {}, budget=vision)
+    assert load_model(str(tmp_path), offline=True).budget == vision
+    # a folder without one (converted, or saved before) answers under the public checkpoints'
+    save_state(tiny.model.config, state, tiny.tokenizer, tmp_path, {})
+    assert load_model(str(tmp_path), offline=True).budget == replace(DEFAULT_BUDGET, image_merge_size=2)
