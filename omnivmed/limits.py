@@ -56,14 +56,25 @@ class Limits:
         """The limits in words, (what, how much) per line, for the page and for `doctor`."""
         return [
             ("upload", size(self.upload_bytes)),
+            ("folder", f"{self.folder_files} files"),
             ("picture", f"{self.image_pixels / 1e6:.0f} million pixels"),
-            ("volume", f"{size(self.raw_voxel_bytes)} of voxels"),
+            ("volume", f"{self.volume_voxels / 1e6:.0f} million voxels, {size(self.raw_voxel_bytes)}"),
             ("video frame", f"{self.video_pixels / 1e6:.1f} million pixels"),
-            ("video length", f"{self.video_seconds / 3600:g} hours"),
+            (
+                "video length",
+                f"{self.video_seconds / 3600:g} hours, {self.video_frames / 1e6:g} million frames",
+            ),
             ("zip", f"{self.zip_members} files, {size(self.zip_bytes)} unpacked"),
-            ("decoder", f"{size(self.worker_memory)} of memory, {self.worker_wall_s:g} s"),
+            (
+                "decoder",
+                f"{size(self.worker_memory)} of memory, {self.worker_wall_s:g} s without a sign of life, "
+                f"{self.worker_total_s:g} s in all",
+            ),
             ("question", f"{self.max_question_chars} characters"),
             ("answer", f"{self.max_new_tokens} tokens"),
+            ("conversation", f"{self.max_history_turns} turns, {self.max_frames} slices or frames"),
+            ("people waiting", f"{self.queue_size}"),
+            ("files of a visitor", f"{self.idle_minutes} minutes after the last click"),
         ]
 
 

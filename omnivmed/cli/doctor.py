@@ -48,14 +48,29 @@ def _packages() -> list[str]:
 
 
 def _decoder() -> None:
-    from omnivmed.io import pool
-    from omnivmed.limits import LOCAL
+    from omnivmed.io import pool, warm_up, wire
+    from omnivmed.limits import LOCAL, PUBLIC
 
-    print("\nlimits of one study and one answer")
-    for what, much in LOCAL.describe():
-        print(f"  {what:24} {much}")
-    isolated = "in a process of its own" if pool.supported() else "not isolated on this platform"
-    print(f"  {'files are decoded':24} {isolated}")
+    print("\nlimits of one study and one answer (in brackets: of a page open to anybody)")
+    for (what, much), (_, public) in zip(LOCAL.describe(), PUBLIC.describe(), strict=True):
+        print(f"  {what:24} {much}{f' ({public})' if public != much else ''}")
+    print("\nwhere files are decoded")
+    if not pool.supported():
+        print(
+            f"  {'process of its own':24} no: this platform cannot isolate a decoder, so the page takes no files"
+        )
+        return
+    try:
+        warm_up()
+    except (wire.Closed, OSError):
+        print(f"  {'process of its own':24} no: it does not start here")
+        return
+    print(f"  {'process of its own':24} yes, one for each study, with limits on memory, time and files")
+    for wall, what, otherwise in (
+        ("network", "cut off", "no: only closed to Python code (user namespaces are not allowed here)"),
+        ("files", "cut off", "no: only the limits stand (this kernel has no Landlock)"),
+    ):
+        print(f"  {wall:24} {what if pool.FAMILY.walls.get(wall) else otherwise}")
 
 
 def _machine(device: str, dtype: str) -> None:
