@@ -29,6 +29,8 @@ DAMAGED = "The DICOM file is damaged or cut; export it again."
 _DEFLATED = b"1.2.840.10008.1.2.1.99"
 # A data set that grows to more than both of these is a bomb, whatever the limit: real images pack 2 to 50 times.
 _HONEST_BYTES, _HONEST_RATIO = 64 * 1024 * 1024, 100
+HEADER_BYTES = 32 * 1024
+_PIXEL_DATA = (b"\xe0\x7f\x10\x00", b"\x7f\xe0\x00\x10")  # tag (7FE0,0010), little and big endian
 _SECONDARY_CAPTURE = "1.2.840.10008.5.1.4.1.1.7"
 _NO_IMAGE_NAMES = (
     "Structured Report", " SR ", "Plan Storage", "Structure Set", "Waveform", "Encapsulated", "Directory",
@@ -40,6 +42,8 @@ _NO_IMAGE_NAMES = (
 def open_dataset(upload: Upload, limits: Limits, *, pixels: bool) -> Dataset:
     """The data set, whole or up to the pixels. Corrupt when it cannot be parsed, TooLarge for a packed bomb."""
     try:
+        if not pixels and upload.peek is not None and (header := _first_bytes(upload.peek(HEADER_BYTES))):
+            return header
         with upload.open() as file:
             head = file.read(8192)
             if _DEFLATED in head[:4096]:
@@ -50,6 +54,19 @@ def open_dataset(upload: Upload, limits: Limits, *, pixels: bool) -> Dataset:
         raise
     except Exception:
         raise StudyError("Corrupt", DAMAGED) from None
+
+
+def _first_bytes(head: bytes) -> Dataset | None:
+    """The header of an archive's member from its first bytes, so that its pixels need not be unpacked for it; None when
+    it does not end with the beginning of the pixels among them, and then the whole has to be read."""
+    if _DEFLATED in head[:4096]:
+        return None
+    file = io.BytesIO(head)
+    try:
+        dataset = pydicom.dcmread(file, force=True, stop_before_pixels=True)
+    except Exception:
+        return None
+    return dataset if head[file.tell() :][:4] in _PIXEL_DATA else None
 
 
 class _Bounded(io.RawIOBase):

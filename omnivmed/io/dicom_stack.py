@@ -21,6 +21,14 @@ from omnivmed.limits import Limits
 from omnivmed.study import Spacing, StudyInfo, plane_of, rescale
 from omnivmed.window import Window, auto_window
 
+Geometry = tuple[
+    tuple[int, int, int] | None,
+    tuple[bool, bool, bool] | None,
+    NDArray[np.float64] | None,
+    Spacing | None,
+    NDArray[np.float64] | None,
+]
+LONG_STACK = 48  # slices from which on reading takes long enough to want something to look at
 MOST_BAD = 0.5  # a stack with a larger share of damaged slices is refused
 
 
@@ -63,34 +71,13 @@ def stack_study(
     header = slices[0].header
     scales = [dicom.rescale_of(s.header, findings, s.transform) for s in slices]
     one_scale = len(set(scales)) == 1
+    if desk.wants_glimpse and len(slices) >= LONG_STACK:
+        _glimpse(slices, scales, decode, desk)
     array, good = _decode_all(slices, scales, one_scale, decode, limits, desk, findings)
     slices = [slices[i] for i in good]
     slope, intercept = scales[0] if one_scale else (1.0, 0.0)
     rgb = array.ndim == 4
-    places = [s.place for s in slices if s.place is not None]
-    turn_axes: tuple[int, int, int] | None = None
-    flips: tuple[bool, bool, bool] | None = None
-    affine: NDArray[np.float64] | None = None
-    spacing: Spacing | None = None
-    slice_mm: NDArray[np.float64] | None = None
-    if len(places) == len(slices):
-        stack = measure(places, findings, dicom.number(header, "SliceThickness"))
-        slice_mm = stack.slice_mm
-        if stack.affine is not None and usable(stack.affine):
-            turn = radiological(stack.affine, slice_axis=0)
-            turn_axes, flips = turn.axes, turn.flips
-            affine = turned_affine(turn, array.shape)
-            rows_columns = np.linalg.norm(affine[:3, 1:3], axis=0)
-            spacing = (stack.step_mm, float(rows_columns[0]), float(rows_columns[1]))
-            if flips[0]:
-                slice_mm = (slice_mm[-1] - slice_mm)[::-1]
-    if affine is None:
-        findings.warn(
-            "NoOrientation",
-            "The files do not say how the patient lies; slices are shown as stored, without letters.",
-        )
-        in_plane = dicom.pixel_spacing(header)
-        spacing = None if in_plane is None else (dicom.number(header, "SpacingBetweenSlices"), *in_plane)
+    turn_axes, flips, affine, spacing, slice_mm = _geometry(slices, array.shape, findings)
     for one in slices[:1]:
         dicom.note_burned_in(one.header, findings)
     middle = next((s.window for s in slices if s.window is not None), None)
@@ -111,6 +98,75 @@ def stack_study(
     info = with_windows(info, array, middle, dicom.padding_of(header, slope, intercept), findings)
     info = findings.into(stored_facts(info, array, turn_axes, flips))
     return Reading(info, array, turn_axes, flips)
+
+
+def _geometry(slices: Sequence[Slice], shape: tuple[int, ...], findings: Findings) -> Geometry:
+    """(axes, reversals, affine, spacing, places along the normal) of ordered slices; mostly None without places."""
+    header = slices[0].header
+    turn_axes: tuple[int, int, int] | None = None
+    flips: tuple[bool, bool, bool] | None = None
+    affine: NDArray[np.float64] | None = None
+    spacing: Spacing | None = None
+    slice_mm: NDArray[np.float64] | None = None
+    places = [s.place for s in slices if s.place is not None]
+    if len(places) == len(slices):
+        stack = measure(places, findings, dicom.number(header, "SliceThickness"))
+        slice_mm = stack.slice_mm
+        if stack.affine is not None and usable(stack.affine):
+            turn = radiological(stack.affine, slice_axis=0)
+            turn_axes, flips = turn.axes, turn.flips
+            affine = turned_affine(turn, shape)
+            rows_columns = np.linalg.norm(affine[:3, 1:3], axis=0)
+            spacing = (stack.step_mm, float(rows_columns[0]), float(rows_columns[1]))
+            if flips[0]:
+                slice_mm = (slice_mm[-1] - slice_mm)[::-1]
+    if affine is None:
+        findings.warn(
+            "NoOrientation",
+            "The files do not say how the patient lies; slices are shown as stored, without letters.",
+        )
+        in_plane = dicom.pixel_spacing(header)
+        spacing = None if in_plane is None else (dicom.number(header, "SpacingBetweenSlices"), *in_plane)
+    return turn_axes, flips, affine, spacing, slice_mm
+
+
+def _glimpse(
+    slices: Sequence[Slice],
+    scales: list[tuple[float, float]],
+    decode: Callable[[Slice], NDArray[Any]],
+    desk: Desk,
+) -> None:
+    """The middle slice to the desk, turned and windowed as the stack will be; nothing when it cannot be decoded."""
+    k = len(slices) // 2
+    findings = Findings()
+    try:
+        pixels = decode(slices[k])
+        if pixels.ndim != 2:
+            return
+        axes, flips, affine, spacing, _ = _geometry(slices, (len(slices), *pixels.shape), findings)
+        if affine is not None and flips is not None:
+            affine[:3, 3] += affine[:3, 0] * (len(slices) - 1 - k if flips[0] else k)
+        array = desk.allocate((1, *pixels.shape), pixels.dtype)
+        array[0] = pixels
+        slope, intercept = scales[k]
+        header = slices[k].header
+        info = StudyInfo(
+            kind="volume",
+            spacing_mm=spacing,
+            affine=affine,
+            inverted=dicom.inverted(header),
+            modality=dicom.modality(header),
+            body_part=dicom.body_part(header),
+            unit=unit_of(header, findings),
+            slope=slope,
+            intercept=intercept,
+            plane=None if affine is None else plane_of(affine),
+        )
+        padding = dicom.padding_of(header, slope, intercept)
+        info = with_windows(info, array, slices[k].window, padding, findings)
+        desk.glimpse(Reading(stored_facts(info, array, axes, flips), array, axes, flips))
+    except StudyError:
+        return  # reading the whole will tell
 
 
 def _decode_all(

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import os
 import warnings
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from omnivmed.errors import StudyError
-from omnivmed.io import pool
+from omnivmed.io import pool, wire
 from omnivmed.io.clip import LocalClip, RemoteClip
 from omnivmed.io.job import LocalDesk, Reading, Upload, look
 from omnivmed.io.pool import Handle, Progress
@@ -33,12 +34,15 @@ def open_study(
     isolated: bool = True,
     series: int | None = None,
     progress: Progress | None = None,
+    glimpse: Callable[[Study], None] | None = None,
 ) -> Study:
     """Open a still, volume or clip: one file, a list of files of one study, a folder, or a zip of them.
 
     `window`: (level, width) in file units instead of the file's own or the automatic one. `series`: which entry of
     `study.series` to show when the upload holds several (the largest by default). `progress(stage, done, total)` is
-    called while reading; raising from it cancels. `isolated=False` decodes in this process: faster for many small
+    called while reading; raising from it cancels. `glimpse(study)` is called once at most while a long stack is read in
+    isolation, with one of its slices as a volume of its own: something to look at meanwhile.
+    `isolated=False` decodes in this process: faster for many small
     files, only for files you trust.
 
     Raises StudyError with a code and one sentence.
@@ -50,7 +54,9 @@ def open_study(
             "This platform cannot isolate the decoder; open files you trust with isolated=False.",
         )
     study = (
-        _remote(handles, limits, series, progress) if isolated else _local(handles, limits, series, progress)
+        _remote(handles, limits, series, progress, glimpse)
+        if isolated
+        else _local(handles, limits, series, progress)
     )
     if window is not None and study.channels == 1:
         try:
@@ -163,9 +169,22 @@ def _assemble(reading: Reading, limits: Limits) -> Study:
     return Study(source, _asking(reading.info, limits))
 
 
-def _remote(handles: list[Handle], limits: Limits, series: int | None, progress: Progress | None) -> Study:
+def _remote(
+    handles: list[Handle],
+    limits: Limits,
+    series: int | None,
+    progress: Progress | None,
+    glimpse: Callable[[Study], None] | None = None,
+) -> Study:
+    def look_at(message: dict[str, Any], blocks: list[wire.Block]) -> None:
+        if glimpse is not None:
+            # A copy: the block is the worker's until the study is whole.
+            glimpse(Study(ArraySource(array_of(message, blocks).copy()), info_of(message, blocks)))
+
     with pool.turn(limits):
-        message, blocks, child = pool.read_remote(handles, limits, series, progress)
+        message, blocks, child = pool.read_remote(
+            handles, limits, series, progress, look_at if glimpse is not None else None
+        )
     try:
         info = info_of(message, blocks)
         if "block" in message:

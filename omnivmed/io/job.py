@@ -68,6 +68,13 @@ class Desk(Protocol):
     def progress(self, stage: str, done: int, total: int) -> None:
         """Sign of life; renews the worker's allowance of time."""
 
+    @property
+    def wants_glimpse(self) -> bool:
+        """Whether anybody wants to look at one slice while the rest is read."""
+
+    def glimpse(self, reading: Reading) -> None:
+        """That slice, as a volume of one, turned and windowed as the whole will be. Its array comes from this desk."""
+
 
 class LocalDesk:
     """In-process: plain arrays."""
@@ -83,6 +90,13 @@ class LocalDesk:
     def progress(self, stage: str, done: int, total: int) -> None:
         if self._progress is not None:
             self._progress(stage, done, total)
+
+    @property
+    def wants_glimpse(self) -> bool:
+        return False
+
+    def glimpse(self, reading: Reading) -> None:
+        """Nobody waits in-process."""
 
 
 class Clip(Protocol):

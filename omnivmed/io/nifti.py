@@ -17,7 +17,7 @@ from omnivmed.io.facts import finite, scale
 from omnivmed.io.inflate import Stream
 from omnivmed.io.job import Desk, Findings, Reading, Upload
 from omnivmed.io.orient import usable
-from omnivmed.io.volume import CUT, check_grid, load_grid, volume_choices, volume_study
+from omnivmed.io.volume import CUT, check_grid, load_grid, middle_slice, volume_choices, volume_study
 from omnivmed.limits import Limits
 
 _MM_PER_UNIT = {0: 1.0, 1: 1000.0, 2: 1.0, 3: 0.001}  # xyzt_units & 7: unknown, metre, millimetre, micron
@@ -61,9 +61,14 @@ def read_nifti(upload: Upload, found: str, limits: Limits, series: int | None, d
         lead = int(offset) - len(head) + chosen * nbytes
         if stream.skip(lead, lambda done: desk.progress("reading", done, lead)) < lead:
             raise StudyError("Corrupt", CUT)
-        array = load_grid(stream, sizes, declared, channels, desk)
+        affine, spacing = _geometry(header, findings)
+
+        def half_way(grid: NDArray[Any]) -> None:
+            told = _modality(grid[z // 2][None], slope, intercept)
+            middle_slice(grid, affine, spacing, desk, slope=slope, intercept=intercept, modality=told)
+
+        array = load_grid(stream, sizes, declared, channels, desk, half_way)
         _verify_end(stream, (count - 1 - chosen) * nbytes, limits, findings)
-    affine, spacing = _geometry(header, findings)
     if count > 1:
         findings.warn("MultiVolume", f"The file holds {count} volumes; number {chosen + 1} is shown.")
     choices = volume_choices(count, chosen, sizes) if count > 1 else ()

@@ -27,6 +27,7 @@ from omnivmed.io import wire
 from omnivmed.limits import Limits
 
 Progress = Callable[[str, int, int], None]
+Report = Callable[[dict[str, Any], list[wire.Block]], None]
 START_S = 60.0
 MAX_SENTENCE = 400
 
@@ -310,9 +311,15 @@ def keep_clip(child: Child) -> None:
 
 
 def read_remote(
-    files: Sequence[Handle], limits: Limits, series: int | None, progress: Progress | None
+    files: Sequence[Handle],
+    limits: Limits,
+    series: int | None,
+    progress: Progress | None,
+    glimpse: Report | None = None,
 ) -> tuple[dict[str, Any], list[wire.Block], Child]:
     """Let a child read these files: its report, the blocks it filled, and the child (which the caller ends).
+
+    `glimpse` is called once at most, with the report of one slice that can be looked at while the rest is read.
 
     Raises StudyError for whatever the child reports and for whatever befalls it.
     """
@@ -325,6 +332,7 @@ def read_remote(
                 {
                     "limits": asdict(limits),
                     "series": series,
+                    "glimpse": glimpse is not None,
                     "files": [{"extension": f.extension, "size": f.size} for f in files],
                 },
                 first,
@@ -343,6 +351,10 @@ def read_remote(
             elif op == "progress":
                 if progress is not None:
                     progress(str(message["stage"])[:40], int(message["done"]), int(message["total"]))
+            elif op == "glimpse":
+                if glimpse is not None:
+                    glimpse(message, blocks)
+                    glimpse = None
             elif op == "study":
                 return message, blocks, child
             else:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -46,16 +48,32 @@ def check_grid(
 
 
 def load_grid(
-    stream: Stream, sizes_xyz: tuple[int, int, int], declared: np.dtype[Any], channels: int, desk: Desk
+    stream: Stream,
+    sizes_xyz: tuple[int, int, int],
+    declared: np.dtype[Any],
+    channels: int,
+    desk: Desk,
+    half_way: Callable[[NDArray[Any]], None] | None = None,
 ) -> NDArray[Any]:
-    """Read (z, y, x[, 3]) numbers, x fastest in the file, into the desk's memory. Corrupt when there are fewer."""
+    """Read (z, y, x[, 3]) numbers, x fastest in the file, into the desk's memory. Corrupt when there are fewer.
+
+    `half_way` is called once with the array, when its slice z // 2 has been read and can be looked at.
+    """
     x, y, z = sizes_xyz
     shape = (z, y, x, 3) if channels == 3 else (z, y, x)
     target = stored_dtype(declared)
     array = desk.allocate(shape, target)
     if target.itemsize == declared.itemsize and target.kind == declared.kind:
         flat = array.reshape(-1).view(np.uint8)
-        if stream.fill(flat, lambda done: desk.progress("reading", done, flat.size)) < flat.size:
+        enough = (z // 2 + 1) * (flat.size // z)
+        waiting = [half_way] if half_way is not None and declared.isnative else []
+
+        def told(done: int) -> None:
+            desk.progress("reading", done, flat.size)
+            if waiting and done >= enough:
+                waiting.pop()(array)
+
+        if stream.fill(flat, told) < flat.size:
             raise StudyError("Corrupt", CUT)
         if not declared.isnative:
             array.byteswap(inplace=True)
@@ -68,6 +86,49 @@ def load_grid(
             array[k] = plane.view(declared).reshape(array[k].shape).astype(np.float32)
         desk.progress("reading", k + 1, z)
     return array
+
+
+LONG_STACK = 48  # slices from which on reading takes long enough to want something to look at
+
+
+def middle_slice(
+    array_zyx: NDArray[Any],
+    affine_xyz: NDArray[np.float64] | None,
+    spacing_xyz: tuple[float, float, float] | None,
+    desk: Desk,
+    **more: Any,
+) -> None:
+    """Slice z // 2 to the desk, turned as `volume_study` will turn the whole; `more` is passed on to it.
+
+    Nothing for short stacks, colour, and grids whose slices will not run along z: a plane across them is not there yet.
+    """
+    z = len(array_zyx)
+    if not desk.wants_glimpse or z < LONG_STACK or array_zyx.ndim != 3:
+        return
+    shifted = None
+    if affine_xyz is not None and usable(affine_xyz):
+        if radiological(affine_xyz[:, [2, 1, 0, 3]]).axes[0] != 0:
+            return
+        shifted = affine_xyz.copy()
+        shifted[:3, 3] += shifted[:3, 2] * (z // 2)
+    one = desk.allocate((1, *array_zyx.shape[1:]), array_zyx.dtype)
+    one[0] = array_zyx[z // 2]
+    try:
+        reading = volume_study(one, shifted, spacing_xyz, Findings(), **more)
+    except StudyError:
+        return  # a slice without numbers, say
+    reading.info = replace(
+        reading.info, kind="volume", spacing_mm=spacing_of_stack(spacing_xyz, reading.info)
+    )
+    desk.glimpse(reading)
+
+
+def spacing_of_stack(spacing_xyz: tuple[float, float, float] | None, info: StudyInfo) -> Spacing | None:
+    """Spacing of one slice of a stack, with the step of the stack where the file gives it."""
+    if info.spacing_mm is None:
+        return None
+    step = None if spacing_xyz is None else spacing_xyz[2]
+    return (step, info.spacing_mm[1], info.spacing_mm[2])
 
 
 def volume_study(

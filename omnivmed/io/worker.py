@@ -39,9 +39,10 @@ NO_MEMORY = StudyError(
 class RemoteDesk:
     """The worker's desk: memory is made by the door, which checks the size again; every report renews the CPU limit."""
 
-    def __init__(self, sock: socket.socket, limits: Limits) -> None:
+    def __init__(self, sock: socket.socket, limits: Limits, wants_glimpse: bool = False) -> None:
         self._sock = sock
         self._limits = limits
+        self.wants_glimpse = wants_glimpse
         self._reported = 0.0
         self.blocks: list[wire.Block] = []
         self.arrays: list[NDArray[Any]] = []
@@ -71,6 +72,11 @@ class RemoteDesk:
         sandbox.more_cpu(self._limits.worker_cpu_s)
         wire.send(self._sock, {"op": "progress", "stage": stage, "done": int(done), "total": int(total)})
 
+    def glimpse(self, reading: Reading) -> None:
+        if self.wants_glimpse:
+            self.wants_glimpse = False  # one is enough
+            wire.send(self._sock, {**_message(reading, self), "op": "glimpse"})
+
 
 def serve_study(sock: socket.socket) -> None:
     """One study from request to end, in a forked child."""
@@ -79,7 +85,7 @@ def serve_study(sock: socket.socket) -> None:
     sandbox.limit_self(
         limits.worker_memory, limits.worker_cpu_s, int(limits.worker_total_s), limits.worker_files
     )
-    desk = RemoteDesk(sock, limits)
+    desk = RemoteDesk(sock, limits, bool(request.get("glimpse")))
     reading = _guard(sock, lambda: _read(sock, request, fds, limits, desk))
     if reading is None:
         return
@@ -142,7 +148,12 @@ def _read(
 
 
 def _report(sock: socket.socket, reading: Reading, desk: RemoteDesk) -> None:
-    """Facts to the door. Arrays stay in the blocks it made; which one is told by its place in the list."""
+    """Facts to the door."""
+    wire.send(sock, _message(reading, desk))
+
+
+def _message(reading: Reading, desk: RemoteDesk) -> dict[str, Any]:
+    """Facts as a message. Arrays stay in the blocks the door made; which one is told by its place in the list."""
     times_s = reading.info.times_s
     facts = dataclasses.asdict(dataclasses.replace(reading.info, times_s=None, affine=None, slice_mm=None))
     affine, slice_mm = reading.info.affine, reading.info.slice_mm
@@ -166,7 +177,7 @@ def _report(sock: socket.socket, reading: Reading, desk: RemoteDesk) -> None:
     else:
         clip = reading.clip
         message |= {"shape": list(clip.shape), "dtype": clip.dtype.str}
-    wire.send(sock, message)
+    return message
 
 
 def _serve_frames(sock: socket.socket, clip: Clip, limits: Limits, desk: RemoteDesk) -> None:
