@@ -245,9 +245,9 @@ def run(setting: Setting, teacher: Vit | None = None) -> str:
                 write(paths[grid], rows)
         answers |= {(arm, g): read(p) for g, p in paths.items()}
         cosines[arm] = {name_of(g): round(cosine(student, teacher, bank, test[:48], g), 4) for g in GRIDS}
-    cells = [score(arm, name_of(g), rows) for (arm, g), rows in answers.items()]
+    cells = [score(arm, name_of(g), rows, "probe") for (arm, g), rows in answers.items()]
     unseen = {arm: [r for g in GRIDS if g != SEEN for r in _tag(answers[arm, g], g)] for arm in ARMS}
-    cells += [score(arm, "all unseen sizes", rows) for arm, rows in unseen.items()]
+    cells += [score(arm, "all unseen sizes", rows, "probe") for arm, rows in unseen.items()]
     differences = [
         difference("rope", unseen["rope"], arm, unseen[arm], "all unseen sizes") for arm in ARMS[1:]
     ]

@@ -45,11 +45,14 @@ class Cell:
     high: float
     n: int
     unit: str = "%"
+    protocol: str = "exact"
 
     def text(self) -> str:
+        """For a table, protocol included."""
+        end = f"({self.protocol}, n={self.n})"
         if self.unit == "%":
-            return f"{100 * self.value:.1f} [{100 * self.low:.1f}, {100 * self.high:.1f}] (n={self.n})"
-        return f"{self.value:.3g} {self.unit} [{self.low:.3g}, {self.high:.3g}] (n={self.n})"
+            return f"{100 * self.value:.1f} [{100 * self.low:.1f}, {100 * self.high:.1f}] {end}"
+        return f"{self.value:.3g} {self.unit} [{self.low:.3g}, {self.high:.3g}] {end}"
 
 
 @dataclass(frozen=True)
@@ -83,17 +86,17 @@ def read(path: Path) -> list[Said]:
     return [Said(**json.loads(line)) for line in path.read_text(encoding="utf-8").splitlines()]
 
 
-def score(arm: str, measure: str, rows: Sequence[Said]) -> Cell:
-    """Share of exact answers, bootstrapped over patients."""
+def score(arm: str, measure: str, rows: Sequence[Said], protocol: str = "exact") -> Cell:
+    """Share of exact answers, bootstrapped over patients. protocol: its name in every cell."""
     hits = [float(r.right) for r in rows]
     low, high = bootstrap(hits, [r.group for r in rows] or None)
-    return Cell(arm, measure, sum(hits) / len(hits) if hits else 0.0, low, high, len(hits))
+    return Cell(arm, measure, sum(hits) / len(hits) if hits else 0.0, low, high, len(hits), protocol=protocol)
 
 
 def average(arm: str, measure: str, rows: Sequence[Said], values: Sequence[float], unit: str) -> Cell:
     """A mean of costs, bootstrapped over patients."""
     low, high = bootstrap(values, [r.group for r in rows] or None)
-    return Cell(arm, measure, sum(values) / max(1, len(values)), low, high, len(values), unit)
+    return Cell(arm, measure, sum(values) / max(1, len(values)), low, high, len(values), unit, "measured")
 
 
 def difference(

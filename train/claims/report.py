@@ -38,7 +38,10 @@ def markdown(outcome: Outcome) -> str:
         lines.append(f"| {measure} | " + " | ".join(cells) + " |")
     lines += ["", *(f"- {d.text()}" for d in outcome.differences), ""]
     lines += [*(f"- {line}" for line in (*outcome.protocol, SEEN_ENOUGH)), ""]
-    lines.append("Values in % with 95 % intervals, bootstrapped over patients. Not for clinical use.")
+    lines.append(
+        "Values in % with 95 % intervals, bootstrapped over patients. exact: the whole sentence is right; probe: a "
+        "linear probe's label. Not for clinical use."
+    )
     return "\n".join(lines) + "\n"
 
 

@@ -206,6 +206,14 @@ def run(setting: Setting, parts: Parts | None = None) -> str:
     return text
 
 
+def counts(setting: Setting) -> tuple[int, int]:
+    """Questions asked of the official test part and of the test part by image."""
+    official, by_image = (
+        len(vqa_rad.read(setting.data / "vqa_rad", split).items) for split in SPLITS.values()
+    )
+    return official, by_image
+
+
 def header(name: str, reading: Reading, arm: str) -> Header:
     digest = LLAVA_MED.prompt_hash(reading.items)
     return Header(name, SPLITS[name], LLAVA_MED.name, digest, arm, None, reading.note, len(reading.items))
