@@ -9,7 +9,14 @@ import numpy as np
 from omnivmed.vision import NANO_BUDGET, resize_frames, target_size
 from train.nano.bank import build_bank, decode, load_bank
 from train.nano.human import human_questions
-from train.nano.index import build_index, write_splits
+from train.nano.index import (
+    PACKAGED_CT,
+    PACKAGES,
+    PYDICOM_FOLDER,
+    PYDICOM_STILLS,
+    build_index,
+    write_splits,
+)
 from train.nano.sampling import Pool
 from train.nano.views import Item, augment, fit, items_of, picture
 
@@ -33,10 +40,20 @@ def test_real_index_keeps_patients_apart_and_samples_untrained(shared_dir: Path)
 
 
 def test_committed_splits_match_the_index(shared_dir: Path, tmp_path: Path) -> None:
-    write_splits(build_index(shared_dir / "data"), tmp_path)
+    packaged = [
+        ct := PACKAGES + PACKAGED_CT,
+        *(PACKAGES + PYDICOM_FOLDER + name for name, _ in PYDICOM_STILLS),
+    ]
+    for path in packaged:  # the index asks only whether they are there
+        (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / path).touch()
+    records = build_index(shared_dir / "data", tmp_path)
+    write_splits(records, tmp_path)
     committed = Path(__file__).parents[2] / "train/nano/splits"
     for name in ("train", "dev", "test"):
         assert (tmp_path / f"{name}.tsv").read_text() == (committed / f"{name}.tsv").read_text()
+    assert {r.split for r in records if r.path.startswith(PACKAGES)} == {"train"}
+    assert ct in {r.path for r in records}
 
 
 def test_index_is_deterministic(data_folder: Path) -> None:

@@ -268,6 +268,8 @@ def volumes(root: Path) -> list[Record]:
 
 # Stills of pydicom-data 1.0.0 (MIT): one of a kind each, so that ultrasound is not always a lung and a CT slice
 # not always a trunk. None of them is a sample of the app.
+PACKAGED_CT = "totalsegmentator-2.18.0/tests/reference_files/aorta_report/example_ct.nii.gz"
+PYDICOM_FOLDER = "pydicom-data-1.0.0/data_store/data/"
 PYDICOM_STILLS = (
     ("693_UNCR.dcm", "CT|head|axial"),
     ("MR-SIEMENS-DICOM-WithOverlays.dcm", "MRI|abdomen|axial"),
@@ -287,20 +289,21 @@ def registry_packages(runs: Path) -> list[Record]:
     liver dome upwards, so that every slice shows the chest.
     """
     out = []
-    ct = PACKAGES + "totalsegmentator-2.18.0/tests/reference_files/aorta_report/example_ct.nii.gz"
+    ct = PACKAGES + PACKAGED_CT
     if (runs / ct).exists():
         labels = {"modality": "CT", "organ": "chest", "unit": "HU", "from_slice": "45"}
         out.append(
             Record("totalseg_aorta/ct", "totalseg_aorta", "totalseg_aorta", "train", "volume", ct, labels)
         )
-    folder = PACKAGES + "pydicom-data-1.0.0/data_store/data/"
     for name, spec in PYDICOM_STILLS:
-        if (runs / (folder + name)).exists():
+        if (runs / (PACKAGES + PYDICOM_FOLDER + name)).exists():
             modality, organ, plane = spec.split("|")
             labels = {"modality": modality, "organ": organ, "plane": plane}
             labels = {k: v for k, v in labels.items() if v}
             rid = f"pydicom_data/{name}"
-            out.append(Record(rid, "pydicom_data", rid, "train", "image", folder + name, labels))
+            out.append(
+                Record(rid, "pydicom_data", rid, "train", "image", PACKAGES + PYDICOM_FOLDER + name, labels)
+            )
     return out
 
 
