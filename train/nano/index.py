@@ -25,9 +25,7 @@ class Record:
     patient: str  # group that must not be cut by a split
     split: str  # "train" | "dev" | "test"
     kind: str  # "image" | "volume" | "video"
-    path: (
-        str  # relative to the data folder, or PACKAGES/... below the run folder; "zip::member" in an archive
-    )
+    path: str  # relative to the data folder, or PACKAGES/... below the run folder; "zip::member"
     labels: dict[str, str] = field(default_factory=dict)
 
 
