@@ -223,7 +223,8 @@ def check_sizes(dataset: Dataset, limits: Limits) -> tuple[int, int, int, int]:
     frames = frame_count(dataset)
     if frames > limits.video_frames:
         raise StudyError(
-            "TooLarge", f"The file declares {frames} frames; the limit is {limits.video_frames}."
+            "TooLarge",
+            f"The file declares {frames} frames and the limit is {limits.video_frames}; send a part of it.",
         )
     return frames, rows, columns, samples
 

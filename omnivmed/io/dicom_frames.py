@@ -19,7 +19,7 @@ from omnivmed.io.facts import stored_facts
 from omnivmed.io.job import Desk, Findings, Reading
 from omnivmed.io.orient import usable
 from omnivmed.io.stack import Place, levels, measure, place_of, split_volumes
-from omnivmed.limits import Limits
+from omnivmed.limits import Limits, size
 from omnivmed.study import Spacing, StudyInfo, plane_of
 
 EAGER_BYTES = 96 * 1024 * 1024  # larger loops are decoded when their frames are asked for
@@ -242,7 +242,11 @@ def _read_cine(dataset: Dataset, frames: Frames, limits: Limits, desk: Desk, fin
     asked, padding = dicom.window_of(dataset), dicom.padding_of(dataset, slope, intercept)
     if frames.count * first.nbytes > EAGER_BYTES:
         if frames.count > 1 and first.nbytes > limits.raw_voxel_bytes:
-            raise StudyError("TooLarge", "A frame of the loop is over the limit; send a smaller one.")
+            raise StudyError(
+                "TooLarge",
+                f"A frame of the loop unpacks to {size(first.nbytes)} and the limit is {size(limits.raw_voxel_bytes)}; "
+                "send a smaller one.",
+            )
         picks = np.unique(np.linspace(0, frames.count - 1, 9).astype(int))
         sample = np.stack([frames.decode(int(i)) for i in picks])
         info = with_windows(info, sample, asked, padding, findings)

@@ -50,7 +50,9 @@ def read_image(upload: Upload, found: str, limits: Limits, desk: Desk) -> Readin
             raise StudyError("Corrupt", _DAMAGED) from None
         except (Image.DecompressionBombError, MemoryError):
             raise StudyError(
-                "TooLarge", "The picture unpacks to more than the limit; send a smaller one."
+                "TooLarge",
+                f"The picture unpacks to more than the limit of {limits.image_pixels / 1e6:.0f} million pixels; "
+                "send a smaller one.",
             ) from None
         except (
             OSError,

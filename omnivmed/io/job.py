@@ -169,9 +169,16 @@ class Findings:
 
 
 def check_bytes(shape: tuple[int, ...], dtype: DTypeLike, limits: Limits) -> int:
-    """Bytes of an array of this shape; TooLarge over the limit, Corrupt for sizes below one."""
+    """Bytes of an array (T,H,W[,3]) or of another shape; TooLarge over a limit, Corrupt for sizes below one."""
     if any(n <= 0 for n in shape):
         raise StudyError("Corrupt", "The file declares a picture without rows or columns; export it again.")
+    voxels = math.prod(shape[:3])
+    if len(shape) >= 3 and voxels > limits.volume_voxels:
+        raise StudyError(
+            "TooLarge",
+            f"The study has {voxels / 1e6:.0f} million voxels and the limit is {limits.volume_voxels / 1e6:.0f}; "
+            "send a part of it or a coarser one.",
+        )
     nbytes = math.prod(shape) * np.dtype(dtype).itemsize
     if nbytes > limits.raw_voxel_bytes:
         raise StudyError(

@@ -24,7 +24,7 @@ from typing import Any, BinaryIO
 
 from omnivmed.errors import STUDY_ERROR_CODES, StudyError
 from omnivmed.io import wire
-from omnivmed.limits import Limits
+from omnivmed.limits import Limits, size
 
 Progress = Callable[[str, int, int], None]
 Report = Callable[[dict[str, Any], list[wire.Block]], None]
@@ -375,7 +375,10 @@ def _hand_memory(child: Child, message: dict[str, Any], limits: Limits, already:
 
     nbytes = check_bytes(tuple(int(n) for n in message["shape"]), str(message["dtype"]), limits)
     if already + nbytes > 2 * limits.raw_voxel_bytes:
-        raise StudyError("TooLarge", "The study needs more memory than one study may use.")
+        raise StudyError(
+            "TooLarge",
+            f"The study unpacks to more than twice the limit of {size(limits.raw_voxel_bytes)}; send a part of it.",
+        )
     block = wire.Block.create(nbytes)
     child.send({"op": "memory"}, [block.fd])
     block.close_fd()

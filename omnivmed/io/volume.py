@@ -38,12 +38,6 @@ def check_grid(
         raise StudyError("Corrupt", "The volume declares an empty axis; export it again.")
     tail = (3,) if channels == 3 else ()
     check_bytes((z, y, x, *tail), stored_dtype(declared), limits)
-    if x * y * z > limits.volume_voxels:
-        raise StudyError(
-            "TooLarge",
-            f"The volume has {x * y * z / 1e6:.0f} million voxels and the limit is {limits.volume_voxels / 1e6:.0f}; "
-            "send a part of it or a coarser one.",
-        )
     check_plane(y, x, limits)
 
 
