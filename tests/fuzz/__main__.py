@@ -1,15 +1,16 @@
-"""Mutation fuzzer over the public door: `python -m tests.fuzz --minutes 60 [--seed 0] [--keep FOLDER]`.
+"""Mutation fuzzer over the public door: `python -m tests.fuzz --minutes 60 [--seed N] [--keep FOLDER]`.
 
 Every mutated file must open or raise StudyError within its limits, and the worker family must survive without
 left-over children. A finding is anything else, or a file that kills its worker (it is refused properly, but worth a
-look); its bytes are kept with --keep, to be made into a regression test by code. Ends with exit code 1 on findings.
+look). It is printed as a recipe, the line to add to `findings.py`, where it becomes a regression test; --keep writes
+its bytes, too. Without --seed every run tries other files. Ends with exit code 1 on findings.
 """
 
 from __future__ import annotations
 
 import argparse
 import collections
-import hashlib
+import secrets
 import sys
 import tempfile
 import time
@@ -20,7 +21,7 @@ import numpy as np
 from omnivmed.errors import StudyError
 from omnivmed.io import open_study, pool
 from omnivmed.limits import Limits
-from tests.fuzz.mutate import mutate
+from tests.fuzz.recipe import Recipe
 from tests.fuzz.seeds import seeds
 
 LIMITS = Limits(
@@ -38,15 +39,15 @@ def main() -> int:
     """Run until the time is over; a line per kind of outcome at the end."""
     parser = argparse.ArgumentParser(prog="python -m tests.fuzz", description=__doc__.splitlines()[0])
     parser.add_argument("--minutes", type=float, default=1.0)
-    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--seed", type=int, default=None, help="repeat the run that named this number")
     parser.add_argument("--keep", type=Path, default=None, help="folder for files that gave findings")
     parser.add_argument("--only", default="", help="seeds whose name holds this word")
     options = parser.parse_args()
-    rng = np.random.default_rng(options.seed)
-    good = {n: d for n, d in seeds().items() if options.only in n}
-    names = sorted(good)
+    seed = secrets.randbits(32) if options.seed is None else options.seed
+    rng = np.random.default_rng(seed)
+    names = sorted(n for n in seeds() if options.only in n)
     # A small corpus per seed: mutations that still opened are mutated further, which reaches deeper than one step.
-    corpus = {n: [good[n]] for n in names}
+    corpus = {n: [Recipe(n)] for n in names}
     outcomes: collections.Counter[str] = collections.Counter()
     findings = 0
     tried = 0
@@ -55,24 +56,22 @@ def main() -> int:
         path = Path(folder) / "file"
         while time.monotonic() < end:
             name = names[int(rng.integers(len(names)))]
-            start = corpus[name][int(rng.integers(len(corpus[name])))]
-            data = mutate(start, rng, good[names[int(rng.integers(len(names)))]])
-            path.write_bytes(data)
+            recipe = corpus[name][int(rng.integers(len(corpus[name])))].then(int(rng.integers(2**32)))
+            path.write_bytes(recipe.build())
             outcome, finding = attempt(path)
             tried += 1
             outcomes[f"{name}: {outcome}"] += 1
             if outcome == "opened" and len(corpus[name]) < 64:
-                corpus[name].append(data)
+                corpus[name].append(recipe)
             if finding:
                 findings += 1
-                digest = hashlib.sha256(data).hexdigest()[:12]
-                print(f"finding: {name} {finding} ({digest})", flush=True)
+                print(f"finding: ({finding!r}, {recipe}),", flush=True)
                 if options.keep is not None:
                     options.keep.mkdir(parents=True, exist_ok=True)
-                    (options.keep / f"{name}-{digest}").write_bytes(data)
+                    (options.keep / f"{name}-{findings}").write_bytes(path.read_bytes())
     for line, count in sorted(outcomes.items()):
         print(f"{count:7d}  {line}")
-    print(f"{tried} files, {findings} findings, seed {options.seed}")
+    print(f"{tried} files, {findings} findings, seed {seed}")
     return 1 if findings else 0
 
 

@@ -1,8 +1,10 @@
-"""One small good file per reader and encoding: what the fuzzer starts from."""
+"""One small good file per reader and encoding: what the fuzzer starts from, the same bytes in every run."""
 
 from __future__ import annotations
 
+import itertools
 from functools import cache
+from unittest import mock
 
 import numpy as np
 from pydicom.uid import JPEG2000Lossless, RLELossless
@@ -30,6 +32,12 @@ from tests.io.makers import (
 @cache
 def seeds() -> dict[str, bytes]:
     """Name to bytes."""
+    numbers = (f"1.2.826.0.1.{n}" for n in itertools.count(1))
+    with mock.patch("tests.io.makers.generate_uid", side_effect=numbers):
+        return _seeds()
+
+
+def _seeds() -> dict[str, bytes]:
     rgb = np.dstack([ramp(20, 24, 0, 255)] * 3).astype(np.uint8)
     found = {
         "png": picture_bytes(rgb),

@@ -170,7 +170,7 @@ def nifti_bytes(
         for name, value in header.items():
             head[name] = value
         data[: len(head.binaryblock)] = head.binaryblock
-    return gzip.compress(bytes(data)) if packed else bytes(data)
+    return gzip.compress(bytes(data), mtime=0) if packed else bytes(data)
 
 
 def nrrd_bytes(values: np.ndarray, encoding: str = "raw", **fields: str) -> bytes:
@@ -189,7 +189,7 @@ def nrrd_bytes(values: np.ndarray, encoding: str = "raw", **fields: str) -> byte
     lines = [f"{k}: {v}" for k, v in (base | fields).items() if v]
     raw = values.tobytes(order="F")
     return ("NRRD0004\n" + "\n".join(lines) + "\n\n").encode() + (
-        gzip.compress(raw) if encoding == "gzip" else raw
+        gzip.compress(raw, mtime=0) if encoding == "gzip" else raw
     )
 
 
@@ -231,7 +231,7 @@ def clip_bytes(
 ) -> bytes:
     """A clip of 64 x 48 pixels at 25 per second; frame n is grey 3 n in its left half, white right of it."""
     out = io.BytesIO()
-    with av.open(out, "w", format=container) as target:
+    with av.open(out, "w", format=container, options={"fflags": "+bitexact"}) as target:
         stream = target.add_stream(codec, rate=25)
         stream.width, stream.height, stream.pix_fmt = 64, 48, "yuvj420p" if codec == "mjpeg" else "yuv420p"
         stream.gop_size = gop
@@ -264,7 +264,7 @@ def zip_bytes(members: dict[str, bytes], packing: int = zipfile.ZIP_DEFLATED) ->
     out = io.BytesIO()
     with zipfile.ZipFile(out, "w", packing) as archive:
         for name, data in members.items():
-            archive.writestr(name, data)
+            archive.writestr(zipfile.ZipInfo(name), data, packing)  # dated 1980, so that the bytes repeat
     return out.getvalue()
 
 

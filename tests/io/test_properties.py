@@ -14,7 +14,10 @@ from omnivmed.errors import StudyError
 from omnivmed.io import open_study
 from omnivmed.io.sniff import HEAD_BYTES, sniff
 from omnivmed.limits import Limits
+from tests.fuzz.__main__ import attempt
+from tests.fuzz.findings import FINDINGS
 from tests.fuzz.mutate import mutate
+from tests.fuzz.recipe import Recipe
 from tests.fuzz.seeds import seeds
 from tests.io.makers import put
 
@@ -53,3 +56,17 @@ def test_mutated_files_open_or_refuse(tmp_path: Path, name: str) -> None:
         with suppress(StudyError), open_study(path, limits=SMALL) as study:
             assert study.frames(0, 1).dtype == np.uint8
             study.values(len(study) - 1)
+
+
+def test_a_recipe_makes_the_same_file_again(tmp_path: Path) -> None:
+    for name in ("dicom", "series", "nifti-gz", "png", "mp4"):
+        recipe = Recipe(name).then(7).then(8)
+        assert recipe.build() == recipe.build() != seeds()[name]
+        assert attempt(put(tmp_path, "file", recipe.build()))[1] == ""
+
+
+@pytest.mark.parametrize(
+    "recipe", [r for _, r in FINDINGS], ids=[f"{r.name}: {what}" for what, r in FINDINGS]
+)
+def test_what_the_fuzzer_found_stays_mended(tmp_path: Path, recipe: Recipe) -> None:
+    assert attempt(put(tmp_path, "file", recipe.build()))[1] == ""
