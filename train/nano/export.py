@@ -104,6 +104,19 @@ def spoken(answers: dict[str, dict[str, str]], scores: Path) -> dict[str, list[s
     return out
 
 
+def model_card(template: str, answers: dict[str, list[str]], report: Path) -> str:
+    """The card with its list of answers and its tables; ``report-polish`` beside ``report`` is the one before."""
+    tables = {
+        "scores": report / "report.md",
+        "scores_before": report.with_name("report-polish") / "report.md",
+    }
+    for name, file in tables.items():
+        text = file.read_text().strip() if file.exists() else "Not yet measured: a preview."
+        template = template.replace("{{" + name + "}}", text)
+    lines = [f"- {kind}: {'; '.join(words) or 'nothing yet'}." for kind, words in answers.items()]
+    return template.replace("{{answers}}", "\n".join(lines))
+
+
 def percent(cell: list[int]) -> str:
     return f"{100 * cell[0] / cell[1]:.0f}"
 
@@ -113,18 +126,17 @@ def sha256(path: Path) -> str:
 
 
 def export(weights: dict[str, Tensor], vit: Vit, out: Path, report: Path) -> None:
-    """Writes the folder. The model card takes the scores of ``report``, the folder of the evaluation."""
+    """Writes the folder. Model card and offered answers follow from ``report``, the folder of the evaluation."""
     from omnivmed.weights import SMOLLM2
 
     out.mkdir(parents=True, exist_ok=True)
     encoder, lora = tensors(weights, vit)
     save_file(encoder, out / ENCODER_FILE)
     save_file(lora, out / LORA_FILE)
-    here, scores = Path(__file__).parent, report / "report.md"
-    table = scores.read_text() if scores.exists() else "Not yet measured: a preview."
-    (out / "README.md").write_text((here / "card.md").read_text().replace("{{scores}}", table.strip()))
+    here = Path(__file__).parent
     card = json.loads((here / "card.json").read_text())
     card["answers"] = spoken(card["answers"], report / "scores.json")
+    (out / "README.md").write_text(model_card((here / "card.md").read_text(), card["answers"], report))
     backbone = {"name": SMOLLM2.name, "gguf_sha256": SMOLLM2.gguf_sha256, "licence": SMOLLM2.licence}
     write_json(config({"description": DESCRIPTION, **card}, backbone, True), out / "config.json")
     names = (ENCODER_FILE, LORA_FILE, "config.json", "README.md")
