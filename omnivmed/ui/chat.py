@@ -64,6 +64,8 @@ def check_question(context: Context, session: Session, question: Any) -> tuple[s
         raise Refused(texts.NO_QUESTION)
     if len(text) > context.limits.max_question_chars:
         raise Refused(texts.TOO_LONG.format(limit=context.limits.max_question_chars))
+    if session.glimpse is not None:  # what is on the screen is not what a model would be given
+        raise Refused(texts.STILL_OPENING)
     opened = session.current
     if opened is None:
         raise Refused(texts.NO_STUDY)

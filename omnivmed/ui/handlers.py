@@ -85,7 +85,7 @@ class Handlers:
             yield {page.status: parts.error(message)}
             return
         work = run_with_progress(
-            lambda progress: studies.open_upload(self.context, session, taken, options, progress),
+            lambda tell: studies.open_upload(self.context, session, taken, options, tell, sight=tell.show),
             discard=lambda opened: opened.study.close(),
         )
         failed = True
@@ -110,8 +110,8 @@ class Handlers:
         ticket = session.begin_opening()
         sources, opened.sources = opened.sources, []  # they move on to the series opened next
         work = run_with_progress(
-            lambda progress: studies.open_upload(
-                self.context, session, sources, options, progress, series=index
+            lambda tell: studies.open_upload(
+                self.context, session, sources, options, tell, series=index, sight=tell.show
             ),
             discard=lambda fresh: fresh.study.close(),
         )
@@ -126,25 +126,40 @@ class Handlers:
                 step = next(work)
                 if not session.wants(ticket):  # another study was chosen meanwhile
                     return True
-                yield {page.status: parts.progress(step)}
+                if step.sight is not None:
+                    session.glimpse = step.sight.name
+                    value = show(study=step.sight)
+                    value.state |= {"glimpse": step.sight.name}
+                    yield {page.status: parts.progress(step), page.viewer: value, page.notes: ""}
+                else:
+                    yield {page.status: parts.progress(step)}
         except StopIteration as finished:
             opened: OpenStudy = finished.value
         except StudyError as error:
             if session.wants(ticket):
-                yield {page.status: parts.error(error.message)}
+                yield {page.status: parts.error(error.message), **self._sight_back(session)}
             return True
         except Abandoned:
             return True
         except Exception as error:
             log.error("session=%s code=%s at=%s", session.tag, type(error).__name__, chat.place_of(error))
             if session.wants(ticket):
-                yield {page.status: parts.error(texts.UNEXPECTED)}
+                yield {page.status: parts.error(texts.UNEXPECTED), **self._sight_back(session)}
             return True
         finally:
             work.close()
         if session.show(opened, ticket):
             yield self._shown(opened)
         return False
+
+    def _sight_back(self, session: Session) -> Updates:
+        """After a failure: the study before is on the screen again, where a glimpse of the failed one had taken its
+        place."""
+        if session.glimpse is None:
+            return {}
+        session.glimpse, opened = None, session.current
+        value = None if opened is None else self.viewer_value(opened)
+        return {self.page.viewer: value, self.page.notes: parts.notes(opened)}
 
     def _shown(self, opened: OpenStudy) -> Updates:
         page = self.page
@@ -184,6 +199,9 @@ class Handlers:
         def gone() -> bool:
             return session.closed or session.current is not opened
 
+        def on_screen() -> bool:
+            return not gone() and session.glimpse is None
+
         work = run_with_progress(
             lambda progress: studies.make_clip(self.context, session, opened, gone, progress)
         )
@@ -191,7 +209,7 @@ class Handlers:
         try:
             while True:
                 step = next(work)
-                if not gone() and time.monotonic() - told > CLIP_BEAT_S:
+                if on_screen() and time.monotonic() - told > CLIP_BEAT_S:
                     told = time.monotonic()
                     yield {page.viewer: self.viewer_value(opened, step.done / max(1, step.total))}
         except StopIteration as finished:
@@ -202,7 +220,7 @@ class Handlers:
             work.close()
         if clip is not None and not gone():
             opened.video, opened.video_fps = clip.path, clip.fps
-        if not gone():
+        if on_screen():
             yield {page.viewer: self.viewer_value(opened)}
 
     def viewer_value(self, opened: OpenStudy, video_progress: float | None = None) -> ViewerValue:
@@ -221,7 +239,11 @@ class Handlers:
             goto=first_look(opened),
             seconds_per_token=self.context.service.seconds_per_token,
         )
-        value.state |= {"model": self.context.service.name, "version": __version__}
+        value.state |= {
+            "model": self.context.service.name,
+            "version": __version__,
+            "follows": opened.glimpse,
+        }
         return value
 
     def _suggested(self, opened: OpenStudy | None) -> Updates:
@@ -248,7 +270,7 @@ class Handlers:
         """Threshold, reference or frame limit changed: show the mask a question would use now."""
         session = self.context.store.get(request.session_hash)
         opened = session.current
-        if opened is None or opened.payload is None:
+        if opened is None or opened.payload is None or session.glimpse is not None:
             return {self.page.viewer: gr.skip()}
         options = Options.bounded(self.context.limits, *settings)
         before = opened.mask
@@ -360,7 +382,8 @@ class Handlers:
                     before, opened.mask, opened.answered = opened.mask, state.mask, True
                     self._drop_stale_pixels(opened, before)
                     self._serve_mask(session, opened)
-                    updates[page.viewer] = self.viewer_value(opened)
+                    if session.glimpse is None:
+                        updates[page.viewer] = self.viewer_value(opened)
                 if session.current is not opened:
                     return  # another study is on the screen; its own handler has cleared the conversation
                 done = state.over and state.error is None
@@ -439,7 +462,7 @@ class Handlers:
         }
         path = session.new_served("omnivmed-overlay.mp4")
         try:
-            write_overlay(path, opened.study, mask)
+            write_overlay(path, opened.study, mask, model=self.context.service.name)
         except StudyError as error:
             yield {page.make_clip: gr.Button(interactive=True), page.status: parts.error(error.message)}
             return

@@ -13,6 +13,8 @@ from omnivmed.ui.session import OpenStudy
 from omnivmed.ui.settings import AppSettings
 from omnivmed.ui.studies import facts_line
 
+BYTES_FROM = 1_000_000  # no study has so many slices or frames: a total from here on is a count of bytes
+
 
 def header(settings: AppSettings, *, teaching: bool = False) -> str:
     """Name, one line, the badge, the link to the other page."""
@@ -57,6 +59,8 @@ def progress(step: Step | None, lead: str = "") -> str:
         share = 100 * min(1.0, step.done / step.total)
         bar = f'<i style="width:{share:.0f}%"></i>'
         count = f" {step.done:,} of {step.total:,} {unit}" if unit else ""
+        if step.total >= BYTES_FROM:
+            count = f" {step.done / 2**20:.0f} of {step.total / 2**20:.0f} MB"
     words = escape(f"{lead}{name}{count}")
     return (
         f'<div class="ov-line" role="status" aria-live="polite"><span class="ov-meter">{bar}</span>'

@@ -60,6 +60,7 @@ class OpenStudy:
     mask: KeepMask | None = None  # the one the overlay shows: planned first, then the run's own
     answered: bool = False  # True once `mask` is an answer's
     payload: Path | None = None
+    glimpse: str | None = None  # name of the payload that was looked at while this study was being read
     mask_payload: Path | None = None
     pixels: Path | None = None
     needs_clip: bool = False  # too long to travel as pictures: a clip is made in the background
@@ -88,6 +89,9 @@ class Session:
         self.turns: list[Turn] = []
         self.lesson: object | None = None  # what the teaching page cut from `current`
         self.closed = False
+        self.glimpse: str | None = (
+            None  # name of the payload on the screen while its study is still being read
+        )
         self._opening = 0
         self._clock = clock
         self.last_used = clock()
@@ -115,6 +119,7 @@ class Session:
                 return False
             is_part, opened.part_of = before is not None and opened.part_of is before, None
             self.current = opened
+            opened.glimpse, self.glimpse = self.glimpse, None
             self.turns = []
             self.lesson = None
             self.stop.set()  # an answer about the study before is of no use now

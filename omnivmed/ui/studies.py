@@ -30,6 +30,7 @@ Reference = Literal["previous", "last_kept"]
 LOCAL_DISPLAY_BYTES = (
     192 * 2**20
 )  # a 512 x 512 x 300 CT keeps every pixel where the browser is on the same machine
+LONG_CLIP = 250  # frames from which on choosing and decoding those for the model takes a while
 MOST_PIXELS = 12_000_000  # values; larger studies do without the "last kept" what-if in the browser
 
 
@@ -91,20 +92,48 @@ def open_upload(
     options: Options,
     progress: Progress | None = None,
     series: int | None = None,
+    sight: Callable[[Path], None] | None = None,
 ) -> OpenStudy:
     """Decode files that `take_in` has moved to the session's folder, and prepare the view.
+
+    `sight(payload)` is called once at most, with one slice or frame that can be shown while the rest is prepared.
 
     Raises StudyError. The files of stills and volumes are deleted as soon as they are decoded, unless the
     upload holds several series to choose from; those of clips stay as long as the clip is open.
     """
-    study = open_study_files(context, session, files, progress, series)
-    opened = OpenStudy(study, label_of(study), sources=still_needed(study, files))
+    glimpses: list[Path] = []
+
+    def look(one: Study) -> None:
+        if sight is not None and not glimpses:
+            glimpses.append(payload.payload_path(session.served_folder(), "glimpse"))
+            payload.pack_study(one, None, glimpses[0])
+            sight(glimpses[0])
+
+    study: Study | None = None
     try:
+        study = open_study_files(context, session, files, progress, series, look)
+        opened = OpenStudy(study, label_of(study), sources=still_needed(study, files), served=glimpses)
+        if study.kind == "video" and study.shape[0] >= LONG_CLIP:
+            look(first_frame(study))
         _prepare(context, opened, session.served_folder(), options, progress)
     except BaseException:
-        study.close()
+        if study is not None:
+            study.close()
+        for path in glimpses:
+            path.unlink(missing_ok=True)
         raise
     return opened
+
+
+def first_frame(study: Study) -> Study:
+    """The beginning of a clip as a clip of one frame: decoded at once, while the frames for the model take longer."""
+    from omnivmed.study import Study as Made
+
+    frame = study.take([0])
+    times = None if study.times_s is None else study.times_s[:1]
+    return Made.from_array(
+        frame, "video", spacing_mm=study.spacing_mm, times_s=times, modality=study.modality
+    )
 
 
 def still_needed(study: Study, files: Sequence[Path]) -> list[Path]:
@@ -122,6 +151,7 @@ def open_study_files(
     files: Sequence[Path],
     progress: Progress | None = None,
     series: int | None = None,
+    glimpse: Callable[[Study], None] | None = None,
 ) -> Study:
     """`open_study` under the limits of this page, with one line in the log. Raises StudyError."""
     from omnivmed import open_study
@@ -131,7 +161,9 @@ def open_study_files(
     source: Any = files[0] if len(files) == 1 else list(files)
     code, kind = "ok", "unknown"
     try:
-        study: Study = open_study(source, limits=context.limits, series=series, progress=progress)
+        study: Study = open_study(
+            source, limits=context.limits, series=series, progress=progress, glimpse=glimpse
+        )
         kind = study.kind
         return study
     except Exception as error:

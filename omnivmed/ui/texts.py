@@ -46,6 +46,10 @@ SYNTHETIC = "Drawn by code, not a patient."
 OPENING = "Opening"
 UPLOADING_DONE = "Checking the file"
 STAGES = {
+    "opening": "Opening",
+    "looking at files": "Looking at the files",
+    "reading headers": "Reading headers",
+    "reading times": "Reading time stamps",
     "reading": "Reading",
     "decoding": "Decoding",
     "indexing": "Reading time stamps",
@@ -67,9 +71,10 @@ STAGES = {
 }
 STAGE_UNITS = {
     "reading": "frames",
-    "decoding": "frames",
+    "decoding": "slices",
     "preparing the picture": "slices",
     "transcoding": "frames",
+    "reading headers": "files",
     "patches": "frames",
     "encoding": "frames",
     "reading the study": "tokens",
@@ -95,10 +100,13 @@ NEW_CHAT = "Start over"
 STOPPED = "stopped"
 LENGTH = "cut at the token limit"
 NO_STUDY = "Choose a sample or upload a study first."
+STILL_OPENING = "The study is still being read; ask as soon as it is there."
 NO_QUESTION = "Please type a question."
 ALREADY = "The answer before is still being written; stop it or wait."
 TOO_LONG = "The question is too long: at most {limit} characters."
 BUSY = "Many people are asking right now; please try again in a moment."
+BUSY_PAGE = "This page has asked for many things at once; please wait until some of them are done."
+TOO_MUCH_DATA = "The request is larger than any this page would send."
 STUDY_CHANGED = "Another study was opened; the answer was stopped."
 OUT_OF_MEMORY = (
     "Not enough memory for this many tokens. Take fewer frames or a higher threshold in the settings."

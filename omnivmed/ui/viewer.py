@@ -21,6 +21,9 @@ How the app uses it
     goto    slice or frame to jump to (index into the study), `goto_seq` any number that changes per wish
     seconds_per_token  measured prefill seconds per visual token of this model, for the live cost estimate
 
+`value.state |= {"glimpse": name}` marks a value as a first look at one slice; a later value whose state has `follows`
+set to that name belongs to the same study, and the slice stays on the screen until it has come.
+
 The same study path keeps position, zoom and window. `value=None` shows the empty state.
 
 Events back to Python (`viewer.<name>(fn)`; `fn(event: gr.EventData)`, data in `event._data`)

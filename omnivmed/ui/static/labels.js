@@ -8,6 +8,10 @@ export function givenNote(viewer) {
   const { now } = viewer.scope;
   const { note } = viewer.ui;
   note.hidden = true;
+  if (viewer.state.glimpse) {
+    note.hidden = false;
+    note.textContent = TEXT.glimpse;
+  }
   if (!now || !viewer.overlay || now.frames < 2) return;
   const { at, before, after } = givenAt(now.index, viewer.cursor[0]);
   if (at > 0) return;

@@ -31,7 +31,9 @@ export class Loader {
     const mask = urlOf(value.mask);
     if (study !== this.studyUrl) {
       this.maskUrl = mask;
-      this.loadStudy(study);
+      // One slice of this very study may be on the screen already: it stays until the rest has come.
+      const seen = before && before.state && before.state.glimpse;
+      this.loadStudy(study, Boolean(seen && seen === viewer.state.follows && viewer.header));
     } else if (mask !== this.maskUrl) {
       this.maskUrl = mask;
       if (mask) this.loadMask(mask);
@@ -44,11 +46,11 @@ export class Loader {
     if (viewer.header && viewer.state.goto != null && seqOf(value) !== seqOf(before)) viewer.goto(viewer.state.goto);
   }
 
-  async loadStudy(url) {
+  async loadStudy(url, keep = false) {
     const { viewer } = this;
     if (this.abort) this.abort.abort();
     this.abort = new AbortController();
-    viewer.clear();
+    if (!keep) viewer.clear();
     this.studyUrl = url;
     this.started = performance.now();
     this.percent = -1;
@@ -59,6 +61,8 @@ export class Loader {
         signal: this.abort.signal,
         onHeader: (header, data) => {
           pixelsAt = (header.arrays.voxels || header.arrays.pictures).offset;
+          if (keep) viewer.clear();
+          viewer.ui.empty.hidden = true;
           viewer.open(header, data);
           this.syncClip();
         },

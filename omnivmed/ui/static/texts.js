@@ -5,6 +5,7 @@ export const TEXT = {
   canvas: 'Picture',
   empty: 'Open a study, or pick a sample, to begin.',
   preparing: 'Preparing the whole clip: {percent} %',
+  glimpse: 'First look; the rest is being read',
   loading: 'Loading picture… {percent} %',
   failed: 'The picture could not be loaded. Choose the study again.',
   slice: 'Slice', frame: 'Frame', picture: 'Picture',
