@@ -14,6 +14,7 @@ from omnivmed.ui.compare import Compare, ComparePage, build_compare
 from omnivmed.ui.controls import Page
 from omnivmed.ui.crop import CropPage, build_crop, wire_crop
 from omnivmed.ui.environment import PrivateRoot
+from omnivmed.ui.gate import Gate
 from omnivmed.ui.handlers import SUGGESTIONS, Handlers
 from omnivmed.ui.health import health_route
 from omnivmed.ui.leaving import Leaving
@@ -252,6 +253,14 @@ def launch(
         threading.Thread(target=_warm_up, args=(context,), name="omnivmed-warm-up", daemon=True).start()
     _sweep_forever(context.store)
     demo.queue(max_size=limits.queue_size, default_concurrency_limit=ANSWERING_AT_ONCE, api_open=False)
+    unfinished = demo._queue.pending_event_ids_session
+    layers = [
+        Middleware(
+            Gate, waiting=lambda key: len(unfinished.get(key, ())), most=max(2, limits.queue_size // 2)
+        ),
+        Middleware(AnonymousNames),
+        Middleware(Leaving, gone=context.store.gone),
+    ]
     return demo.launch(
         server_name=settings.host,
         server_port=settings.port or None,
@@ -273,10 +282,7 @@ def launch(
         theme=make_theme(),
         css=make_css(),
         head=make_head(),
-        app_kwargs={
-            "routes": [health_route(context)],
-            "middleware": [Middleware(AnonymousNames), Middleware(Leaving, gone=context.store.gone)],
-        },
+        app_kwargs={"routes": [health_route(context)], "middleware": layers},
     )
 
 

@@ -7,6 +7,7 @@ import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -111,6 +112,40 @@ def test_b2_full_queue_says_busy_at_once_and_recovers(start: Starter) -> None:
     again = app.page()
     again.open_first()
     assert "You asked" in again.ask("And now?")
+
+
+def test_b2_one_page_cannot_keep_the_others_out(start: Starter, monkeypatch: pytest.MonkeyPatch) -> None:
+    from omnivmed.ui import studies
+
+    app = start()
+    go_on, quick = threading.Event(), studies.open_sample
+
+    def slow(*args: Any) -> Any:
+        go_on.wait(60)
+        return quick(*args)
+
+    monkeypatch.setattr("omnivmed.ui.studies.open_sample", slow)
+    greedy, other = app.page(), app.page()
+    click = greedy.dependency("sample-mr_head", "click")
+    body = {
+        "data": [0.1, "previous", 0],
+        "fn_index": click["id"],
+        "session_hash": greedy.session,
+        "event_data": None,
+        "trigger_id": None,
+    }
+    with ThreadPoolExecutor(6) as pool:  # all at once, and nobody listens to what comes back
+        codes = list(
+            pool.map(lambda _: httpx.post(f"{greedy.api}/queue/join", json=body, timeout=60), range(20))
+        )
+    accepted = [c for c in codes if c.status_code == 200]
+    refused = [c for c in codes if c.status_code == 503]
+    assert len(accepted) == app.context.limits.queue_size // 2
+    assert len(refused) == 20 - len(accepted)
+    assert "please wait" in refused[0].json()["detail"]
+    go_on.set()
+    other.open_first()
+    assert "You asked" in other.ask("Is there room for me?")
 
 
 def test_b3_stop_keeps_the_text_and_ends_the_work_within_two_steps(start: Starter) -> None:
@@ -221,6 +256,17 @@ def test_b7_whatever_a_client_sends_is_bounded(start: Starter) -> None:
         assert 0 <= mask.threshold <= 2
         assert len(mask.frame_index) <= app.context.limits.max_frames
     assert max(history for _, history in app.assistant.asked) <= app.context.limits.max_history_turns
+
+
+def test_b7_a_request_as_large_as_no_page_sends_is_not_even_parsed(start: Starter) -> None:
+    app = start()
+    page = app.page()
+    for path in ("queue/join", "run/predict", "reset", "cancel", "component_server"):
+        answer = page.http.post(f"{page.api}/{path}", content=b"[" * 3_000_000)
+        assert answer.status_code == 413, path
+    deep = page.http.post(f"{page.api}/queue/join", content=b"[" * 1_000_000)
+    assert deep.status_code in (400, 422)
+    assert page.get("/healthz").json()["status"] == "ok"
 
 
 def test_b7_another_session_is_not_reached_by_its_tag_or_folder(start: Starter) -> None:

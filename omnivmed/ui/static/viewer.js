@@ -66,6 +66,7 @@ export class Viewer {
   clear() {
     this.player.stop();
     this.player.setClip(null);
+    if (this.thumbs) this.thumbs.drop();
     if (this.store && this.store.close) this.store.close();
     this.header = this.data = null;
     this.store = null;
