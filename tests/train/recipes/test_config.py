@@ -58,3 +58,10 @@ def test_a_stage_that_trains_nothing_is_refused() -> None:
 def test_fingerprints_tell_recipes_apart() -> None:
     config = recipe("tiny")
     assert config.fingerprint == recipe("tiny").fingerprint != dataclasses.replace(config, seed=1).fingerprint
+
+
+def test_nano_has_a_command_of_its_own() -> None:
+    with pytest.raises(ValueError, match=r"python -m train\.nano"):
+        recipe("nano")
+    with pytest.raises(ValueError, match="choose from tiny"):
+        recipe("huge")
