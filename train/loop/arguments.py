@@ -40,6 +40,22 @@ def settings(sharding: Sharding, offload: bool = False) -> dict[str, Any]:
     return values
 
 
+def join_deepspeed_on_cpu() -> None:
+    """Process group of a DeepSpeed run without cards: gloo, which accelerate does not choose by itself.
+
+    Left alone, accelerate believes that there is one process and shards nothing. Raises RuntimeError when it still
+    does not see DeepSpeed and every process.
+    """
+    from accelerate import PartialState  # type: ignore[import-untyped]
+    from accelerate.utils import DistributedType  # type: ignore[import-untyped]
+
+    os.environ["ACCELERATE_USE_DEEPSPEED"] = "true"
+    os.environ["ACCELERATE_TORCH_DEVICE"] = os.environ["DS_ACCELERATOR"] = "cpu"
+    state = PartialState(backend="gloo")
+    if state.distributed_type != DistributedType.DEEPSPEED or state.num_processes != world_size():
+        raise RuntimeError(f"DeepSpeed did not start over {world_size()} processes: {state!r}")
+
+
 def arguments(
     config: TrainConfig, stage: Stage, steps: int, folder: Path, workers: int = 0, validated: bool = True
 ) -> TrainingArguments:
@@ -54,6 +70,9 @@ def arguments(
         extra = {"fsdp": True, "fsdp_config": settings("fsdp2")}
     elif config.sharding != "none":
         extra = {"deepspeed": settings(config.sharding, config.offload)}
+        if not cuda:
+            join_deepspeed_on_cpu()
+            extra["accelerator_config"] = {"use_configured_state": True}
     tracker = [] if config.tracker == "none" else [config.tracker]
     return TrainingArguments(
         output_dir=str(folder),
@@ -66,7 +85,7 @@ def arguments(
         max_grad_norm=stage.max_grad_norm,
         bf16=half,
         tf32=True if cuda else None,
-        use_cpu=not cuda,
+        use_cpu=not cuda and "deepspeed" not in extra,  # use_cpu would switch DeepSpeed off without a word
         gradient_checkpointing=config.activation_checkpointing,
         gradient_checkpointing_kwargs={"use_reentrant": False} if config.activation_checkpointing else None,
         average_tokens_across_devices=True,

@@ -73,33 +73,59 @@ def test_launch_scripts_are_valid_shell(script: str) -> None:
     assert "-m train" in path.read_text()
 
 
-@pytest.mark.slow
-@pytest.mark.timeout(900)
-def test_fsdp2_over_two_processes_trains_like_one(tmp_path: Path) -> None:
-    """Two gloo processes, sharded, against one process: the same losses, up to the order of sums."""
+def launched(folder: Path, sharding: str, processes: int, **extra: str) -> list[float]:
+    """Losses of four steps of the tiny recipe's last stage over so many gloo processes."""
     from dataclasses import replace
 
     from train.data import phantoms
     from train.loop.metrics import losses
 
-    phantoms.write(tmp_path / "data" / "phantoms", stills=40, volumes=10, clips=10)
+    if not (folder / "data").exists():
+        phantoms.write(folder / "data" / "phantoms", stills=40, volumes=10, clips=10)
     config = recipe("tiny")
     stages = (replace(config.stage("mixed"), steps=4),)
     config = replace(config, stages=stages, micro_batch=2, save_every=100, validate_every=2)
-    curves = []
-    for name, sharding, processes in (("one", "none", 1), ("two", "fsdp2", 2)):
-        file = tmp_path / f"{name}.json"
-        file.write_text(replace(config, sharding=sharding).to_json())  # type: ignore[arg-type]
-        launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
-        script = ["-m", "train", str(file), "--data", str(tmp_path / "data"), "--out", str(tmp_path / name)]
-        subprocess.run(
-            [*launcher, "--nproc_per_node", str(processes), *script],
-            check=True,
-            cwd=ROOT,
-            timeout=800,
-            env={**os.environ, "OMP_NUM_THREADS": "1"},
-        )
-        curves.append(losses(tmp_path / name / "mixed" / "metrics.jsonl"))
-    assert [loss for _, loss in curves[1]] == pytest.approx([loss for _, loss in curves[0]], rel=1e-3)
-    saved = json.loads((tmp_path / "two" / "mixed" / "final" / "config.json").read_text())
+    file, out = folder / f"{sharding}.json", folder / sharding
+    file.write_text(replace(config, sharding=sharding).to_json())  # type: ignore[arg-type]
+    launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
+    script = ["-m", "train", str(file), "--data", str(folder / "data"), "--out", str(out)]
+    subprocess.run(
+        [*launcher, "--nproc_per_node", str(processes), *script],
+        check=True,
+        cwd=ROOT,
+        timeout=1100,
+        env={**os.environ, "OMP_NUM_THREADS": "1", **extra},
+    )
+    saved = json.loads((out / "mixed" / "final" / "config.json").read_text())
     assert saved["format"] == "omnivmed/1"
+    return [loss for _, loss in losses(out / "mixed" / "metrics.jsonl")]
+
+
+@pytest.fixture(scope="module")
+def alone(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[float]]:
+    """Folder with the data, and the losses of one process."""
+    folder = tmp_path_factory.mktemp("launch")
+    return folder, launched(folder, "none", 1)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+def test_fsdp2_over_two_processes_trains_like_one(alone: tuple[Path, list[float]]) -> None:
+    """Two gloo processes, sharded, against one process: the same losses, up to the order of sums."""
+    folder, expected = alone
+    assert launched(folder, "fsdp2", 2) == pytest.approx(expected, rel=1e-3)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1200)
+@pytest.mark.parametrize("sharding", ["zero1", "zero2", "zero3"])
+def test_deepspeed_over_two_processes_trains_like_one(alone: tuple[Path, list[float]], sharding: str) -> None:
+    """On the CPU. The first run compiles DeepSpeed's shared-memory communication (g++, ninja; minutes).
+
+    The compiled file has a folder of its own: the lock of a build that was killed elsewhere would make every later
+    run wait for ever.
+    """
+    pytest.importorskip("deepspeed", reason="part of the training extra")
+    folder, expected = alone
+    found = launched(folder, sharding, 2, TORCH_EXTENSIONS_DIR=str(folder / "extensions"))
+    assert found == pytest.approx(expected, rel=1e-3)
