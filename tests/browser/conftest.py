@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -19,14 +20,15 @@ ROOT = Path(__file__).resolve().parents[2]
 START_S = 120.0
 
 
-@pytest.fixture(scope="session")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+@contextmanager
+def serving(folder: Path, tokens_per_second: float = 2.5, ssr: bool = False) -> Iterator[str]:
     """Address of the app with a scripted assistant, in a process of its own."""
     port = free_port()
-    log = tmp_path_factory.mktemp("server") / "log.txt"
+    log = folder / f"log-{port}.txt"
+    words = [str(port), str(tokens_per_second), *(["ssr"] if ssr else [])]
     with log.open("w") as out:
         process = subprocess.Popen(
-            [sys.executable, "-m", "tests.browser.serve", str(port)],
+            [sys.executable, "-m", "tests.browser.serve", *words],
             cwd=ROOT,
             stdout=out,
             stderr=subprocess.STDOUT,
@@ -35,18 +37,36 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         url = f"http://127.0.0.1:{port}"
         end = time.monotonic() + START_S
         try:
-            while True:
-                try:
-                    if httpx.get(f"{url}/healthz", timeout=2).json()["model"] == "ready":
-                        break
-                except (httpx.HTTPError, KeyError):
-                    if process.poll() is not None or time.monotonic() > end:
-                        pytest.fail("the server did not start:\n" + log.read_text()[-3000:])
+            # Node, where it is in front, has the port, and Python the next one.
+            while not (_ready(f"http://127.0.0.1:{port + ssr}") and _answers(url)):
+                if process.poll() is not None or time.monotonic() > end:
+                    pytest.fail("the server did not start:\n" + log.read_text()[-3000:])
                 time.sleep(0.3)
             yield url
         finally:
             process.terminate()
             process.wait(20)
+
+
+def _ready(url: str) -> bool:
+    try:
+        return httpx.get(f"{url}/healthz", timeout=2).json()["model"] == "ready"
+    except (httpx.HTTPError, KeyError, ValueError):
+        return False
+
+
+def _answers(url: str) -> bool:
+    try:
+        return httpx.get(url, timeout=30).status_code == 200
+    except httpx.HTTPError:
+        return False
+
+
+@pytest.fixture(scope="session")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The app that most tests share."""
+    with serving(tmp_path_factory.mktemp("server")) as url:
+        yield url
 
 
 class Watched:
@@ -66,6 +86,11 @@ class Watched:
         """Requests to anybody but the server itself."""
         own = (self.host, "data:", "blob:", "about:")
         return [url for url in self.requests if not url.startswith(own)]
+
+    def view(self, code: str, arg: Any = None) -> Any:
+        """Run code in the page with `v` the viewer and `a` the argument."""
+        wrapped = "a => { const v = document.querySelector('#viewer [data-ready]').view; return %s; }"
+        return self.page.evaluate(wrapped % code, arg)
 
     def wait_for_study(self, slices: int | None = None) -> None:
         """Until the viewer shows a study (of so many slices)."""

@@ -1,13 +1,17 @@
-"""Serve the app with a scripted assistant, for the browser tests: `python -m tests.browser.serve PORT`."""
+"""Serve the app with a scripted assistant, for the browser tests: `python -m tests.browser.serve PORT [SPEED] [ssr]`.
+
+SPEED: tokens per second of the assistant. ssr: the page is rendered by Node first, as some hosts do.
+"""
 
 from __future__ import annotations
 
 import sys
 import tempfile
 from pathlib import Path
+from typing import Any
 
 
-def main(port: int) -> None:
+def main(port: int, tokens_per_second: float = 2.5, ssr: bool = False) -> None:
     from omnivmed.ui.environment import prepare
     from omnivmed.ui.settings import AppSettings
 
@@ -17,9 +21,19 @@ def main(port: int) -> None:
 
     settings = AppSettings(model="scripted", port=port, offline=True)
     context = app.make_context(
-        settings, root, lambda *_, **__: ScriptedAssistant(tokens_per_second=2.5, script=speech)
+        settings,
+        root,
+        lambda *_, **__: ScriptedAssistant(tokens_per_second=tokens_per_second, script=speech),
     )
-    app.launch(app.build_demo(context), context, warm=False)
+    demo = app.build_demo(context)
+    if ssr:
+        plain = demo.launch
+
+        def rendered(**options: Any) -> Any:
+            return plain(**{**options, "ssr_mode": True})
+
+        demo.launch = rendered
+    app.launch(demo, context, warm=False)
 
 
 def speech(study: object, question: str) -> str:
@@ -29,4 +43,8 @@ def speech(study: object, question: str) -> str:
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]))
+    main(
+        int(sys.argv[1]),
+        *(float(word) for word in sys.argv[2:3]),
+        ssr="ssr" in sys.argv[3:],
+    )

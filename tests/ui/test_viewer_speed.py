@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-import shutil
+import os
 import statistics
 from collections.abc import Iterator
 from typing import Any
@@ -15,10 +15,12 @@ from tests.ui.test_viewer_browser import READ_CODE, Page
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
-# Milliseconds of draw CPU: promised median. On a busy machine the wall clock of a draw is longer than its CPU time,
-# so the bars asked of a test run are these, times SLACK.
+# Promised medians, milliseconds: of a draw, and from a key to the end of its draw. A machine that does something else
+# at the same time is slower; there the bars may be multiplied.
 PROMISED = {"256": 2.0, "512": 8.0, "3000": 12.0}
-SLACK = 2.0
+KEY_MS = 20.0
+SEEK_MS = 80.0
+SLACK = float(os.environ.get("OMNIVMED_TIMING_SLACK", "1"))
 
 
 def renderer_mib() -> float:
@@ -76,7 +78,7 @@ def test_scrolling(page: Page, name: str) -> None:
     tell(f"{name}² key to drawn", took)
     print(f"first slice after {first} ms")
     assert statistics.median(cpu) <= PROMISED[name] * SLACK
-    assert statistics.median(took) <= 50
+    assert statistics.median(took) <= KEY_MS * SLACK
 
 
 def test_panning_a_large_radiograph(page: Page) -> None:
@@ -112,7 +114,8 @@ def test_latency_changes_nothing(page: Page) -> None:
     delayed = key_to_drawn(page, ["ArrowDown"] * 30)
     tell("key to drawn", plain)
     tell("with 100 ms network latency", delayed)
-    assert statistics.median(delayed) <= max(1.3 * statistics.median(plain), statistics.median(plain) + 5)
+    assert statistics.median(plain) <= KEY_MS * SLACK
+    assert statistics.median(delayed) <= KEY_MS * SLACK
 
 
 def test_a_long_ct_shows_its_first_slice_before_the_rest(page: Page) -> None:
@@ -132,8 +135,8 @@ def test_a_long_ct_shows_its_first_slice_before_the_rest(page: Page) -> None:
         f"\nfirst slice {first:.0f} ms, all {all_ms:.0f} ms after the choice, page process {memory:.0f} MiB"
     )
     assert page.view("v.header.scale") == 1
-    assert first < 2000
-    assert all_ms < 10_000
+    assert first <= 2000 * SLACK
+    assert all_ms <= 10_000 * SLACK
     assert memory < 600
 
 
@@ -157,15 +160,4 @@ def test_random_seeks(page: Page) -> None:
     )
     tell("random seek", sorted(took))
     assert wrong == 0
-    assert statistics.median(took) <= 80 * SLACK
-
-
-def test_server_side_rendering(page: Page) -> None:
-    """The same component in a page that Node rendered first, as some hosts do."""
-    if shutil.which("node") is None:
-        pytest.skip("needs Node.js")
-    with harness.running_app(GRADIO_SSR_MODE="True") as url:
-        other = Page(page.page.context.browser, url).open("oriented")
-        assert other.data()["slice"] == "5"
-        assert other.errors == []
-        other.page.close()
+    assert statistics.median(took) <= SEEK_MS * SLACK
