@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from omnivmed.ui import texts
+
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
@@ -85,6 +87,20 @@ def grid_figure(
     return f"<figure>{''.join(parts)}<figcaption>{escape(caption)}</figcaption></figure>"
 
 
+def change_picture(before: NDArray[np.uint8], here: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Absolute difference of two RGB frames, twice as bright, so that small changes can be seen."""
+    difference = np.abs(here.astype(np.int16) - before.astype(np.int16))
+    return np.minimum(2 * difference, 255).astype(np.uint8)
+
+
+def kept_picture(frame: NDArray[np.uint8], mask: KeepMask, k: int) -> NDArray[np.uint8]:
+    """Frame k of the sample with its pruned tokens black."""
+    import cv2
+
+    light = cv2.resize(mask.keep[k].astype(np.uint8), frame.shape[1::-1], interpolation=cv2.INTER_NEAREST)
+    return frame * light[..., None]
+
+
 def histogram_figure(mask: KeepMask, top: float = 0.6) -> str:
     """All distances of a study as bars, the threshold as a line."""
     values = mask.distance[np.isfinite(mask.distance)]
@@ -94,7 +110,9 @@ def histogram_figure(mask: KeepMask, top: float = 0.6) -> str:
     width, height, foot = 640, 170, 24
     bar = width / BARS
     tallest = max(1.0, float(np.sqrt(counts.max())))
-    parts = [f'<svg viewBox="0 0 {width} {height + foot}" role="img" aria-label="Histogram of distances">']
+    parts = [
+        f'<svg viewBox="0 0 {width} {height + foot}" role="img" aria-label="{escape(texts.TEACH_HISTOGRAM)}">'
+    ]
     for i, count in enumerate(counts):
         tall = float(np.sqrt(count)) / tallest * (height - 18)
         colour = KEPT if edges[i] >= mask.threshold - 1e-9 else PRUNED
@@ -108,7 +126,7 @@ def histogram_figure(mask: KeepMask, top: float = 0.6) -> str:
     parts.append(
         f'<text x="{x + (6 if anchor == "start" else -6):.1f}" y="12" font-size="13" fill="#fff" '
         f'text-anchor="{anchor}">'
-        f"threshold {mask.threshold:g}</text>"
+        f"{escape(texts.TEACH_THRESHOLD.format(value=mask.threshold))}</text>"
     )
     for tick in np.arange(0, top + 1e-9, 0.1):
         tx = min(max(tick / top * width, 10), width - 12)
@@ -116,7 +134,7 @@ def histogram_figure(mask: KeepMask, top: float = 0.6) -> str:
             f'<text x="{tx:.1f}" y="{height + 17}" font-size="12" fill="#c9d1d8" text-anchor="middle">{tick:.1f}</text>'
         )
     parts.append("</svg>")
-    caption = "distance of every token to its predecessor; bar heights by square root"
+    caption = escape(texts.TEACH_HISTOGRAM_CAPTION)
     return (
         '<div class="ov-figure"><figure style="max-width:none">'
         f"{''.join(parts)}<figcaption>{caption}</figcaption></figure></div>"
@@ -153,25 +171,23 @@ CACHE_BYTES = {"Qwen2.5-1.5B": 28 * 2 * 2 * 128 * 2, "Qwen2.5-7B": 28 * 2 * 4 * 
 def cost_figure(mask: KeepMask) -> str:
     """What the kept tokens cost a language model, against all of them."""
     share = mask.kept_ratio
-    rows = [("visual tokens in the prompt", f"{mask.total:,}", f"{mask.kept:,}", f"{100 * share:.0f} %")]
+    words = texts.TEACH_COST
+    rows = [(words["prompt"], f"{mask.total:,}", f"{mask.kept:,}", f"{100 * share:.0f} %")]
     for name, per_token in CACHE_BYTES.items():
         rows.append(
             (
-                f"memory for them in {name} (keys and values, 16 bit)",
+                words["cache"].format(model=name),
                 f"{mask.total * per_token / 2**20:.1f} MB",
                 f"{mask.kept * per_token / 2**20:.1f} MB",
                 f"{100 * share:.0f} %",
             )
         )
-    rows.append(
-        ("token pairs in attention", f"{mask.total**2:,}", f"{mask.kept**2:,}", f"{100 * share**2:.0f} %")
-    )
-    rows.append(("frames through the encoder", str(len(mask.keep)), str(len(mask.keep)), "100 %"))
+    rows.append((words["attention"], f"{mask.total**2:,}", f"{mask.kept**2:,}", f"{100 * share**2:.0f} %"))
+    rows.append((words["encoder"], str(len(mask.keep)), str(len(mask.keep)), "100 %"))
     body = "".join(
         f'<tr><td>{escape(a)}</td><td class="n">{b}</td><td class="n">{c}</td><td class="n">{d}</td></tr>'
         for a, b, c, d in rows
     )
-    return (
-        '<div class="ov-scroll"><table class="ov-table"><tr><th></th><th class="n">all</th><th class="n">kept</th>'
-        f'<th class="n"></th></tr>{body}</table></div>'
-    )
+    first, *rest = (escape(name) for name in texts.TEACH_COST_HEAD)
+    head = f"<th>{first}</th>" + "".join(f'<th class="n">{name}</th>' for name in rest)
+    return f'<div class="ov-scroll"><table class="ov-table"><tr>{head}</tr>{body}</table></div>'

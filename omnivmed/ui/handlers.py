@@ -236,7 +236,7 @@ class Handlers:
             video=opened.video,
             video_fps=opened.video_fps,
             role="answer" if opened.answered else "preview",
-            goto=first_look(opened),
+            goto=studies.first_look(opened),
             seconds_per_token=self.context.service.seconds_per_token,
         )
         value.state |= {
@@ -387,6 +387,10 @@ class Handlers:
                 if session.current is not opened:
                     return  # another study is on the screen; its own handler has cleared the conversation
                 done = state.over and state.error is None
+                if state.answer is not None and opened is not None and session.glimpse is None:
+                    updates[page.viewer] = self.viewer_value(
+                        opened
+                    )  # what reading a token costs is known now
                 updates[page.chat] = chat.messages(session, None if done else state)
                 updates[page.status] = parts.progress(state.step) if state.step else parts.status(opened)
                 yield updates
@@ -488,11 +492,3 @@ class Handlers:
     def leave(self, request: gr.Request) -> None:
         """The page was closed."""
         self.context.store.drop(request.session_hash)
-
-
-def first_look(opened: OpenStudy) -> int | None:
-    """Slice a volume opens on: the one nearest the middle that the model is given, so its tokens show at once."""
-    if opened.mask is None or opened.study.kind != "volume":
-        return None
-    middle = opened.study.shape[0] // 2
-    return int(min(opened.mask.frame_index, key=lambda index: abs(int(index) - middle)))

@@ -294,6 +294,14 @@ def make_clip(
     return transcode(opened.study, path, progress=tell, stopped=stopped)
 
 
+def first_look(opened: OpenStudy) -> int | None:
+    """Slice a volume opens on: the one nearest the middle that the model is given, so its tokens show at once."""
+    if opened.mask is None or opened.study.kind != "volume":
+        return None
+    middle = opened.study.shape[0] // 2
+    return int(min(opened.mask.frame_index, key=lambda index: abs(int(index) - middle)))
+
+
 def label_of(study: Study) -> str:
     """A name for a study made of technical facts only: "CT volume", "ultrasound clip", "picture"."""
     modality = {

@@ -209,38 +209,50 @@ class Teach:
         t = len(lesson.frames)
         if t < 2:
             alone = f'<div class="ov-teach"><p>{escape(texts.TEACH_ALONE)}</p></div>'
-            first = figures.grid_figure(lesson.frames[0], mask, 0, f"{mask.total} tokens")
+            first = figures.grid_figure(
+                lesson.frames[0], mask, 0, texts.TEACH_TOKENS.format(total=mask.total)
+            )
             return dict(
                 zip(
                     self.page.steps, [f'<div class="ov-figure">{first}</div>', alone, "", "", ""], strict=True
                 )
             )
         k = min(max(1, options.max_frames or 1), t - 1)
-        what = "slice" if lesson.opened.study.kind == "volume" else "frame at"
+        what = texts.TEACH_SLICE if lesson.opened.study.kind == "volume" else texts.TEACH_FRAME_AT
         before = figures.grid_figure(lesson.frames[k - 1], mask, k - 1, f"{what} {lesson.name(k - 1)}")
         here = figures.grid_figure(lesson.frames[k], mask, k, f"{what} {lesson.name(k)}")
-        numbers = figures.grid_figure(
-            lesson.frames[k], mask, k, f"distance of each token of {what} {lesson.name(k)}", numbers=True
+        change = figures.grid_figure(
+            figures.change_picture(lesson.frames[k - 1], lesson.frames[k]), mask, k, texts.TEACH_CHANGE
         )
+        numbers = figures.grid_figure(
+            lesson.frames[k],
+            mask,
+            k,
+            texts.TEACH_DISTANCES.format(what=f"{what} {lesson.name(k)}"),
+            numbers=True,
+        )
+        kept_here = int(mask.kept_per_frame[k])
         chosen = figures.grid_figure(
             lesson.frames[k],
             mask,
             k,
-            f"{int(mask.kept_per_frame[k])} of {mask.keep[k].size} tokens kept (outlined); blue is pruned",
+            texts.TEACH_KEPT.format(kept=kept_here, total=mask.keep[k].size),
             colours=True,
+        )
+        left = figures.grid_figure(
+            figures.kept_picture(lesson.frames[k], mask, k), mask, k, texts.TEACH_GIVEN
         )
         strip = figures.strip_figure(lesson.frames, mask, [lesson.name(i) for i in range(t)])
         words = escape(texts.TEACH_MEANS.format(meaning=mask.threshold_meaning))
         meaning = f'<div class="ov-teach"><p>{words}</p></div>'
-        kept = (
-            f'<div class="ov-teach"><p><span class="ov-big">{mask.kept:,} of {mask.total:,}</span> '
-            f"tokens are left, {100 * mask.kept_ratio:.0f} %.</p></div>"
-        )
+        count = escape(texts.TEACH_COUNT.format(kept=mask.kept, total=mask.total))
+        share = escape(texts.TEACH_LEFT.format(share=100 * mask.kept_ratio))
+        kept = f'<div class="ov-teach"><p><span class="ov-big">{count}</span> {share}</p></div>'
         drawn = [
             f'<div class="ov-figure">{before}{here}</div>',
-            f'<div class="ov-figure">{numbers}</div>',
+            f'<div class="ov-figure">{change}{numbers}</div>',
             figures.histogram_figure(mask) + meaning,
-            f'<div class="ov-figure">{chosen}</div>{strip}',
+            f'<div class="ov-figure">{chosen}{left}</div>{strip}',
             kept
             + figures.cost_figure(mask)
             + f'<div class="ov-teach"><p>{escape(texts.PRUNING_SAVES)}</p></div>',

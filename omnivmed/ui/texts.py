@@ -189,6 +189,25 @@ TEACH_ALONE = (
     "This is a single picture: it has no neighbour to be compared with, so every token is kept. "
     "Choose a volume or a clip to see pruning."
 )
+TEACH_SLICE = "slice"
+TEACH_FRAME_AT = "frame at"
+TEACH_TOKENS = "{total} tokens"
+TEACH_CHANGE = "what changed from the one to the other: the brighter, the more"
+TEACH_DISTANCES = "distance of each token of {what}"
+TEACH_KEPT = "{kept} of {total} tokens kept (outlined); blue is pruned"
+TEACH_GIVEN = "what is left of it for the language model"
+TEACH_COUNT = "{kept:,} of {total:,}"
+TEACH_LEFT = "tokens are left, {share:.0f} %."
+TEACH_HISTOGRAM = "Histogram of distances"
+TEACH_HISTOGRAM_CAPTION = "distance of every token to its predecessor; bar heights by square root"
+TEACH_THRESHOLD = "threshold {value:g}"
+TEACH_COST_HEAD = ("", "all", "kept", "")
+TEACH_COST = {
+    "prompt": "visual tokens in the prompt",
+    "cache": "memory for them in {model} (keys and values, 16 bit)",
+    "attention": "token pairs in attention",
+    "encoder": "frames through the encoder",
+}
 TEACH_OWN = "Now your own"
 TEACH_OWN_WORDS = (
     "Open a volume or a clip of yours: the same five figures are drawn from it. Still scopes and thin slices prune "

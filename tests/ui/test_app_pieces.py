@@ -242,6 +242,40 @@ def test_teaching_figures_follow_the_threshold(make: Any) -> None:
     assert "threshold 0.5" in figures.histogram_figure(strict)
 
 
+def test_the_lesson_needs_no_model(tmp_path: Path) -> None:
+    """Five figures on a sample and on a learner's own file, where every model fails to load."""
+    from types import SimpleNamespace
+
+    from omnivmed.errors import ModelError
+    from omnivmed.ui.app import make_context
+    from tests.io.makers import grid, nifti_bytes, put
+
+    def fails(*_: Any, **__: Any) -> Any:
+        raise ModelError("WeightsMissing", "There are none.")
+
+    for name in ("sessions", "served"):
+        (tmp_path / name).mkdir()
+    with (tmp_path / "alive").open("w") as alive:
+        root = PrivateRoot(tmp_path, tmp_path / "sessions", tmp_path / "served", alive)
+        context = make_context(AppSettings(model="none"), root, fails)
+        context.service.start()
+        assert context.service.wait(20)
+        assert context.service.state == "failed"
+        page = teach.TeachPage("study", "upload", "status", "place", "threshold", "reference", tuple("12345"))
+        lesson = teach.Teach(context, page)
+        request: Any = SimpleNamespace(session_hash="page")
+        last = list(lesson.open_sample(request, "mr_head", 8, 0.1, "previous"))[-1]
+        assert all(last[step] for step in "12345")
+        assert "<svg" in last["2"]
+        more = lesson.draw(request, 8, 0.5, "previous")
+        assert more["5"] != last["5"]
+        own = put(root.served, "own.nii", nifti_bytes(grid(32, 32, 8)))
+        mine = list(lesson.open_files(request, [str(own)], 3, 0.01, "previous"))[-1]
+        assert all(mine[step] for step in "12345")
+        context.store.close()
+        context.shelf.close()
+
+
 def test_cache_bytes_of_the_published_models() -> None:
     # 28 layers, 2 (1.5B) or 4 (7B) key-value heads of 128, keys and values, 2 bytes each.
     assert figures.CACHE_BYTES == {"Qwen2.5-1.5B": 28_672, "Qwen2.5-7B": 57_344}

@@ -177,7 +177,7 @@ export class Microscope {
     ui.keptNumber.textContent = num(now.kept, 9) + ' / ' + num(now.total, 9);
     ui.keptRest.textContent = say(TEXT.keptShare, { share });
     const perToken = viewer.state.seconds_per_token;
-    ui.cost.textContent = perToken ? say(TEXT.cost, { s: num(perToken * now.kept, 2) }) : '';
+    ui.cost.textContent = perToken ? say(TEXT.cost, { s: num(perToken * now.kept, 2) }) : run.frames > 1 ? TEXT.costLater : '';
     const still = run.frames < 2;
     ui.still.hidden = !still;
     ui.still.textContent = TEXT.still;

@@ -73,7 +73,7 @@ export const TEXT = {
   whatIf: 'What if: {a} instead of {b}. The model has not seen this.',
   whatIfMark: '(what if)',
   backToRun: 'Back to {b}',
-  cost: '≈ {s} s to read them',
+  cost: '≈ {s} s to read them', costLater: 'seconds to read them: after the first answer',
   floor: 'Nearly every slice or frame is down to its minimum: the model sees almost nothing of them. Try a narrower window or a lower threshold.',
   histogram: 'How often each distance occurs. The line is the threshold; drag it.',
   beyond: '{n} beyond {v}',
