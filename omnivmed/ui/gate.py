@@ -1,4 +1,7 @@
-"""Before anything is parsed: how large a request may be, and how much of the queue one page may hold.
+"""Before anything is parsed: which doors are open, how large a request may be, how much of the queue a page may hold.
+
+The framework offers more than this page needs, among it a route that runs ffmpeg on whatever is sent to it. What
+may be posted to is a short list; of what may be fetched, the parts that nobody here uses are closed.
 
 The queue serves in order of arrival, so whoever fills it keeps all others out. One page may hold half of its
 places; the next event of that page is told "busy", as everybody is when the queue is full.
@@ -8,6 +11,7 @@ from __future__ import annotations
 
 import collections
 import json
+import re
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
 
@@ -21,25 +25,32 @@ Send = Callable[[Message], Awaitable[None]]
 App = Callable[[MutableMapping[str, Any], Receive, Send], Awaitable[None]]
 
 MOST_BYTES = 2 * 2**20  # of one request that brings no file; the page's own are a few kilobytes
+POSTED = re.compile(r"/gradio_api/(upload|queue/join|cancel|reset|(run|call)/[^/]+(/[^/]+)?)/?$|^/login/?$")
+CLOSED = re.compile(
+    r"/(proxy=|deep_link|dev/|runs\b|run-history|monitoring|profiling|vibe-|stream/|custom_component/|process_recording)"
+    r"|^/(openapi\.json|docs|redoc)\b"
+)
 
 
 class Gate:
     """ASGI layer. `waiting(session_hash)`: events of a page that are not over yet; `most`: how many it may have."""
 
-    def __init__(self, app: App, waiting: Callable[[str], int], most: int) -> None:
+    def __init__(self, app: App, waiting: Callable[[str], int], most: int, mcp: bool = False) -> None:
         self.app = app
+        self.mcp = mcp
         self.waiting = waiting
         self.most = most
         self._joining: collections.Counter[str] = collections.Counter()  # let through, not in the queue yet
 
     async def __call__(self, scope: MutableMapping[str, Any], receive: Receive, send: Send) -> None:
-        path = scope.get("path", "").rstrip("/")
-        if (
-            scope["type"] != "http"
-            or scope.get("method") != "POST"
-            or path.endswith("/upload")
-            or "/mcp/" in path
-        ):
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        path, method = scope["path"].rstrip("/"), scope["method"]
+        if not self.open(method, path):
+            await JSONResponse({"detail": "Not Found"}, 404)(scope, receive, send)
+            return
+        if method != "POST" or path.endswith("/upload") or "/mcp" in path:
             await self.app(scope, receive, send)
             return
         body = await _whole(receive)
@@ -59,6 +70,14 @@ class Gate:
                 self._joining[key] -= 1
                 if not self._joining[key]:
                     del self._joining[key]
+
+    def open(self, method: str, path: str) -> bool:
+        """Whether this door is open at all."""
+        if "/gradio_api/mcp" in path:
+            return self.mcp
+        if method == "POST":
+            return POSTED.search(path) is not None
+        return method in ("GET", "HEAD", "OPTIONS") and CLOSED.search(path) is None
 
 
 async def _whole(receive: Receive) -> bytes | None:

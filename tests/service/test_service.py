@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -261,7 +264,7 @@ def test_b7_whatever_a_client_sends_is_bounded(start: Starter) -> None:
 def test_b7_a_request_as_large_as_no_page_sends_is_not_even_parsed(start: Starter) -> None:
     app = start()
     page = app.page()
-    for path in ("queue/join", "run/predict", "reset", "cancel", "component_server"):
+    for path in ("queue/join", "run/predict", "reset", "cancel", "call/ask"):
         answer = page.http.post(f"{page.api}/{path}", content=b"[" * 3_000_000)
         assert answer.status_code == 413, path
     deep = page.http.post(f"{page.api}/queue/join", content=b"[" * 1_000_000)
@@ -377,3 +380,41 @@ def test_b4_a_broken_file_costs_one_request(start: Starter, tmp_path: Path) -> N
         assert "You asked" in said.result()
         assert "ov-error" in json.dumps(refused.result())
     assert "112 axial slices" in json.dumps(bad.open_upload(ASSETS / "samples" / "ct_abdomen.nii.gz"))
+
+
+@pytest.mark.skipif(os.name != "posix", reason="signals of POSIX systems")
+@pytest.mark.parametrize("fate", [signal.SIGSEGV, signal.SIGKILL, signal.SIGSTOP])
+def test_b4_a_dying_or_hanging_decoder_costs_one_request(start: Starter, fate: signal.Signals) -> None:
+    import psutil
+
+    from omnivmed.io import pool
+
+    app = start(worker_wall_s=2.0)
+    good, bad = app.page(), app.page()
+    good.open_first()
+    assert pool.FAMILY._process is not None
+    family = psutil.Process(pool.FAMILY._process.pid)
+    over = threading.Event()
+
+    def strike() -> None:
+        while not over.is_set():
+            for child in family.children():
+                with suppress(psutil.NoSuchProcess):
+                    child.send_signal(fate)
+                    return
+            time.sleep(0.001)
+
+    striker = threading.Thread(target=strike)
+    striker.start()
+    began = time.monotonic()
+    told = json.dumps(bad.open_upload(ASSETS / "samples" / "ct_abdomen.nii.gz"))
+    seconds = time.monotonic() - began
+    over.set()
+    striker.join()
+    assert "ov-error" in told
+    assert seconds < 30
+    assert "You asked" in good.ask("Still there?")
+    assert "112 axial slices" in json.dumps(bad.open_upload(ASSETS / "samples" / "ct_abdomen.nii.gz"))
+    assert family.children() == []
+    assert app.context.store.get(bad.session).sources.exists()
+    assert [p for p in app.files() if p.suffix == ".gz"] == []
