@@ -219,12 +219,15 @@ def answer_facts(answer: Answer) -> str:
     usage, seconds = answer.usage, answer.timings_s
     before, after = usage["visual_tokens_before"], usage["visual_tokens_after"]
     share = f" ({100 * after / before:.0f} %)" if before else ""
-    parts = [f"{after:,} of {before:,} visual tokens{share}", f"{usage['output_tokens']} tokens out"]
+    parts = [
+        texts.ANSWER_TOKENS.format(after=after, before=before, share=share),
+        texts.ANSWER_OUT.format(count=usage["output_tokens"]),
+    ]
     if "first_token" in seconds:
-        parts.append(f"first word {seconds['first_token']:.1f} s")
-    parts.append(f"{seconds['total']:.1f} s in all")
+        parts.append(texts.ANSWER_FIRST.format(seconds=seconds["first_token"]))
+    parts.append(texts.ANSWER_TOTAL.format(seconds=seconds["total"]))
     if usage.get("encoder_frames") == 0:
-        parts.append("study not encoded again")
+        parts.append(texts.ANSWER_CACHED)
     if answer.stopped == "length":
         parts.append(texts.LENGTH)
     if answer.stopped == "cancelled":
@@ -234,8 +237,10 @@ def answer_facts(answer: Answer) -> str:
 
 def stopped_facts(mask: KeepMask | None, seconds: float) -> str:
     """The same for an answer that was stopped."""
-    tokens = f"{mask.kept:,} of {mask.total:,} visual tokens · " if mask is not None else ""
-    return f"{tokens}{texts.STOPPED} after {seconds:.1f} s"
+    parts = [texts.STOPPED_AFTER.format(seconds=seconds)]
+    if mask is not None:
+        parts.insert(0, texts.ANSWER_TOKENS.format(after=mask.kept, before=mask.total, share=""))
+    return " · ".join(parts)
 
 
 _SLICE = re.compile(r"\b(slice|frame)s? (?:number )?(\d{1,6})\b", re.IGNORECASE)

@@ -73,7 +73,7 @@ def pane(title: str, text: str, facts: str) -> str:
 
 
 def title_of(threshold: float) -> str:
-    return f"Threshold {threshold:g}"
+    return texts.COMPARE_TITLE.format(value=threshold)
 
 
 class Compare:
@@ -171,22 +171,19 @@ def comparison(left: Answer, right: Answer, memory: Sequence[int | None] = ()) -
     def seconds(answer: Answer, name: str) -> str:
         return f"{answer.timings_s[name]:.2f} s" if name in answer.timings_s else "-"
 
+    words = texts.COMPARE_ROWS
     rows: list[Row] = [
-        ("threshold", f"{left.threshold:g}", f"{right.threshold:g}"),
-        ("means", left.mask.threshold_meaning, right.mask.threshold_meaning),
-        ("visual tokens kept", count(left, "visual_tokens_after"), count(right, "visual_tokens_after")),
-        ("of", count(left, "visual_tokens_before"), count(right, "visual_tokens_before")),
-        ("prompt tokens", count(left, "prompt_tokens"), count(right, "prompt_tokens")),
-        ("frames encoded", count(left, "encoder_frames"), count(right, "encoder_frames")),
-        ("encoding", seconds(left, "encode"), seconds(right, "encode")),
-        ("reading the prompt", seconds(left, "prefill"), seconds(right, "prefill")),
-        ("writing the answer", seconds(left, "decode"), seconds(right, "decode")),
-        ("in all", seconds(left, "total"), seconds(right, "total")),
+        (words["threshold"], f"{left.threshold:g}", f"{right.threshold:g}"),
+        (words["meaning"], left.mask.threshold_meaning, right.mask.threshold_meaning),
     ]
+    counts = ("visual_tokens_after", "visual_tokens_before", "prompt_tokens", "encoder_frames")
+    rows += [(words[name], count(left, name), count(right, name)) for name in counts]
+    steps = ("encode", "prefill", "decode", "total")
+    rows += [(words[name], seconds(left, name), seconds(right, name)) for name in steps]
     if len(memory) == 2 and memory[0] is not None and memory[1] is not None:
-        rows.append(("memory kept for follow-ups", f"{memory[0] / 1e6:.1f} MB", f"{memory[1] / 1e6:.1f} MB"))
-    rows.append(("same words", "", "yes" if left.text == right.text else "no"))
-    rows.append(("model", left.model, right.model))
+        rows.append((words["memory"], f"{memory[0] / 1e6:.1f} MB", f"{memory[1] / 1e6:.1f} MB"))
+    rows.append((words["same"], "", texts.YES if left.text == right.text else texts.NO))
+    rows.append((words["model"], left.model, right.model))
     return rows
 
 
@@ -196,13 +193,12 @@ def table_html(rows: list[Row]) -> str:
         for name, a, b in rows
     )
     note = escape(texts.COMPARE_NOTE)
-    return (
-        '<div class="ov-saw ov-scroll"><table class="ov-table"><tr><th></th><th class="n">left</th>'
-        f'<th class="n">right</th></tr>{body}</table><p>{note}</p></div>'
-    )
+    first, *rest = (escape(name) for name in texts.COMPARE_HEAD)
+    head = f"<th>{first}</th>" + "".join(f'<th class="n">{name}</th>' for name in rest)
+    return f'<div class="ov-saw ov-scroll"><table class="ov-table"><tr>{head}</tr>{body}</table><p>{note}</p></div>'
 
 
 def table_text(rows: list[Row]) -> str:
     """The table as Markdown, for a report."""
-    lines = ["| | left | right |", "|---|---|---|"]
+    lines = ["| | {} | {} |".format(*texts.COMPARE_HEAD[1:]), "|---|---|---|"]
     return "\n".join([*lines, *(f"| {name} | {a} | {b} |" for name, a, b in rows)])

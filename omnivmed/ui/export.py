@@ -17,26 +17,29 @@ def conversation_markdown(opened: OpenStudy, turns: Sequence[Turn]) -> str:
     The question is the visitor's own text and is written as it is: what he types about a patient he exports.
     """
     lines = [
-        "# Conversation about a study",
+        f"# {texts.EXPORT_TITLE}",
         "",
         f"**{texts.NOT_CLINICAL}.** {texts.NOT_CLINICAL_LONG}",
         "",
-        f"- Study: {facts_line(opened)}",
-        f"- Program: OmniV-Med {__version__}",
+        f"- {texts.EXPORT_STUDY.format(facts=facts_line(opened))}",
+        f"- {texts.EXPORT_PROGRAM.format(version=__version__)}",
         "",
     ]
     for number, turn in enumerate(turns, 1):
-        lines += [f"## {number}. {plain(turn.question)}", "", plain(turn.text) or "(no answer)", ""]
-        lines.append(f"- Model: {turn.model}")
+        lines += [f"## {number}. {plain(turn.question)}", "", plain(turn.text) or texts.NO_ANSWER, ""]
+        lines.append(f"- {texts.EXPORT_MODEL.format(name=turn.model)}")
         if turn.answer is not None:
             answer = turn.answer
-            lines.append(
-                f"- Pruning: threshold {answer.threshold:g} ({answer.mask.threshold_meaning}), "
-                f"reference {answer.reference.replace('_', ' ')}"
+            pruning = texts.EXPORT_PRUNING.format(
+                threshold=answer.threshold,
+                meaning=answer.mask.threshold_meaning,
+                reference=answer.reference.replace("_", " "),
             )
+            lines.append(f"- {pruning}")
             if answer.window is not None:
-                lines.append(f"- Window: level {answer.window[0]:g}, width {answer.window[1]:g}")
+                level, width = answer.window
+                lines.append(f"- {texts.EXPORT_WINDOW.format(level=level, width=width)}")
             else:
-                lines.append("- Window: none (colour)")
+                lines.append(f"- {texts.EXPORT_NO_WINDOW}")
         lines += [f"- {turn.facts}", ""]
     return "\n".join(lines)

@@ -316,9 +316,9 @@ class Handlers:
         """Begin a question about the slice or moment on the screen."""
         data = event._data if isinstance(event._data, dict) else {}
         if isinstance(data.get("time_s"), (int, float)):
-            start = f"At {data['time_s']:.1f} s: "
+            start = texts.ASK_AT_TIME.format(seconds=data["time_s"])
         elif isinstance(data.get("index"), int):
-            start = f"On slice {data['index'] + 1}: "
+            start = texts.ASK_ON_SLICE.format(number=data["index"] + 1)
         else:
             start = ""
         return {self.page.question: start}

@@ -82,7 +82,7 @@ def notes(opened: OpenStudy | None) -> str:
     if not sentences:
         return ""
     items = "".join(f"<li>{escape(sentence)}</li>" for sentence in dict.fromkeys(sentences))
-    return f'<ul class="ov-notes" aria-label="Warnings about this study">{items}</ul>'
+    return f'<ul class="ov-notes" aria-label="{escape(texts.NOTES_LABEL)}">{items}</ul>'
 
 
 def model_card(service: ModelService) -> str:

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
+from omnivmed.ui import texts
+
 ASSETS = Path(__file__).resolve().parents[2] / "assets"
 
 
@@ -30,11 +32,17 @@ class Sample:
 
 
 SAMPLES: tuple[Sample, ...] = (
-    Sample("chest_xray", "Chest X-ray", "still", "chest_xray.dcm"),
-    Sample("ct_abdomen", "CT, trunk", "volume", "ct_abdomen.nii.gz"),
-    Sample("mr_head", "MR, head", "volume", "mr_head.nii.gz"),
-    Sample("echo_cine", "Echo", "cine", "echo_cine.dcm"),
-    Sample("endoscopy_phantom", "Endoscopy", "drawn by code", "endoscopy_phantom.mp4", synthetic=True),
+    Sample("chest_xray", texts.SAMPLE_NAMES["chest_xray"], "still", "chest_xray.dcm"),
+    Sample("ct_abdomen", texts.SAMPLE_NAMES["ct_abdomen"], "volume", "ct_abdomen.nii.gz"),
+    Sample("mr_head", texts.SAMPLE_NAMES["mr_head"], "volume", "mr_head.nii.gz"),
+    Sample("echo_cine", texts.SAMPLE_NAMES["echo_cine"], "cine", "echo_cine.dcm"),
+    Sample(
+        "endoscopy_phantom",
+        texts.SAMPLE_NAMES["endoscopy_phantom"],
+        "drawn by code",
+        "endoscopy_phantom.mp4",
+        synthetic=True,
+    ),
 )
 FIRST = SAMPLES[0]
 

@@ -22,16 +22,6 @@ if TYPE_CHECKING:
 EDGE = 96  # longest edge of a small picture, pixels
 MOST = 128  # small pictures shown
 DIM = 0.22  # brightness of a pruned token
-TIMES = {
-    "wait": "waited for others",
-    "read": "read the frames",
-    "patches": "cut into patches",
-    "prune": "pruned",
-    "encode": "encoded",
-    "prefill": "read the prompt",
-    "decode": "wrote the answer",
-    "total": "in all",
-}
 
 
 def small_picture(frame: NDArray[np.uint8], mask: KeepMask, k: int) -> bytes:
@@ -67,7 +57,7 @@ def frames_html(opened: OpenStudy, mask: KeepMask) -> str:
             where = f"{float(mask.times_s[k]):.1f} s"
         else:
             where = str(index + 1)
-        title = f"{where}: {kept} of {per_frame} tokens kept"
+        title = texts.SAW_FRAME.format(where=where, kept=kept, total=per_frame)
         cells.append(
             f'<a href="#slice-{index + 1}" title="{escape(title)}" aria-label="{escape(title)}">'
             f'<img alt="" src="data:image/jpeg;base64,{uri}">'
@@ -81,16 +71,21 @@ def saw_html(opened: OpenStudy, mask: KeepMask, answer: Answer | None) -> str:
     """The whole tab."""
     t, h, w = mask.keep.shape
     share = 100 * mask.kept_ratio
-    unit = {"image": "picture", "volume": "slices", "video": "frames"}[opened.study.kind]
-    frames = opened.study.shape[0]
-    taken = f"{t} of {frames} {unit}" if opened.study.kind != "image" else "the picture"
-    lines = [
-        f"{taken}, each {h} × {w} = {h * w} tokens. Kept {mask.kept:,} of {mask.total:,} ({share:.0f} %) at "
-        f"threshold {mask.threshold:g} = {mask.threshold_meaning}, compared with "
-        f"{'the frame before' if mask.reference == 'previous' else 'the token last kept'}."
-        if t > 1
-        else f"{taken}, {h} × {w} = {h * w} tokens. A single picture is never pruned.",
-    ]
+    frames, shape = opened.study.shape[0], {"rows": h, "columns": w, "tokens": h * w}
+    taken = texts.SAW_TAKEN_IMAGE
+    if opened.study.kind != "image":
+        unit = texts.SAW_UNITS[opened.study.kind]
+        taken = texts.SAW_TAKEN.format(taken=t, frames=frames, unit=unit)
+    if t > 1:
+        reference = next(words for words, name in texts.REFERENCES.items() if name == mask.reference)
+        numbers = {"kept": mask.kept, "total": mask.total, "share": share, "threshold": mask.threshold}
+        lines = [
+            texts.SAW_KEPT.format(
+                taken=taken, meaning=mask.threshold_meaning, reference=reference, **numbers, **shape
+            )
+        ]
+    else:
+        lines = [texts.SAW_ALONE.format(taken=taken, **shape)]
     if answer is None:
         lines.insert(0, texts.SAW_PLANNED)
     warn = f'<ul class="ov-notes"><li>{escape(texts.SAW_FLOOR)}</li></ul>' if mask.all_at_floor else ""
@@ -104,14 +99,7 @@ def saw_html(opened: OpenStudy, mask: KeepMask, answer: Answer | None) -> str:
 def usage_table(answer: Answer) -> str:
     """Tokens and seconds of one answer."""
     usage, seconds = answer.usage, answer.timings_s
-    rows = [
-        ("visual tokens before pruning", usage.get("visual_tokens_before")),
-        ("visual tokens after", usage.get("visual_tokens_after")),
-        ("prompt tokens", usage.get("prompt_tokens")),
-        ("of them kept from an earlier question", usage.get("cached_tokens")),
-        ("answer tokens", usage.get("output_tokens")),
-        ("frames encoded for this answer", usage.get("encoder_frames")),
-    ]
+    rows = [(words, usage.get(name)) for name, words in texts.SAW_USAGE.items()]
     left = "".join(
         f'<tr><td>{escape(name)}</td><td class="n">{value:,}</td></tr>'
         for name, value in rows
@@ -119,12 +107,12 @@ def usage_table(answer: Answer) -> str:
     )
     right = "".join(
         f'<tr><td>{escape(words)}</td><td class="n">{1000 * seconds[key]:,.0f} ms</td></tr>'
-        for key, words in TIMES.items()
+        for key, words in texts.SAW_TIMES.items()
         if key in seconds and (key != "wait" or seconds[key] > 0.001)
     )
     return (
-        f'<h3>Tokens</h3><table class="ov-table">{left}</table>'
-        f'<h3>Time on this machine</h3><table class="ov-table">{right}</table>'
+        f'<h3>{escape(texts.SAW_TOKENS)}</h3><table class="ov-table">{left}</table>'
+        f'<h3>{escape(texts.SAW_TIME)}</h3><table class="ov-table">{right}</table>'
     )
 
 

@@ -304,12 +304,8 @@ def first_look(opened: OpenStudy) -> int | None:
 
 def label_of(study: Study) -> str:
     """A name for a study made of technical facts only: "CT volume", "ultrasound clip", "picture"."""
-    modality = {
-        "CR": "X-ray", "DX": "X-ray", "RF": "X-ray", "MG": "mammogram", "CT": "CT", "MR": "MR", "PT": "PET",
-        "US": "ultrasound", "ES": "endoscopy", "XA": "angiography", "NM": "scintigraphy",
-    }.get(study.modality or "")  # fmt: skip
-    noun = {"image": "image", "volume": "volume", "video": "clip"}[study.kind]
-    words = f"{modality} {noun}" if modality else "picture" if study.kind == "image" else noun
+    modality, noun = texts.MODALITIES.get(study.modality or ""), texts.KINDS[study.kind]
+    words = f"{modality} {noun}" if modality else texts.PICTURE if study.kind == "image" else noun
     return words[0].upper() + words[1:]
 
 
@@ -321,18 +317,19 @@ def facts_line(opened: OpenStudy) -> str:
     if study.modality and study.modality not in opened.label:
         parts.append(study.modality)
     if study.kind == "image":
-        parts.append(f"{columns} × {rows}")
+        parts.append(texts.FACTS_IMAGE.format(rows=rows, columns=columns))
     elif study.kind == "volume":
         plane = f"{study.plane} " if study.plane else ""
-        parts.append(f"{frames} {plane}slices of {columns} × {rows}")
+        parts.append(texts.FACTS_VOLUME.format(frames=frames, plane=plane, rows=rows, columns=columns))
     else:
         length = float(study.times_s[-1]) if study.times_s is not None else 0.0
-        parts.append(f"{frames} frames of {columns} × {rows}, {length:.1f} s")
+        parts.append(texts.FACTS_VIDEO.format(frames=frames, rows=rows, columns=columns, seconds=length))
     if study.spacing_mm is not None and study.kind != "video":
         parts.append(" × ".join(f"{s:.3g}" for s in study.spacing_mm if s is not None) + " mm")
     if study.window is not None:
         unit = " HU" if study.unit == "HU" else ""
-        parts.append(f"window {study.window[0]:g} / {study.window[1]:g}{unit}")
+        level, width = study.window
+        parts.append(texts.FACTS_WINDOW.format(level=level, width=width, unit=unit))
     if opened.sample and find_sample(opened.sample).synthetic:
         parts.append(texts.SYNTHETIC)
     return " · ".join(parts)

@@ -245,3 +245,103 @@ TEACH_STEPS = (
         "",
     ),
 )
+
+# Names of studies, made of technical facts; the line of facts below the samples
+MODALITIES = {
+    "CR": "X-ray",
+    "DX": "X-ray",
+    "RF": "X-ray",
+    "MG": "mammogram",
+    "CT": "CT",
+    "MR": "MR",
+    "PT": "PET",
+    "US": "ultrasound",
+    "ES": "endoscopy",
+    "XA": "angiography",
+    "NM": "scintigraphy",
+}
+KINDS = {"image": "image", "volume": "volume", "video": "clip"}
+PICTURE = "picture"
+SAMPLE_NAMES = {
+    "chest_xray": "Chest X-ray",
+    "ct_abdomen": "CT, trunk",
+    "mr_head": "MR, head",
+    "echo_cine": "Echo",
+    "endoscopy_phantom": "Endoscopy",
+}
+FACTS_IMAGE = "{columns} × {rows}"
+FACTS_VOLUME = "{frames} {plane}slices of {columns} × {rows}"
+FACTS_VIDEO = "{frames} frames of {columns} × {rows}, {seconds:.1f} s"
+FACTS_WINDOW = "window {level:g} / {width:g}{unit}"
+NOTES_LABEL = "Warnings about this study"
+
+# The line below an answer
+ANSWER_TOKENS = "{after:,} of {before:,} visual tokens{share}"
+ANSWER_OUT = "{count} tokens out"
+ANSWER_FIRST = "first word {seconds:.1f} s"
+ANSWER_TOTAL = "{seconds:.1f} s in all"
+ANSWER_CACHED = "study not encoded again"
+STOPPED_AFTER = "stopped after {seconds:.1f} s"
+NO_ANSWER = "(no answer)"
+ASK_AT_TIME = "At {seconds:.1f} s: "
+ASK_ON_SLICE = "On slice {number}: "
+
+# What the model saw, in numbers
+SAW_UNITS = {"image": "picture", "volume": "slices", "video": "frames"}
+SAW_TAKEN = "{taken} of {frames} {unit}"
+SAW_TAKEN_IMAGE = "the picture"
+SAW_KEPT = (
+    "{taken}, each {rows} × {columns} = {tokens} tokens. Kept {kept:,} of {total:,} ({share:.0f} %) at threshold "
+    "{threshold:g} = {meaning}, compared with {reference}."
+)
+SAW_ALONE = "{taken}, {rows} × {columns} = {tokens} tokens. A single picture is never pruned."
+SAW_FRAME = "{where}: {kept} of {total} tokens kept"
+SAW_TOKENS = "Tokens"
+SAW_TIME = "Time on this machine"
+SAW_USAGE = {
+    "visual_tokens_before": "visual tokens before pruning",
+    "visual_tokens_after": "visual tokens after",
+    "prompt_tokens": "prompt tokens",
+    "cached_tokens": "of them kept from an earlier question",
+    "output_tokens": "answer tokens",
+    "encoder_frames": "frames encoded for this answer",
+}
+SAW_TIMES = {
+    "wait": "waited for others",
+    "read": "read the frames",
+    "patches": "cut into patches",
+    "prune": "pruned",
+    "encode": "encoded",
+    "prefill": "read the prompt",
+    "decode": "wrote the answer",
+    "total": "in all",
+}
+
+# Side by side, in numbers
+COMPARE_TITLE = "Threshold {value:g}"
+COMPARE_HEAD = ("", "left", "right")
+COMPARE_ROWS = {
+    "threshold": "threshold",
+    "meaning": "means",
+    "visual_tokens_after": "visual tokens kept",
+    "visual_tokens_before": "of",
+    "prompt_tokens": "prompt tokens",
+    "encoder_frames": "frames encoded",
+    "encode": "encoding",
+    "prefill": "reading the prompt",
+    "decode": "writing the answer",
+    "total": "in all",
+    "memory": "memory kept for follow-ups",
+    "same": "same words",
+    "model": "model",
+}
+YES, NO = "yes", "no"
+
+# The conversation as a file
+EXPORT_TITLE = "Conversation about a study"
+EXPORT_STUDY = "Study: {facts}"
+EXPORT_PROGRAM = "Program: OmniV-Med {version}"
+EXPORT_MODEL = "Model: {name}"
+EXPORT_PRUNING = "Pruning: threshold {threshold:g} ({meaning}), reference {reference}"
+EXPORT_WINDOW = "Window: level {level:g}, width {width:g}"
+EXPORT_NO_WINDOW = "Window: none (colour)"
