@@ -18,7 +18,20 @@ from omnivmed.io import open_study
 from omnivmed.io.orient import radiological, turned_affine
 from omnivmed.limits import Limits
 from omnivmed.study import Study
-from tests.io.makers import grid, mha_bytes, nifti_bytes, nrrd_bytes, put
+from tests.io.makers import (
+    clip_bytes,
+    ct_series,
+    ct_slice,
+    dicom_bytes,
+    grid,
+    mha_bytes,
+    nifti_bytes,
+    nrrd_bytes,
+    picture_bytes,
+    put,
+    ramp,
+    series_zip,
+)
 
 Opener = Callable[..., Study]
 Refuser = Callable[..., StudyError]
@@ -139,6 +152,24 @@ def test_hounsfield_units_are_recognised(open_bytes: Opener) -> None:
     assert (study.modality, study.unit) == ("CT", "HU")
     assert study.window == (40.0, 400.0)
     assert open_bytes(nifti_bytes((body - body.min()).astype(np.int16)), "b.nii").modality is None
+
+
+def test_a8_letters_only_where_the_file_tells_the_orientation(open_bytes: Opener) -> None:
+    told = {
+        "a.nii": nifti_bytes(grid(), np.diag([-2.0, 2, 5, 1])),
+        "a.zip": series_zip(ct_series()),
+        "a.mha": mha_bytes(grid()),
+    }
+    untold = {
+        "b.png": picture_bytes(ramp()),
+        "b.nii": nifti_bytes(grid(), sform_code=0, qform_code=0),
+        "b.dcm": dicom_bytes(ct_slice(0, 60, ImageOrientationPatient=None, ImagePositionPatient=None)),
+        "b.mp4": clip_bytes(4),
+    }
+    for name, data in (told | untold).items():
+        study = open_bytes(data, name)
+        assert (study.edge_letters() is not None) == (name in told), name
+        assert study.edge_letters(1) is None or name in told, name
 
 
 def test_no_orientation_gives_no_letters(open_bytes: Opener) -> None:

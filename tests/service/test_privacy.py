@@ -6,6 +6,7 @@ import json
 import logging
 import re
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -348,3 +349,64 @@ def test_api_streams_and_leaves_nothing(start: Starter) -> None:
     mask = client.predict([handle_file(sample)], 1e308, api_name="/prune")
     assert mask["threshold"] == 2.0
     assert wait_until(lambda: app.files() == [], 10)
+
+
+def tagged_pictures(folder: Path) -> dict[Path, bytes]:
+    """Pictures and a clip with a name in their metadata, and 32 bytes of each as it was sent."""
+    import io
+
+    import av
+    from PIL import Image
+    from PIL.PngImagePlugin import PngInfo
+
+    picture = Image.fromarray(
+        np.random.default_rng(5).integers(90, 106, (64, 80, 3), np.uint8)
+    )  # packed by every coder
+    text = PngInfo()
+    text.add_text("Patient", "Zebrowski Annelise", zip=False)
+    exif = Image.Exif()
+    exif[0x010E] = exif[0x013B] = "Zebrowski Annelise MRN77812"
+    exif[0x8825] = {1: "N", 2: (48.0, 8.0, 0.0), 29: "1962:03:04"}
+    found = {}
+    for name, options in (
+        ("a.png", {"pnginfo": text}),
+        ("a.jpg", {"exif": exif}),
+        ("a.webp", {"exif": exif}),
+    ):
+        out = io.BytesIO()
+        picture.save(out, {"a.jpg": "JPEG"}.get(name, name[2:].upper()), **options)
+        found[folder / name] = out.getvalue()
+    out = io.BytesIO()
+    with av.open(out, "w", format="mp4") as target:
+        target.metadata["title"] = target.metadata["comment"] = "Zebrowski Annelise MRN77812"
+        stream = target.add_stream("mpeg4", rate=10)
+        stream.width, stream.height, stream.pix_fmt = 80, 64, "yuv420p"
+        for _ in range(5):
+            target.mux(stream.encode(av.VideoFrame.from_ndarray(np.asarray(picture), format="rgb24")))
+        target.mux(stream.encode(None))
+    found[folder / "a.mp4"] = out.getvalue()
+    for path, data in found.items():
+        assert names_in(data.decode("latin-1")), path
+        path.write_bytes(data)
+    start = {p: d.find(b"mdat") + 60 if p.suffix == ".mp4" else len(d) // 2 for p, d in found.items()}
+    return {path: data[start[path] :][:32] for path, data in found.items()}
+
+
+def test_a6_nothing_that_was_uploaded_is_sent_back_as_it_came(start: Starter, tmp_path: Path) -> None:
+    app = start()
+    page = app.page()
+    for path, piece in tagged_pictures(tmp_path).items():
+        page.bodies.clear()
+        page.open_upload(path)
+        page.ask("What is this?")
+        page.saw()
+        with suppress(StopIteration):
+            make = page.dependency("ov-make-clip", "click")
+            page.fire(make)
+        answers = [body.encode("latin-1", "replace") for body in page.bodies]
+        sent = set(re.findall(r'"path": ?"([^"]+)"', " ".join(page.bodies)))
+        fetched = [page.http.get(f"{page.api}/file={name}") for name in sent]
+        assert any(answer.status_code == 200 for answer in fetched)
+        for data in [*answers, *(answer.content for answer in fetched)]:
+            assert names_in(data.decode("latin-1")) == [], path.name
+            assert piece not in data, path.name
