@@ -143,6 +143,9 @@ def test_scrolling_100_slices_asks_the_server_nothing(page: Page) -> None:
     page.page.mouse.up()
     page.view("v.scope.setThreshold(0.2)")
     page.view("v.setMode('distance')")
+    page.page.get_by_label("Strength").focus()
+    page.page.keyboard.press("ArrowRight")
+    assert page.view("v.opacity") == pytest.approx(0.6)
     page.keys("i", "m", "2", "+", "-", "f", "o", "n", "b", ",", ".")
     assert page.requests == []
 

@@ -57,6 +57,7 @@ DICOM = {
     "axial, prone": ([-1, 0, 0], [0, -1, 0]),
     "coronal": ([1, 0, 0], [0, 0, -1]),
     "sagittal": ([0, 1, 0], [0, 0, -1]),
+    "axial, oblique 20 degrees": ([np.cos(0.35), np.sin(0.35), 0], [-np.sin(0.35), np.cos(0.35), 0]),
 }
 
 
