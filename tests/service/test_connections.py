@@ -1,7 +1,7 @@
 """A page for this computer talks to nobody: `python app.py` under a hook that refuses every connection (C5).
 
 The hook is an audit hook in a `sitecustomize` module, so it stands in the server and in the decoding processes
-alike, before any line of this program runs, and sees what compiled modules ask Python's sockets for, too.
+alike, before any line of this program runs. It refuses to unpickle, too (D1).
 """
 
 from __future__ import annotations
@@ -41,11 +41,13 @@ def _hook(event, args):
     elif event in ("socket.getaddrinfo", "socket.gethostbyname", "socket.gethostbyaddr"):
         target = args[0].decode() if isinstance(args[0], bytes) else args[0]
         foreign = target not in _HERE
+    elif event == "pickle.find_class":  # anything that is unpickled and more than plain numbers and words
+        target, foreign = ".".join(args), True
     else:
         return
     if foreign:
         os.write(_told, f"{{event}} {{target}}\\n".encode())
-        raise ConnectionRefusedError("no outbound connection is allowed in this test")
+        raise ConnectionRefusedError("neither connections nor pickles are allowed in this test")
 
 sys.addaudithook(_hook)
 os.write(_told, f"hooked {{os.getpid()}}\\n".encode())
@@ -123,6 +125,35 @@ def use(page: PageClient) -> None:
         html = page.get(path).text
         assert re.findall(r'(?:src|href|action)="((?:https?:)?//[^"]+)"', html) == []
         assert not re.search(r"@import|url\(['\"]?https?:", html)
+
+
+def test_the_hook_refuses_and_tells(tmp_path: Path) -> None:
+    pipe = tmp_path / "told"
+    os.mkfifo(pipe)
+    reader = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
+    (tmp_path / "sitecustomize.py").write_text(HOOK.format(pipe=str(pipe)))
+    code = (
+        "import pickle, socket, fractions\n"
+        "data = pickle.dumps(fractions.Fraction(1, 3))\n"
+        "for work in (lambda: socket.create_connection(('198.51.100.7', 80), 1),\n"
+        "             lambda: socket.getaddrinfo('example.com', 80),\n"
+        "             lambda: socket.socket(type=socket.SOCK_DGRAM).sendto(b'', ('198.51.100.7', 53)),\n"
+        "             lambda: pickle.loads(data)):\n"
+        "    try:\n        work()\n    except ConnectionRefusedError:\n        print('refused')\n"
+    )
+    run = subprocess.run(
+        [sys.executable, "-c", code],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+        env={**os.environ, "PYTHONPATH": str(tmp_path)},
+    )
+    told = os.read(reader, 65536).decode()
+    os.close(reader)
+    assert run.stdout.split() == ["refused"] * 4, run.stderr
+    for word in ("198.51.100.7", "example.com", "sendto", "fractions"):
+        assert word in told
 
 
 @cache
