@@ -62,8 +62,10 @@ def _pictures(
     study: Study, mask: KeepMask, mode: Mode, facts: dict[str, object], edges: tuple[int, int]
 ) -> Iterator[Image.Image]:
     """RGB pictures of one even size (H.264 wants that), one per sampled frame, with the words below."""
-    scale = min(1.0, *(most / side for most, side in zip(edges, mask.source_size, strict=True)))
-    rows, columns = (max(2, round(side * scale)) for side in mask.source_size)
+    high, wide = mask.source_size[0] * study.pixel_aspect, float(mask.source_size[1])
+    # Small pictures grow to the width of the words, large ones shrink to what is useful.
+    scale = min(max(1.0, LEAST_WIDTH / wide), edges[0] / high, edges[1] / wide)
+    rows, columns = max(2, round(high * scale)), max(2, round(wide * scale))
     width = max(columns, LEAST_WIDTH) // 2 * 2
     settings = [f"{facts['program']} {facts['version']}"]
     if facts["model"]:
