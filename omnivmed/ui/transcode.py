@@ -11,6 +11,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -71,9 +72,17 @@ def transcode(
     width, height = (max(2, round(n * ratio / 2) * 2) for n in (cols, rows))
     rate = constant_rate(study.times_s, frames)
     _be_nice()
+
+    def read(at: int) -> np.ndarray:
+        return study.take(np.arange(at, min(at + CHUNK, frames)))
+
     done = False
     try:
-        with av.open(str(path), "w", format="mp4", options={"movflags": "+faststart"}) as out:
+        # Frames are decoded ahead, in the decoder's own process, while those before are encoded here.
+        with (
+            ThreadPoolExecutor(1, initializer=_be_nice) as ahead,
+            av.open(str(path), "w", format="mp4", options={"movflags": "+faststart"}) as out,
+        ):
             stream = out.add_stream("libx264", rate=rate)
             stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
             stream.time_base = 1 / rate
@@ -81,19 +90,27 @@ def transcode(
             # No B-frames: presentation order is decoding order and the first time stamp is 0.
             preset = PRESET if frames <= LONG_FRAMES else LONG_PRESET
             stream.options = {"preset": preset, "crf": "22", "bf": "0", "g": str(KEYFRAME_EVERY)}
+            coming = ahead.submit(read, 0)
             for at in range(0, frames, CHUNK):
-                picks = np.arange(at, min(at + CHUNK, frames))
-                for k, picture in zip(picks, study.take(picks), strict=True):
+                try:
+                    pictures = coming.result()
+                except ValueError:  # the study was closed meanwhile
+                    if stopped is not None and stopped():
+                        return None
+                    raise
+                if at + CHUNK < frames:
+                    coming = ahead.submit(read, at + CHUNK)
+                for k, picture in enumerate(pictures, at):
                     if (width, height) != (cols, rows):
                         picture = cv2.resize(picture, (width, height), interpolation=cv2.INTER_AREA)
                     frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(picture), format="rgb24")
-                    frame.pts = int(k)
+                    frame.pts = k
                     frame.time_base = 1 / rate
                     out.mux(stream.encode(frame))
                 if stopped is not None and stopped():
                     return None
                 if progress is not None:
-                    progress(int(picks[-1]) + 1, frames)
+                    progress(at + len(pictures), frames)
             out.mux(stream.encode(None))
         done = True
     finally:

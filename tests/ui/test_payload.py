@@ -293,3 +293,22 @@ def test_transcoded_clip_has_every_frame_at_one_rate(tmp_path: Path) -> None:
     assert not (tmp_path / "d.mp4").exists()
     assert constant_rate(np.array([0.0, 0.04, 0.08]), 3) == 25
     assert constant_rate(None, 3) == 25
+
+
+def test_a_clip_that_is_closed_meanwhile_ends_the_conversion_in_silence(tmp_path: Path) -> None:
+    from omnivmed.ui.transcode import transcode
+
+    study = phantoms.clip_study(60)
+    asked: list[bool] = []
+
+    def gone() -> bool:
+        asked.append(True)
+        return len(asked) > 1
+
+    def close(done: int, total: int) -> None:
+        study.close()
+
+    with ThreadPoolExecutor(1) as pool:
+        ended = pool.submit(transcode, study, tmp_path / "c.mp4", progress=close, stopped=gone)
+        assert ended.result() is None
+    assert list(tmp_path.iterdir()) == []
