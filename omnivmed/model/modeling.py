@@ -45,6 +45,22 @@ class OmniVMedModel(VideoLlama3Model):
         self.language_model = AutoModel.from_config(config.text_config)
         self.post_init()
 
+    def _encode_once(self, given: dict[str, tuple[Any, Any, Any]]) -> dict[str, tuple[torch.Tensor, ...]]:
+        """Projected features per study of stills and videos, by kind; given: kind -> (pixels, grids, merge sizes).
+
+        One call of encoder and projector, whatever is in the batch: ranks of a sharded run (ZeRO-3, FSDP) gather
+        weights at every call and wait for each other for ever when one calls twice and another once.
+        """
+        if not given:
+            return {}
+        pixels, grids, merges = (torch.cat(parts) for parts in zip(*given.values(), strict=True))
+        rows = self.get_image_features(pixels, grids, merges, return_dict=True).pooler_output
+        out, start = {}, 0
+        for kind, (_, kind_grids, _) in given.items():
+            out[kind] = tuple(rows[start : start + len(kind_grids)])
+            start += len(kind_grids)
+        return out
+
     @can_return_tuple
     def forward(
         self,
@@ -79,15 +95,14 @@ class OmniVMedModel(VideoLlama3Model):
             if input_ids is None:
                 raise ValueError("give input_ids or inputs_embeds")
             inputs_embeds = self.get_input_embeddings()(input_ids)
-        encoded = dict(mm_encoder_outputs or {})
-        if pixel_values is not None:
-            encoded["image"] = self.get_image_features(
-                pixel_values, image_grid_thw, image_merge_sizes, return_dict=True
-            )
-        if pixel_values_videos is not None:
-            encoded["video"] = self.get_video_features(
-                pixel_values_videos, video_grid_thw, video_merge_sizes, return_dict=True
-            )
+        encoded = {
+            kind: tuple(output.pooler_output) for kind, output in (mm_encoder_outputs or {}).items() if output
+        }
+        given = {
+            "image": (pixel_values, image_grid_thw, image_merge_sizes),
+            "video": (pixel_values_videos, video_grid_thw, video_merge_sizes),
+        }
+        encoded |= self._encode_once({k: v for k, v in given.items() if v[0] is not None})
         masks = {"image": image_compression_mask, "video": video_compression_mask}
         ids = {"image": self.config.image_token_id, "video": self.config.video_token_id}
         present = [kind for kind in ids if encoded.get(kind) is not None]
@@ -95,7 +110,7 @@ class OmniVMedModel(VideoLlama3Model):
             raise ValueError("images and videos in one batch need different placeholder ids in the config")
         kept: dict[str, torch.Tensor] = {}
         for kind in present:
-            features_MW = torch.cat(list(encoded[kind].pooler_output))
+            features_MW = torch.cat(encoded[kind])
             keep_M = masks[kind]
             kept[kind] = features_MW if keep_M is None else select_kept(features_MW, keep_M)
             if input_ids is None:

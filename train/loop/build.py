@@ -18,6 +18,7 @@ from transformers.models.video_llama_3.modeling_video_llama_3 import VideoLlama3
 
 from omnivmed import weights
 from omnivmed.model.config import OmniVMedConfig, qwen2_5_config
+from omnivmed.model.encoder import OmniVMedVisionModel
 from omnivmed.model.load import LORA_FILE, load_encoder, load_pretrained, read_tensors
 from omnivmed.model.load import build as assemble
 from omnivmed.model.modeling import OmniVMedForConditionalGeneration
@@ -72,6 +73,17 @@ def load(folder: Path, dtype: torch.dtype) -> Built:
     """A model folder of format `omnivmed/1` with its tokenizer.json. Raises ModelError."""
     tokenizer = PreTrainedTokenizerFast(tokenizer_file=str(folder / "tokenizer.json"))
     return Built(load_pretrained(folder, dtype).train(), tokenizer)
+
+
+def shard_encoder_whole(model: nn.Module) -> None:
+    """ZeRO-3 gathers the encoder in one piece.
+
+    How often its layers run depends on the shapes in a rank's batch. Gathered layer by layer, ranks with other
+    shapes would wait for each other for ever; FSDP2's settings wrap it whole for the same reason.
+    """
+    from deepspeed.utils import set_z3_leaf_modules
+
+    set_z3_leaf_modules(model, [OmniVMedVisionModel])
 
 
 def state_of(model: nn.Module) -> tuple[dict[str, torch.Tensor], dict[str, torch.Tensor]]:

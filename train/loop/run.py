@@ -27,7 +27,7 @@ from train.data.skips import SkipLog
 from train.data.sources import read_source
 from train.loop import checkpoint, generations
 from train.loop.arguments import arguments, rank, world_size
-from train.loop.build import Built, build, load
+from train.loop.build import Built, build, load, shard_encoder_whole
 from train.loop.parts import add_adapters, freeze
 from train.loop.trainer import RecipeTrainer
 from train.recipes.config import Stage, TrainConfig
@@ -87,6 +87,8 @@ def run_stage(
     if config.lora is not None and stage.rates.llm is not None:
         model = add_adapters(built.model, config.lora, config.seed)
     learning = freeze(model, stage.rates)
+    if config.sharding == "zero3":
+        shard_encoder_whole(model)
     if config.sharding == "none":
         keep_learning_weights_in_fp32(model)
     packed = config.packing == "auto" and has_varlen_kernel()

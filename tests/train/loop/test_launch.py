@@ -47,11 +47,11 @@ def test_offload_settings() -> None:
 def test_fsdp_wraps_layers_that_exist() -> None:
     from transformers.models.qwen2.modeling_qwen2 import Qwen2DecoderLayer
 
-    from omnivmed.model.encoder import OmniVMedVisionLayer
+    from omnivmed.model.encoder import OmniVMedVisionModel
 
     values = settings("fsdp2")
     assert values["version"] == 2
-    names = {OmniVMedVisionLayer.__name__, Qwen2DecoderLayer.__name__}
+    names = {OmniVMedVisionModel.__name__, Qwen2DecoderLayer.__name__}
     assert set(values["transformer_layer_cls_to_wrap"]) == names
 
 
