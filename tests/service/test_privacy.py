@@ -110,6 +110,20 @@ def test_files_go_on_replace_and_when_the_page_closes(start: Starter, tmp_path: 
     assert app.assistant.forgotten
 
 
+def test_files_go_when_the_browser_does(start: Starter, tmp_path: Path) -> None:
+    app = start()
+    page = app.page()
+    with page.http.stream(
+        "GET", f"{page.api}/heartbeat/{page.session}"
+    ) as alive:  # as every open page holds it
+        lines = alive.iter_lines()
+        assert next(lines) == "data: ALIVE"
+        page.open_upload(patient_file(tmp_path / "a.dcm"))
+        page.ask("What kind of image is this?")
+        assert app.files() != []
+    assert wait_until(lambda: app.files() == [] and len(app.context.store) == 0, 30)
+
+
 def test_idle_sessions_lose_their_files(start: Starter, tmp_path: Path) -> None:
     app = start(idle_minutes=0)
     page = app.page()
