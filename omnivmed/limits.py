@@ -50,6 +50,8 @@ class Limits:
     max_history_turns: int = 16
     max_frames: int = 256
     queue_size: int = 16
+    waiting_uploads: int = 4  # times `upload_bytes`: sent but not opened yet, of all visitors together
+    waiting_upload_minutes: int = 10  # a file that nobody opened by then is deleted
     idle_minutes: int = 30
 
     def describe(self) -> list[tuple[str, str]]:

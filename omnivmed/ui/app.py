@@ -25,7 +25,7 @@ from omnivmed.ui.settings import AppSettings
 from omnivmed.ui.studies import Context
 from omnivmed.ui.teach import build_teach, wire_teach
 from omnivmed.ui.theme import make_css, make_head, make_theme
-from omnivmed.ui.uploads import AnonymousNames, StudyFile
+from omnivmed.ui.uploads import AnonymousNames, StudyFile, drop_forgotten, has_room
 from omnivmed.ui.viewer import StudyViewer
 
 log = logging.getLogger("omnivmed.ui")
@@ -251,13 +251,19 @@ def launch(
         context.service.start()
     else:
         threading.Thread(target=_warm_up, args=(context,), name="omnivmed-warm-up", daemon=True).start()
-    _sweep_forever(context.store)
+    _sweep_forever(context)
     demo.queue(max_size=limits.queue_size, default_concurrency_limit=ANSWERING_AT_ONCE, api_open=False)
-    unfinished = demo._queue.pending_event_ids_session
+    events = demo._queue.event_ids_to_events  # those that wait or run
+
+    def waiting(key: str) -> int:
+        return sum(event.session_hash == key for event in list(events.values()))
+
+    def room() -> bool:
+        return has_room(context.root.served, limits.waiting_uploads * limits.upload_bytes)
+
+    gate = Middleware(Gate, waiting, max(2, limits.queue_size // 2), room, settings.mcp)
     layers = [
-        Middleware(
-            Gate, waiting=lambda key: len(unfinished.get(key, ())), most=max(2, limits.queue_size // 2)
-        ),
+        gate,
         Middleware(AnonymousNames),
         Middleware(Leaving, gone=context.store.gone),
     ]
@@ -306,12 +312,13 @@ def _warm_up(context: Context) -> None:
         log.warning("warm-up failed code=%s", type(error).__name__)
 
 
-def _sweep_forever(store: SessionStore) -> None:
+def _sweep_forever(context: Context) -> None:
     def sweep() -> None:
         import time
 
         while True:
             time.sleep(SWEEP_S)
-            store.sweep()
+            context.store.sweep()
+            drop_forgotten(context.root.served, 60 * context.limits.waiting_upload_minutes)
 
     threading.Thread(target=sweep, name="omnivmed-sweep", daemon=True).start()

@@ -33,10 +33,22 @@ CLOSED = re.compile(
 
 
 class Gate:
-    """ASGI layer. `waiting(session_hash)`: events of a page that are not over yet; `most`: how many it may have."""
+    """ASGI layer.
 
-    def __init__(self, app: App, waiting: Callable[[str], int], most: int, mcp: bool = False) -> None:
+    `waiting(session_hash)`: events of a page that are not over yet; `most`: how many it may have; `room()`: whether
+    another file may be sent; `mcp`: whether those routes are asked for.
+    """
+
+    def __init__(
+        self,
+        app: App,
+        waiting: Callable[[str], int],
+        most: int,
+        room: Callable[[], bool],
+        mcp: bool = False,
+    ) -> None:
         self.app = app
+        self.room = room
         self.mcp = mcp
         self.waiting = waiting
         self.most = most
@@ -49,6 +61,9 @@ class Gate:
         path, method = scope["path"].rstrip("/"), scope["method"]
         if not self.open(method, path):
             await JSONResponse({"detail": "Not Found"}, 404)(scope, receive, send)
+            return
+        if method == "POST" and path.endswith("/upload") and not self.room():
+            await JSONResponse({"detail": texts.NO_ROOM}, 503)(scope, receive, send)
             return
         if method != "POST" or path.endswith("/upload") or "/mcp" in path:
             await self.app(scope, receive, send)

@@ -106,6 +106,7 @@ ALREADY = "The answer before is still being written; stop it or wait."
 TOO_LONG = "The question is too long: at most {limit} characters."
 BUSY = "Many people are asking right now; please try again in a moment."
 BUSY_PAGE = "This page has asked for many things at once; please wait until some of them are done."
+NO_ROOM = "Many files are waiting to be opened right now; please try again in a moment."
 TOO_MUCH_DATA = "The request is larger than any this page would send."
 STUDY_CHANGED = "Another study was opened; the answer was stopped."
 OUT_OF_MEMORY = (

@@ -13,7 +13,9 @@ import os
 import re
 import secrets
 import shutil
-from collections.abc import Awaitable, Callable, MutableMapping, Sequence
+import time
+from collections.abc import Awaitable, Callable, Iterator, MutableMapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +36,7 @@ EXTENSIONS = (
     ".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".webp", ".gif",
     ".mp4", ".mov", ".m4v", ".avi", ".mkv", ".webm", ".mpg", ".mpeg",
 )  # fmt: skip
+_RECEIVED = re.compile(r"[0-9a-f]{64}")
 _MAX_HEADER = 16 * 1024
 _FILENAME = re.compile(rb'(;\s*)filename\*?=("(?:[^"\\]|\\.)*"|[^;\r\n]*)', re.IGNORECASE)
 
@@ -154,6 +157,33 @@ class StudyFile(gr.File):
 
     def _process_single_file(self, f: Any) -> str:
         return str(f.path)
+
+
+def waiting_uploads(served: Path) -> Iterator[Path]:
+    """Files that were sent but not opened yet: Gradio keeps each in a folder named by 64 hexadecimal digits."""
+    for folder in served.iterdir():
+        if _RECEIVED.fullmatch(folder.name) and folder.is_dir():
+            yield from (path for path in folder.iterdir() if path.is_file())
+
+
+def has_room(served: Path, most_bytes: int) -> bool:
+    """Whether the uploads that wait to be opened leave room for another one."""
+    total = 0
+    for path in waiting_uploads(served):
+        with suppress(FileNotFoundError):  # opened meanwhile
+            total += path.stat().st_size
+    return total < most_bytes
+
+
+def drop_forgotten(served: Path, older_than_s: float) -> int:
+    """Delete uploads that nobody has opened since; returns how many."""
+    dropped = 0
+    for path in waiting_uploads(served):
+        with suppress(FileNotFoundError):
+            if time.time() - path.stat().st_mtime > older_than_s:
+                shutil.rmtree(path.parent, ignore_errors=True)
+                dropped += 1
+    return dropped
 
 
 def take_in(paths: Sequence[str | Path], folder: Path, served: Path) -> list[Path]:

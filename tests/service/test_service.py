@@ -272,6 +272,26 @@ def test_b7_a_request_as_large_as_no_page_sends_is_not_even_parsed(start: Starte
     assert page.get("/healthz").json()["status"] == "ok"
 
 
+def test_b7_files_nobody_opens_do_not_fill_the_disk(start: Starter, tmp_path: Path) -> None:
+    from omnivmed.ui.uploads import drop_forgotten
+
+    app = start(upload_bytes=100_000)
+    page = app.page()
+    files = [tmp_path / f"{k}.dcm" for k in range(6)]
+    for k, path in enumerate(files):
+        path.write_bytes(bytes([k]) * 90_000)
+    where = [Path(page.upload(path)) for path in files[:5]]
+    with pytest.raises(httpx.HTTPStatusError, match="503"):
+        page.upload(files[5])
+    assert drop_forgotten(app.context.root.served, 600) == 0
+    assert all(path.exists() for path in where)
+    old = time.time() - 700
+    os.utime(where[0], (old, old))
+    assert drop_forgotten(app.context.root.served, 600) == 1
+    assert [path.exists() for path in where] == [False] + [True] * (len(where) - 1)
+    page.upload(files[5])
+
+
 def test_b7_another_session_is_not_reached_by_its_tag_or_folder(start: Starter) -> None:
     app = start()
     first = app.page()
