@@ -39,8 +39,8 @@ def human_questions(root: Path, labels: dict[str, dict[str, str]]) -> dict[str, 
         return out
     for row in json.loads(file.read_text()):
         rid = f"vqa_rad/{row['image_name']}"
-        if rid not in labels:
-            continue
+        if rid not in labels or row.get("split") == "test":
+            continue  # the official test rows share their pictures with training: at least not their questions
         made = convert(row, labels[rid])
         if made is not None and all(made.question != o.question for o in out.get(rid, [])):
             out.setdefault(rid, []).append(made)
