@@ -199,15 +199,17 @@ class OmniVMedVisionModel(VideoLlama3VisionModel):
         grid_thw: torch.Tensor,
         merge_sizes: torch.Tensor,
         output_hidden_states: bool = False,
+        tokens_only: bool = False,
         **kwargs: Any,
-    ) -> BaseModelOutputWithPooling:
+    ) -> BaseModelOutputWithPooling | torch.Tensor:
         """Encode all frames of all studies.
 
         pixel_values: ``(N, 588)`` in [-1, 1], studies concatenated, merge-block order within a frame.
         grid_thw: ``(n, 3)`` frames, patch rows, patch columns per study. merge_sizes: ``(n,)``.
         Returns ``last_hidden_state`` ``(M, C)``: studies concatenated, raster order (frame, row, column).
         With ``output_hidden_states`` also the stream after the embedding and each block, each ``(N, C)``
-        in the order of ``pixel_values``, before ``post_layernorm`` and merging. Remaining keyword arguments
+        in the order of ``pixel_values``, before ``post_layernorm`` and merging. With ``tokens_only`` the bare
+        ``(M, C)``: hooks on the backward pass (ZeRO-3) work for tensors only. Remaining keyword arguments
         (passed along by callers to every part of the model) are ignored.
 
         Raises ValueError when the number of rows does not match the grids.
@@ -230,6 +232,8 @@ class OmniVMedVisionModel(VideoLlama3VisionModel):
                 token_rows.append(_rows(chunk.token_starts, chunk.tokens_per_frame, device))
                 patch_rows.append(_rows(chunk.patch_starts, chunk.patches_per_frame, device))
         last = _restore(token_parts, token_rows)
+        if tokens_only:
+            return last
         hidden = None
         if output_hidden_states:
             hidden = tuple(_restore(list(parts), patch_rows) for parts in zip(*layer_parts, strict=True))

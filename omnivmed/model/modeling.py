@@ -37,6 +37,8 @@ class OmniVMedModel(VideoLlama3Model):
 
     config: OmniVMedConfig
     _no_split_modules: ClassVar[list[str]] = ["OmniVMedVisionLayer"]
+    pixels_need_grad = False
+    """ZeRO-3 takes the encoder's gradients when that of its input is there, so the input must have one."""
 
     def __init__(self, config: OmniVMedConfig) -> None:
         VideoLlama3PreTrainedModel.__init__(self, config)
@@ -54,7 +56,10 @@ class OmniVMedModel(VideoLlama3Model):
         if not given:
             return {}
         pixels, grids, merges = (torch.cat(parts) for parts in zip(*given.values(), strict=True))
-        rows = self.get_image_features(pixels, grids, merges, return_dict=True).pooler_output
+        if self.pixels_need_grad and torch.is_grad_enabled():
+            pixels = pixels.float().requires_grad_()
+        tokens = self.projector(self.vision_model(pixels, grids, merges, tokens_only=True))
+        rows = torch.split(tokens, (grids.prod(dim=1) // merges**2).tolist())
         out, start = {}, 0
         for kind, (_, kind_grids, _) in given.items():
             out[kind] = tuple(rows[start : start + len(kind_grids)])

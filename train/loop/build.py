@@ -21,7 +21,7 @@ from omnivmed.model.config import OmniVMedConfig, qwen2_5_config
 from omnivmed.model.encoder import OmniVMedVisionModel
 from omnivmed.model.load import LORA_FILE, load_encoder, load_pretrained, read_tensors
 from omnivmed.model.load import build as assemble
-from omnivmed.model.modeling import OmniVMedForConditionalGeneration
+from omnivmed.model.modeling import OmniVMedForConditionalGeneration, OmniVMedModel
 from omnivmed.model.schema import model_json
 from omnivmed.vision.budget import VisionBudget
 from train.data.encode import Placeholders
@@ -84,6 +84,9 @@ def shard_encoder_whole(model: nn.Module) -> None:
     from deepspeed.utils import set_z3_leaf_modules
 
     set_z3_leaf_modules(model, [OmniVMedVisionModel])
+    for module in model.modules():
+        if isinstance(module, OmniVMedModel):
+            module.pixels_need_grad = True
 
 
 def state_of(model: nn.Module) -> tuple[dict[str, torch.Tensor], dict[str, torch.Tensor]]:

@@ -88,7 +88,7 @@ def launched(folder: Path, sharding: str, processes: int, **extra: str) -> list[
     file, out = folder / f"{sharding}.json", folder / sharding
     file.write_text(replace(config, sharding=sharding).to_json())  # type: ignore[arg-type]
     launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
-    script = ["-m", "train", str(file), "--data", str(folder / "data"), "--out", str(out)]
+    script = ["-m", "train", str(file), "--data", str(folder / "data"), "--out", str(out), "--stage", "mixed"]
     subprocess.run(
         [*launcher, "--nproc_per_node", str(processes), *script],
         check=True,
