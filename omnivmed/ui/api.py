@@ -57,7 +57,7 @@ def add_api(context: Context, concurrency_id: str, concurrency_limit: int) -> No
                         raise gr.Error(state.error, print_exception=False)
                     yield state.text, details(context, opened, state)
             except StudyError as error:
-                raise gr.Error(error.message, print_exception=False) from None
+                raise gr.Error(error.message, title=error.code, print_exception=False) from None
             except chat.Refused as refusal:
                 raise gr.Error(refusal.message, print_exception=False) from None
 
@@ -75,7 +75,7 @@ def add_api(context: Context, concurrency_id: str, concurrency_limit: int) -> No
                 session.show(opened, session.begin_opening())
                 return studies.plan(context, opened.study, options).to_dict()
             except StudyError as error:
-                raise gr.Error(error.message, print_exception=False) from None
+                raise gr.Error(error.message, title=error.code, print_exception=False) from None
 
     with gr.Row(visible=False):
         file = StudyFile(label="file", file_count="multiple")

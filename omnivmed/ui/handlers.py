@@ -137,7 +137,7 @@ class Handlers:
             opened: OpenStudy = finished.value
         except StudyError as error:
             if session.wants(ticket):
-                yield {page.status: parts.error(error.message), **self._sight_back(session)}
+                yield {page.status: parts.error(error.message, error.code), **self._sight_back(session)}
             return True
         except Abandoned:
             return True

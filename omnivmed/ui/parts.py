@@ -68,8 +68,10 @@ def progress(step: Step | None, lead: str = "") -> str:
     )
 
 
-def error(message: str) -> str:
-    return f'<div class="ov-error" role="alert">{escape(message)}</div>'
+def error(message: str, code: str | None = None) -> str:
+    """One sentence for the person, and the code to look up or to report."""
+    small = f" <small>{escape(code)}</small>" if code else ""
+    return f'<div class="ov-error" role="alert">{escape(message)}{small}</div>'
 
 
 def notes(opened: OpenStudy | None) -> str:

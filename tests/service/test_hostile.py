@@ -44,8 +44,10 @@ def send(app: Running, page: PageClient, case: dict[str, Any], path: Path, log: 
         sentence = re.search(r'ov-error\\" role=\\"alert\\">([^<]*)<', shown)
         if expect["outcome"] == "accept" or codes[0] not in expect["error_any_of"]:
             wrong.append(f"refused as {codes[0]}")
-        if codes[0] not in STUDY_ERROR_CODES or sentence is None or not sentence[1].endswith("."):
+        if sentence is None or not sentence[1].strip().endswith("."):
             wrong.append("no sentence")
+        if codes[0] not in STUDY_ERROR_CODES or f"<small>{codes[0]}</small>" not in shown:
+            wrong.append("no code")
     else:
         if expect["outcome"] == "reject" or codes[0] != "ok":
             wrong.append("opened")

@@ -143,6 +143,7 @@ def test_a_broken_upload_is_a_sentence_and_leaves_nothing(start: Starter, tmp_pa
     for path in (broken, text):
         told = json.dumps(page.open_upload(path))
         assert "ov-error" in told
+        assert re.search(r"\. <small>(Corrupt|NotAnImage)</small>", told)
         assert names_in(told) == []
         assert "Traceback" not in told
         assert str(tmp_path) not in told
@@ -240,8 +241,9 @@ def test_the_public_api_refuses_burned_in_text_with_phi(
     where = page.upload(patient_file(tmp_path / "a.dcm", burned_in=True))
     ask = next(d for d in page.config["dependencies"] if d["api_name"] == "ask")
     file = {"path": where, "meta": {"_type": "gradio.FileData"}}
-    with pytest.raises(RuntimeError, match="nobody has looked at it"):
+    with pytest.raises(RuntimeError, match="nobody has looked at it") as caught:
         page.fire(ask, [[file], "What is this?", 0.1, 20])
+    assert '"Phi"' in str(caught.value)
     assert app.assistant.asked == []
     assert "code=Phi" in every_log.text
     assert app.files() == []
