@@ -485,7 +485,7 @@ def test_picture_export_says_how_it_was_made(page: Page, phantoms: dict[str, Any
 FACTS = {
     "schema", "program", "note", "model", "version", "kind", "modality", "frame", "time_s", "window_shown",
     "window_model", "unit", "threshold", "threshold_meaning", "threshold_run", "what_if", "reference", "scale",
-    "min_tokens", "kept", "total",
+    "min_tokens", "kept", "total", "mode",
 }  # fmt: skip
 
 

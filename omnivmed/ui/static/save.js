@@ -36,6 +36,7 @@ export function facts(viewer) {
     min_tokens: run ? run.min_tokens : null,
     kept: now ? now.kept : null,
     total: now ? now.total : null,
+    mode: run && viewer.overlay ? viewer.mode : null,
   };
 }
 
@@ -46,11 +47,43 @@ export function caption(f) {
   if (f.kind !== 'image') parts.push(place + ' ' + (f.frame + 1));
   if (f.total) {
     parts.push(f.kept + ' / ' + f.total + ' ' + TEXT.keptTokens);
-    parts.push(TEXT.threshold.toLowerCase() + ' ' + f.threshold + (f.what_if ? ' ' + TEXT.whatIfMark : '') + ' ' + f.threshold_meaning);
+    parts.push(TEXT.threshold.toLowerCase() + ' ' + f.threshold + (f.what_if ? ' ' + TEXT.whatIfMark : '') + ' = ' + f.threshold_meaning);
+    parts.push(TEXT.mode + ': ' + (f.mode ? modeName(f.mode).toLowerCase() : TEXT.noOverlay));
   }
   if (f.window_shown) parts.push('L ' + num(f.window_shown[0], 4) + ' W ' + num(f.window_shown[1], 4) + (f.unit === 'HU' ? ' HU' : ''));
   parts.push(TEXT.clinical);
   return parts;
+}
+
+function modeName(mode) {
+  return { kept: TEXT.modeKept, distance: TEXT.modeDistance, run: TEXT.modeRun }[mode];
+}
+
+/** What stands on the picture as page elements, written into it: letters of the edges, a measured length. */
+function writeMarks(ctx, pane, width, height) {
+  const { marks, ratio } = pane;
+  ctx.textBaseline = 'middle';
+  const write = (text, x, y, align, color) => {
+    ctx.textAlign = align;
+    ctx.lineWidth = 3 * ratio;
+    ctx.strokeStyle = 'rgba(0,0,0,0.8)';
+    ctx.strokeText(text, x, y);
+    ctx.fillStyle = color;
+    ctx.fillText(text, x, y);
+  };
+  ctx.font = 'bold ' + Math.round(14 * ratio) + 'px sans-serif';
+  const edge = 10 * ratio;
+  write(marks.l.textContent, edge, height / 2, 'left', '#ffd479');
+  write(marks.r.textContent, width - edge, height / 2, 'right', '#ffd479');
+  write(marks.t.textContent, width / 2, 1.5 * edge, 'center', '#ffd479');
+  write(marks.b.textContent, width / 2, height - 1.5 * edge, 'center', '#ffd479');
+  if (pane.measure) {
+    const at = (name) => parseFloat(pane.length.style[name]) * ratio;
+    ctx.font = Math.round(12 * ratio) + 'px sans-serif';
+    write(pane.length.textContent, at('left') + 6 * ratio, at('top') + 10 * ratio, 'left', '#9be9ff');
+  }
+  ctx.textAlign = 'left';
+  ctx.textBaseline = 'alphabetic';
 }
 
 /** The picture with its tokens as on screen, its settings written below and, for programs, in a text chunk of the file. */
@@ -68,6 +101,7 @@ export function savePng(viewer) {
   ctx.fillStyle = '#0b0e12';
   ctx.fillRect(0, 0, out.width, out.height);
   ctx.drawImage(canvas, 0, 0);
+  writeMarks(ctx, viewer.pane, canvas.width, canvas.height);
   ctx.fillStyle = '#cdd6e0';
   ctx.font = font; // a resized canvas forgets it
   lines.forEach((line, i) => ctx.fillText(line, 8 * ratio, canvas.height + (i + 1) * step - 2 * ratio));

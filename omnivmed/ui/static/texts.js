@@ -102,7 +102,7 @@ export const TEXT = {
   close: 'Close',
   announce: '{what} {i} of {n}',
   clinical: 'Not for clinical use',
-  program: 'OmniV-Med', model: 'model', noModel: 'no model', keptTokens: 'tokens kept',
+  program: 'OmniV-Med', model: 'model', noModel: 'no model', keptTokens: 'tokens kept', noOverlay: 'picture only',
   preset: { file: 'file', auto: 'auto' },
 };
 
