@@ -88,6 +88,7 @@ def main(argv: list[str] | None = None) -> int:
         "--minutes", type=float, default=0.0, help="fine-tuning on VQA-RAD per arm; 0: as it is, no training"
     )
     parser.add_argument("--write", type=Path, default=Path("docs/results.md"))
+    parser.add_argument("--studies", type=int, help="thresholds: so many volumes and clips; default all")
     parser.add_argument("--threads", type=int, default=2)
     args = parser.parse_args(argv)
 
@@ -101,6 +102,7 @@ def main(argv: list[str] | None = None) -> int:
         bank=args.bank,
         language_model=args.language_model,
         model=args.model,
+        most_studies=args.studies,
     )
     try:
         rad = vqa_rad.run(setting)

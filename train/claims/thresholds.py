@@ -53,26 +53,31 @@ def frames_of(entry: Entry, plane: str | None) -> np.ndarray:
 
 
 def studies(bank: dict[str, Entry], most: int | None = None) -> list[Asked]:
-    """Test volumes and clips in the order of the index; at most so many."""
+    """Test volumes (every plane) and clips in the order of the index; ``most`` of them, evenly chosen."""
     rng = np.random.default_rng(33)
+    views = [
+        (entry, plane)
+        for entry in bank.values()
+        if entry.record.split == "test" and entry.record.kind != "image"
+        for plane in ([None] if entry.record.kind == "video" else planes_of(entry))
+    ]
+    if most is not None and most < len(views):
+        views = [views[round(i)] for i in np.linspace(0, len(views) - 1, most)]
     out: list[Asked] = []
-    for entry in bank.values():
-        if entry.record.split != "test" or entry.record.kind == "image":
-            continue
+    for entry, plane in views:
         video = entry.record.kind == "video"
-        for plane in [None] if video else planes_of(entry):
-            labels = dict(entry.record.labels) | ({"plane": plane} if plane else {})
-            asked = asking.questions(labels, "video" if video else "volume", rng)
-            if asked and (most is None or len(out) < most):
-                frames = frames_of(entry, plane)
-                rgb = frames if frames.ndim == 4 else np.repeat(frames[..., None], 3, -1)
-                study = Study.from_array(
-                    rgb,
-                    "video" if video else "volume",
-                    times_s=np.asarray(entry.times_s) if video else None,
-                )
-                name = f"{entry.record.id}:{plane or 'clip'}"
-                out.append(Asked(name, entry.record.patient, study, asked))
+        labels = dict(entry.record.labels) | ({"plane": plane} if plane else {})
+        asked = asking.questions(labels, "video" if video else "volume", rng)
+        if asked:
+            frames = frames_of(entry, plane)
+            rgb = frames if frames.ndim == 4 else np.repeat(frames[..., None], 3, -1)
+            study = Study.from_array(
+                rgb,
+                "video" if video else "volume",
+                times_s=np.asarray(entry.times_s) if video else None,
+            )
+            name = f"{entry.record.id}:{plane or 'clip'}"
+            out.append(Asked(name, entry.record.patient, study, asked))
     return out
 
 
@@ -111,7 +116,7 @@ def ask(assistant: Any, cases: list[Asked], threshold: float) -> list[Said]:
 def run(setting: Setting, assistant: Any = None) -> str:
     """Markdown; everything lands in ``OUT/thresholds``. ``minutes`` bounds nothing here: there is no training."""
     folder, bank = setting.out / "thresholds", setting.load_bank()
-    cases = studies(bank, 3 if setting.small else None)
+    cases = studies(bank, setting.studies)
     said: dict[str, list[Said]] = {}
     for threshold in THRESHOLDS:
         file = folder / f"predictions/{threshold:g}.jsonl"

@@ -114,25 +114,31 @@ def batches(
     return make
 
 
-def view_of(nano: Nano, item: Item, how: str) -> StudyView | None:
-    """how "picture", "grey" (nothing to see at the same size) or "none" (no picture in the prompt)."""
-    if how == "none":
-        return None
-    record = f"vqa_rad/{item.group}"
-    study = still(nano.bank[record], Picture(record), None)
-    return study if how == "picture" else replace(study, frames=np.full_like(study.frames, 127))
+def grey() -> StudyView:
+    """Nothing to see: one grey square of the usual size."""
+    side = round(STILL_TOKENS**0.5) * 28
+    frames = np.full((1, side, side, 3), 127, np.uint8)
+    return StudyView("grey", "image", frames, np.ones((1, STILL_TOKENS), bool), None, {})
 
 
 def say(parts: Parts, weights: dict[str, Tensor], items: Sequence[Item], how: str) -> dict[str, Reply]:
-    """A reply to every item."""
+    """A reply to every item. how: "picture", "grey" (nothing to see) or "none" (no picture in the prompt)."""
     parts.nano.load(weights)
     switch_lora(parts.nano.lm, True)
+    if how != "picture":  # the answer depends on the question alone: each is asked once
+        shown = grey() if how == "grey" else None
+        questions = sorted({LLAVA_MED.prompt(item) for item in items}, key=lambda q: (len(q), q))
+        said = dict(
+            zip(questions, speak(parts.nano, [(shown, q) for q in questions], NEW_TOKENS), strict=True)
+        )
+        return {item.id: Reply(said[LLAVA_MED.prompt(item)]) for item in items}
     ordered = sorted(items, key=lambda i: (i.group, i.id))
-    views: dict[str, StudyView | None] = {}
-    asked = []
+    views: dict[str, StudyView] = {}
+    asked: list[tuple[StudyView | None, str]] = []
     for item in ordered:
         if item.group not in views:
-            views[item.group] = view_of(parts.nano, item, how)
+            record = f"vqa_rad/{item.group}"
+            views[item.group] = still(parts.nano.bank[record], Picture(record), None)
         asked.append((views[item.group], LLAVA_MED.prompt(item)))
     return {i.id: Reply(text) for i, text in zip(ordered, speak(parts.nano, asked, NEW_TOKENS), strict=True)}
 
