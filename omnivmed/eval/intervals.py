@@ -38,9 +38,10 @@ def bootstrap(
     sizes = np.bincount(names, minlength=count)
     rng = np.random.default_rng(seed)
     means = np.empty(rounds)
-    for i in range(rounds):
-        drawn = rng.integers(0, count, count)
-        means[i] = sums[drawn].sum() / sizes[drawn].sum()
+    step = max(1, 1_000_000 // count)  # rounds drawn at a time: bounds memory, not the result
+    for start in range(0, rounds, step):
+        drawn = rng.integers(0, count, (min(step, rounds - start), count))
+        means[start : start + step] = sums[drawn].sum(1) / sizes[drawn].sum(1)
     low, high = np.percentile(means, [2.5, 97.5])
     return float(low), float(high)
 
