@@ -121,7 +121,10 @@ class Child:
     def receive(self, deadline: float) -> tuple[dict[str, Any], list[int]]:
         """Next message before the deadline and within the wall clock of one sign of life; StudyError otherwise."""
         patience = min(self.limits.worker_wall_s, deadline - time.monotonic())
-        self._sock.settimeout(max(patience, 0.001))
+        if patience <= 0:  # however much it has to tell
+            self.end()
+            raise too_slow(self.limits)
+        self._sock.settimeout(patience)
         try:
             return wire.receive(self._sock)
         except TimeoutError:
@@ -361,7 +364,8 @@ def read_remote(
                 raise reported(message)
     except wire.Closed:
         raise death(child.end(), limits) from None
-    except (KeyError, TypeError, ValueError, IndexError):
+    except (KeyError, TypeError, ValueError, IndexError):  # a message that does not fit: no longer trusted
+        child.end()
         raise StudyError(
             "Corrupt", "The file is damaged and could not be decoded; export it again."
         ) from None

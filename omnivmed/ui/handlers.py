@@ -127,7 +127,8 @@ class Handlers:
                 if not session.wants(ticket):  # another study was chosen meanwhile
                     return True
                 if step.sight is not None:
-                    session.glimpse = step.sight.name
+                    if not session.look(ticket, step.sight.name):
+                        return True
                     value = show(study=step.sight)
                     value.state |= {"glimpse": step.sight.name}
                     yield {page.status: parts.progress(step), page.viewer: value, page.notes: ""}

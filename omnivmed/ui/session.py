@@ -110,6 +110,13 @@ class Session:
         """Whether this opening still is the newest; an older one has nothing more to say and may stop its work."""
         return not self.closed and ticket == self._opening
 
+    def look(self, ticket: int, name: str) -> bool:
+        """A glimpse of what is being read goes on the screen; False when a newer study was chosen meanwhile."""
+        with self.lock:
+            if self.wants(ticket):
+                self.glimpse = name
+            return self.wants(ticket)
+
     def show(self, opened: OpenStudy, ticket: int) -> bool:
         """Put a study on the screen and drop the one before. False when a newer one was chosen meanwhile."""
         with self.lock:

