@@ -25,12 +25,12 @@ from omnivmed.eval.protocol import LLAVA_MED, Score
 from omnivmed.eval.report import Row, markdown
 from train.claims.parts import Parts, backbone_folder, healed_encoder
 from train.claims.setting import Setting
-from train.claims.speak import speak
 from train.claims.steps import Kind, Rates, Step, asked_in, stage, steps_of, train
 from train.nano.lm import load_language_model, switch_lora
 from train.nano.pack import Packed, collate, make_tree
 from train.nano.questions import QA
 from train.nano.sampling import Pool
+from train.nano.speak import speak
 from train.nano.studies import StudyView, still
 from train.nano.tune import Nano
 from train.nano.views import STILL_TOKENS, augment, fit

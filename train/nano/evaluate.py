@@ -1,9 +1,9 @@
 """What nano may say: scores on unseen patients beside what guessing would reach.
 
-Greedy answers are scored by exact match of the whole sentence. They need not be generated one by one: greedy
-decoding yields the target exactly when the argmax at every place of the target is the target (teacher forcing
-included), so one packed pass scores several questions of a picture. ``tests/train/test_evaluate.py`` holds the two
-against each other.
+An answer is right when it says the true value and no other (``train/nano/content.py``). One packed pass finds the
+answers that are the expected sentence word for word: greedy decoding yields the target exactly when the argmax at
+every place of the target is the target (held against decoding in ``tests/train/test_evaluate.py``). All others are
+decoded token by token and read. Own answers and guesses are judged alike.
 
 Baselines: ``blank`` (black picture of the same size: nano guessing from the question alone), ``shuffled`` (the
 picture of another study, same question), ``majority`` (the commonest true answer). ``probe``: logistic regression
@@ -23,6 +23,7 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from train.nano.behaviour import Language, behaviour_cases, compare_language
+from train.nano.content import right
 from train.nano.features import FeatureSet, build_features, features_of, joined, linear_probe
 from train.nano.lm import switch_lora
 from train.nano.pack import collate, make_tree
@@ -31,6 +32,7 @@ from train.nano.recipe import TRAIN_VIEWS, heal_config
 from train.nano.report import report
 from train.nano.sampling import Pool
 from train.nano.score import Answer, Case, Score, majority, ship, silent_of, tally
+from train.nano.speak import speak
 from train.nano.store import write_json
 from train.nano.studies import StudyView, clip, planes_of, still, volume
 from train.nano.tune import Nano
@@ -40,6 +42,7 @@ from train.nano.vit import Vit
 PER_SOURCE = 32  # pictures per source, LARGE times that for chest X-rays and brain MR
 LARGE = 2
 BATCH = 12
+ANSWER_TOKENS = 20
 SEQUENCE_FRAMES = 16
 FORMS = ("seen", "unseen", "word", "yesno")
 GUESSES = ("blank", "shuffled", "majority")
@@ -107,27 +110,43 @@ def other_study(own: StudyView, other: StudyView) -> StudyView:
     return replace(own, frames=frames)
 
 
-@torch.no_grad()
 def run_cases(nano: Nano, cases: list[Case], visual: str = "own") -> list[Answer]:
-    """(case, question number, exact, first word of the greedy answer) for every question."""
-    order = np.random.default_rng(5).permutation(len(cases))
+    """(case, question number, right, what was said) for every question."""
+    shown = with_visual(cases, visual)
+    exact = word_for_word(nano, shown)
+    asked = [(r, n) for r, (_, qs) in enumerate(shown) for n in range(len(qs)) if not exact[(r, n)]]
+    said = speak(nano, [(shown[r][0], shown[r][1][n].question) for r, n in asked], ANSWER_TOKENS)
+    texts = dict(zip(asked, said, strict=True))
     out: list[Answer] = []
+    for r, case in enumerate(cases):
+        for n, qa in enumerate(case[1]):
+            text = texts.get((r, n), qa.plain)
+            out.append((case, n, right(qa, text), text))
+    return out
+
+
+def with_visual(cases: list[Case], visual: str) -> list[Case]:
+    """The same questions about the own picture, a black one, or that of another study."""
+    order = np.random.default_rng(5).permutation(len(cases))
+    if visual == "blank":
+        return [(replace(s, frames=np.zeros_like(s.frames)), q) for s, q in cases]
+    if visual == "shuffled":
+        return [(other_study(s, cases[order[k]][0]), q) for k, (s, q) in enumerate(cases)]
+    return cases
+
+
+@torch.no_grad()
+def word_for_word(nano: Nano, cases: list[Case]) -> dict[tuple[int, int], bool]:
+    """(case number, question number) → the greedy answer is the expected sentence."""
+    out: dict[tuple[int, int], bool] = {}
     for start in range(0, len(cases), BATCH):
         part = cases[start : start + BATCH]
         trees = [make_tree(nano.tokenizer, s.kind, s.tokens_per_frame, s.times_s, qs) for s, qs in part]
-        shown = [s for s, _ in part]
-        if visual == "blank":
-            shown = [replace(s, frames=np.zeros_like(s.frames)) for s in shown]
-        elif visual == "shuffled":
-            shown = [other_study(s, cases[order[start + k]][0]) for k, s in enumerate(shown)]
         packed = collate(trees, nano.pad_id)
-        guess = nano.logits(packed, nano.visual(shown)).argmax(-1)
-        exact: dict[tuple[int, int], bool] = {}
-        first: dict[tuple[int, int], str] = {}
-        for owner, g, t in zip(packed.branch_of, guess.tolist(), packed.targets.tolist(), strict=True):
-            first.setdefault(owner, nano.tokenizer.decode([g]))
-            exact[owner] = exact.get(owner, True) and g == t
-        out += [(part[r], n, value, first[(r, n)]) for (r, n), value in exact.items()]
+        guess = nano.logits(packed, nano.visual([s for s, _ in part])).argmax(-1)
+        for (row, number), good in zip(packed.branch_of, (guess == packed.targets).tolist(), strict=True):
+            key = (start + row, number)
+            out[key] = out.get(key, True) and good
     return out
 
 
@@ -144,8 +163,8 @@ def together(named: dict[str, list[Case]]) -> tuple[list[Case], dict[int, str]]:
 
 def run_named(
     nano: Nano, named: dict[str, list[Case]], file: TextIO, tag: str = ""
-) -> dict[str, dict[str, Score]]:
-    """Scores of every named set; each answer goes to ``file`` before anything is counted."""
+) -> dict[str, list[Answer]]:
+    """Answers to every named set; each goes to ``file`` before anything is counted."""
     cases, names = together(named)
     rows = run_cases(nano, cases)
     by_name: dict[str, list[Answer]] = {name: [] for name in named}
@@ -153,13 +172,13 @@ def run_named(
         by_name[names[id(row[0][1][row[1]])]].append(row)
     for name, chosen in by_name.items():
         write_predictions(file, tag + name, chosen)
-    return {name: tally(chosen) for name, chosen in by_name.items()}
+    return by_name
 
 
 def write_predictions(file: TextIO, name: str, rows: list[Answer]) -> None:
-    for (study, asked), number, good, first in rows:
+    for (study, asked), number, good, said in rows:
         qa = asked[number]
-        fields = [name, study.record_id, study.kind, qa.task, qa.question, qa.plain, good, first]
+        fields = [name, study.record_id, study.kind, qa.task, qa.question, qa.plain, good, said]
         file.write(json.dumps(fields) + "\n")
     file.flush()
 
@@ -197,7 +216,9 @@ def evaluate(
         forms = {"seen": ("sentence", False), "unseen": ("sentence", True), "word": ("word", False)}
         forms["yesno"] = ("yesno", True)
         named = {n: with_questions(studies, f, u, 31 + u, silent) for n, (f, u) in forms.items()}
-        scores |= run_named(nano, named, file)
+        answers = run_named(nano, named, file)
+        scores |= {name: tally(rows) for name, rows in answers.items()}
+        unseen_rows = answers["unseen"]
         for visual in ("blank", "shuffled"):
             rows = run_cases(nano, named["unseen"], visual)
             write_predictions(file, visual, rows)
@@ -210,7 +231,7 @@ def evaluate(
             asked = {
                 f: with_questions(many, "sentence", f == "unseen", 34, silent) for f in ("seen", "unseen")
             }
-            result = run_named(nano, asked, file, name + ", ")
+            result = {k: tally(v) for k, v in run_named(nano, asked, file, name + ", ").items()}
             kept = Score(sum(int(s.keep.sum()) for s in many), sum(s.keep.size for s in many))
             scores |= {f"{name}, seen": result["seen"], name: result["unseen"] | {"tokens kept": kept}}
             if threshold == 0.1:
@@ -225,9 +246,9 @@ def evaluate(
             rows = run_cases(nano, cases)
             write_predictions(file, name, rows)
             scores["behaviour"][name] = Score(sum(r[2] for r in rows), len(rows))
-        rows = run_cases(nano, named["unseen"])
-        declined = Score(sum(r[3].strip() == "I" for r in rows), len(rows))
-        scores["behaviour"]["in scope, unseen wordings, wrongly declined"] = declined
+        scores["behaviour"]["in scope, unseen wordings, wrongly declined"] = Score(
+            sum("cannot tell" in r[3] for r in unseen_rows), len(unseen_rows)
+        )
     language = compare_language(nano)
     scores["behaviour"] |= language.scores()
     print({k: v.cell() for k, v in scores["behaviour"].items()}, flush=True)

@@ -15,7 +15,7 @@ LEAST = 10  # answers below which nothing is shown
 LEAST_SOURCE = 6  # answers of one source below which it cannot veto
 
 Case = tuple[StudyView, list[QA]]
-Answer = tuple[Case, int, bool, str]  # case, question number, exact, first word of the greedy answer
+Answer = tuple[Case, int, bool, str]  # case, question number, right, what was said
 
 
 @dataclass(frozen=True)

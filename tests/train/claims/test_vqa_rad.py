@@ -15,9 +15,9 @@ from omnivmed.eval.__main__ import main
 from train.claims import vqa_rad
 from train.claims.parts import Parts
 from train.claims.setting import Setting
-from train.claims.speak import speak
 from train.nano.bank import Entry
 from train.nano.index import Record
+from train.nano.speak import speak
 from train.nano.studies import still
 from train.nano.views import Item
 
