@@ -105,9 +105,9 @@ def main(argv: list[str] | None = None) -> int:
         most_studies=args.studies,
     )
     try:
-        rad = vqa_rad.run(setting)
+        rad, counts = vqa_rad.run(setting), vqa_rad.counts(setting)
+        write(setting, args.write, rad, counts)  # an interruption later on costs only what follows
         thresholds.run(replace(setting, minutes=0.0))
-        counts = vqa_rad.counts(setting)
     except ValueError as error:
         print(error, file=sys.stderr)
         return 2
