@@ -39,8 +39,8 @@ def test_only_what_passed_is_offered_and_a_weak_source_is_named(tmp_path: Path) 
     }
     assert spoken(answers, tmp_path / "none.json") == {"image": [], "volume": [], "video": []}
     shares = {
-        "unseen": {"image:view": [9, 10]},
-        "sequences, 0.1": {"volume:plane": [7, 10], "volume:plane@a": [5, 5], "volume:plane@b": [2, 6]},
+        "spoken": {"image:view": [9, 10]},
+        "sequences spoken": {"volume:plane": [7, 10], "volume:plane@a": [5, 5], "volume:plane@b": [2, 6]},
     }
     table = {"image:view": "", "image:state": "fails", "volume:plane": ""}
     write_json({"ship": table, "scores": shares}, tmp_path / "s.json")

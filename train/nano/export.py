@@ -89,7 +89,7 @@ def spoken(answers: dict[str, dict[str, str]], scores: Path) -> dict[str, list[s
     measured = json.loads(scores.read_text())
     out: dict[str, list[str]] = {}
     for kind, tasks in answers.items():
-        row = measured["scores"]["unseen" if kind == "image" else "sequences, 0.1"]
+        row = measured["scores"]["spoken" if kind == "image" else "sequences spoken"]
         out[kind] = []
         for task, words in tasks.items():
             key = f"{kind}:{task}"

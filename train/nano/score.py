@@ -73,7 +73,7 @@ def fails(own: Score, best: float) -> bool:
 
 
 def ship(scores: dict[str, Score], baselines: list[dict[str, Score]]) -> dict[str, str]:
-    """``kind:task`` → "" when nano may speak it, else why not.
+    """``kind:task`` → "" when nano may speak it, else why not. ``scores``: over seen and unseen wordings together.
 
     The type must beat blank, shuffled and majority over all sources, and no single source may lie wholly below
     the best of those baselines plus the margin.

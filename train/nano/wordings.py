@@ -13,6 +13,10 @@ NOUNS = {
 
 ASK: dict[str, tuple[str, ...]] = {
     "modality": (
+        "Modality?",
+        "CT or MRI?",
+        "X-ray, CT, MRI or ultrasound?",
+        "Do you recognise the type of image?",
         "What imaging modality is this?",
         "Which imaging modality was used?",
         "What kind of scan is this?",
@@ -33,6 +37,11 @@ ASK: dict[str, tuple[str, ...]] = {
         "Identify the modality of this {n}.",
     ),
     "organ": (
+        "Body part?",
+        "Organ?",
+        "Which region is this?",
+        "What do you recognise in this {n}?",
+        "Which part of the person is this?",
         "Which part of the body is shown?",
         "What body part is this?",
         "Which organ or region does the {n} show?",
@@ -51,6 +60,10 @@ ASK: dict[str, tuple[str, ...]] = {
         "what part of the body is it",
     ),
     "plane": (
+        "Plane?",
+        "Axial, coronal or sagittal?",
+        "Sagittal or coronal?",
+        "Along which axis is it sliced?",
         "In which plane was this {n} taken?",
         "What is the plane of this {n}?",
         "Which imaging plane is shown?",
@@ -68,6 +81,10 @@ ASK: dict[str, tuple[str, ...]] = {
         "Identify the plane.",
     ),
     "sequence": (
+        "Sequence?",
+        "T1, T2 or FLAIR?",
+        "Weighting?",
+        "Can you name the MR sequence?",
         "Which MRI sequence is this?",
         "What MR sequence was used?",
         "Is this T1, T2 or FLAIR?",
@@ -85,6 +102,12 @@ ASK: dict[str, tuple[str, ...]] = {
         "Identify the MR sequence.",
     ),
     "view": (
+        "View?",
+        "Projection?",
+        "PA or AP view?",
+        "PA film or AP film?",
+        "AP view or PA view?",
+        "Did the beam enter from the back or from the front?",
         "Is this a PA or an AP view?",
         "Which projection is this chest X-ray?",
         "What is the view of this chest radiograph?",
@@ -102,6 +125,9 @@ ASK: dict[str, tuple[str, ...]] = {
         "Identify the projection.",
     ),
     "state": (
+        "Healthy or not?",
+        "Abnormal?",
+        "Do the lungs look fine?",
         "Is this normal?",
         "Is this {n} normal or abnormal?",
         "Does this {n} look normal?",
@@ -164,20 +190,37 @@ YES_NO = {
         "Am I looking at {v}?",
         "Is this {n} {v}?",
         "This is {v}, right?",
+        "Do you think this is {v}?",
     ),
-    "organ": ("Is this the {v}?", "Does this {n} show the {v}?", "Is the {v} shown?", "Am I seeing the {v}?"),
+    "organ": (
+        "Is this the {v}?",
+        "Does this {n} show the {v}?",
+        "Is the {v} shown?",
+        "Am I seeing the {v}?",
+        "Do we see the {v}?",
+    ),
     "plane": (
         "Is this {a} slice?",
         "Is the plane {v}?",
         "Is this {n} {v}?",
         "Was this taken in the {v} plane?",
+        "Do you think it is {v}?",
+        "Could we call it {v}?",
     ),
-    "sequence": ("Is this {v}?", "Is this MRI {v}?", "Is this a {v} sequence?", "Is the weighting {v}?"),
+    "sequence": (
+        "Is this {v}?",
+        "Is this MRI {v}?",
+        "Is this a {v} sequence?",
+        "Is the weighting {v}?",
+        "Do you think it is {v}?",
+    ),
     "view": (
         "Is this a {v} view?",
         "Was this X-ray taken {v}?",
         "Is this a {v} film?",
         "Is the projection {v}?",
+        "Do you think the view is {v}?",
+        "Could this be a {v} projection?",
     ),
 }
 
