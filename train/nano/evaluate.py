@@ -39,10 +39,11 @@ from train.nano.tune import Nano
 from train.nano.views import Item
 from train.nano.vit import Vit
 
-PER_SOURCE = 20  # pictures per source, LARGE times that for chest X-rays and brain MR
+PER_SOURCE = 14  # pictures per source, LARGE times that for chest X-rays and brain MR
 LARGE = 2
 BATCH = 12
-ANSWER_TOKENS = 20
+ANSWER_TOKENS = 14
+SPEAK_BATCH = 128  # a decoding step reads every weight once, whatever the number of rows
 SEQUENCE_FRAMES = 16
 FORMS = ("seen", "unseen", "word", "yesno")
 GUESSES = ("blank", "shuffled", "majority")
@@ -115,7 +116,7 @@ def run_cases(nano: Nano, cases: list[Case], visual: str = "own") -> list[Answer
     shown = with_visual(cases, visual)
     exact = word_for_word(nano, shown)
     asked = [(r, n) for r, (_, qs) in enumerate(shown) for n in range(len(qs)) if not exact[(r, n)]]
-    said = speak(nano, [(shown[r][0], shown[r][1][n].question) for r, n in asked], ANSWER_TOKENS)
+    said = speak(nano, [(shown[r][0], shown[r][1][n].question) for r, n in asked], ANSWER_TOKENS, SPEAK_BATCH)
     texts = dict(zip(asked, said, strict=True))
     out: list[Answer] = []
     for r, case in enumerate(cases):
