@@ -124,11 +124,9 @@ class Handlers:
         try:
             while True:
                 step = next(work)
-                if not session.wants(ticket):  # another study was chosen meanwhile
-                    return True
+                if not session.look(ticket, step.sight.name if step.sight is not None else None):
+                    return (yield from self._overtaken())
                 if step.sight is not None:
-                    if not session.look(ticket, step.sight.name):
-                        return True
                     value = show(study=step.sight)
                     value.state |= {"glimpse": step.sight.name}
                     yield {page.status: parts.progress(step), page.viewer: value, page.notes: ""}
@@ -137,30 +135,37 @@ class Handlers:
         except StopIteration as finished:
             opened: OpenStudy = finished.value
         except StudyError as error:
-            if session.wants(ticket):
-                yield {page.status: parts.error(error.message, error.code), **self._sight_back(session)}
-            return True
+            return (yield from self._failed(session, ticket, parts.error(error.message, error.code)))
         except Abandoned:
             return True
         except Exception as error:
             log.error("session=%s code=%s at=%s", session.tag, type(error).__name__, chat.place_of(error))
-            if session.wants(ticket):
-                yield {page.status: parts.error(texts.UNEXPECTED), **self._sight_back(session)}
-            return True
+            return (yield from self._failed(session, ticket, parts.error(texts.UNEXPECTED)))
         finally:
             work.close()
         if session.show(opened, ticket):
             yield self._shown(opened)
+        else:
+            yield from self._overtaken()
         return False
 
-    def _sight_back(self, session: Session) -> Updates:
-        """After a failure: the study before is on the screen again, where a glimpse of the failed one had taken its
-        place."""
-        if session.glimpse is None:
-            return {}
-        session.glimpse, opened = None, session.current
-        value = None if opened is None else self.viewer_value(opened)
-        return {self.page.viewer: value, self.page.notes: parts.notes(opened)}
+    def _overtaken(self) -> Generator[Updates, None, bool]:
+        """Leave the page to the newer study. The framework repeats the last update when a handler ends, and empties
+        every output of one that gave none: so the last one says nothing."""
+        yield {self.page.series: gr.skip()}
+        return True
+
+    def _failed(self, session: Session, ticket: int, said: str) -> Generator[Updates, None, bool]:
+        """Say so; the study before comes back where a glimpse of the failed one had taken its place."""
+        if not session.wants(ticket):
+            return (yield from self._overtaken())
+        updates: Updates = {self.page.status: said}
+        if session.glimpse is not None:
+            session.glimpse, opened = None, session.current
+            updates[self.page.viewer] = None if opened is None else self.viewer_value(opened)
+            updates[self.page.notes] = parts.notes(opened)
+        yield updates
+        return True
 
     def _shown(self, opened: OpenStudy) -> Updates:
         page = self.page

@@ -110,10 +110,10 @@ class Session:
         """Whether this opening still is the newest; an older one has nothing more to say and may stop its work."""
         return not self.closed and ticket == self._opening
 
-    def look(self, ticket: int, name: str) -> bool:
-        """A glimpse of what is being read goes on the screen; False when a newer study was chosen meanwhile."""
+    def look(self, ticket: int, name: str | None) -> bool:
+        """May this opening tell how far it is, and show a glimpse if it has one? No when a newer one was begun."""
         with self.lock:
-            if self.wants(ticket):
+            if self.wants(ticket) and name is not None:
                 self.glimpse = name
             return self.wants(ticket)
 

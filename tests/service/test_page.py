@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -153,3 +156,44 @@ def test_the_teaching_page_ends_with_the_learners_own_file(start: Starter) -> No
     assert drawn.count("tokens are left") == before
     assert drawn != shown
     assert app.files() == []
+
+
+@pytest.mark.parametrize("steps", [0, 3])
+def test_an_overtaken_opening_leaves_the_page_alone(
+    start: Starter, monkeypatch: pytest.MonkeyPatch, steps: int
+) -> None:
+    from omnivmed.ui import studies
+
+    app = start()
+    begun, go_on, quick = threading.Event(), threading.Event(), studies.open_sample
+
+    def slow(context: Any, key: str, options: Any, progress: Any) -> Any:
+        if key != "mr_head":
+            return quick(context, key, options, progress)
+        for k in range(steps):
+            progress("reading", k, steps)
+        begun.set()
+        go_on.wait(30)
+        progress("reading", steps, steps)
+        return quick(context, key, options, progress)
+
+    monkeypatch.setattr("omnivmed.ui.studies.open_sample", slow)
+    page, same = app.page(), app.page()
+    same.session = page.session
+    click = page.dependency("sample-mr_head", "click")
+    place = {i: k for k, i in enumerate(click["outputs"])}
+    with ThreadPoolExecutor(1) as pool:
+        late = pool.submit(lambda: (page.fire(click), list(page.bodies)))
+        assert begun.wait(30)
+        session = app.context.store.get(page.session)
+        newer = session.begin_opening()  # as another click does
+        go_on.set()
+        last, bodies = late.result(60)
+    assert session.wants(newer)
+    completed = next(json.loads(b[5:]) for b in bodies if '"process_completed"' in b)
+    for data in (last, completed["output"]["data"]):
+        # Neither a stale word about progress nor an emptied button.
+        for name in ("ov-status", "sample-mr_head", "sample-chest_xray"):
+            told = data[place[page.ids[name]]]
+            assert told["__type__"] == "update", (name, told)
+            assert "value" not in told, (name, told)
