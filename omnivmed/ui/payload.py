@@ -47,7 +47,7 @@ COMPRESS_BYTES = (
     16 * 2**20
 )  # larger voxel payloads are stored: the wait for gzip would be longer than for the wire
 PICTURE_EDGE = 4096  # longest edge of a colour still, pixels
-CLIP_EDGE = 960  # longest edge of a clip's frames, pixels
+CLIP_EDGE = 1280  # longest edge of a clip's frames, pixels
 CLIP_PIXELS = 40 * 2**20  # clips of up to this many pixels travel whole; longer ones as their sampled frames
 LOSSLESS_PIXELS = 4 * 2**20  # stills and clips of up to this many pixels travel as PNG, larger ones as JPEG
 CHUNK_SLICES = 16

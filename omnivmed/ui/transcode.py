@@ -22,7 +22,7 @@ import numpy as np
 if TYPE_CHECKING:
     from omnivmed.study import Study
 
-EDGE = 960  # longest edge of the clip, pixels
+EDGE = 1280  # longest edge of the clip, pixels: 720p stays as it is
 LONG_EDGE = 640  # the same for clips of more than LONG_FRAMES
 LONG_FRAMES = 9_000
 PRESET, LONG_PRESET = "veryfast", "ultrafast"  # an hour is ready in half the time, in a file twice as large

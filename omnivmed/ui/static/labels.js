@@ -51,7 +51,8 @@ export function labelPane(viewer, pane, index) {
   const word = header.kind === 'video' ? TEXT.frame : header.kind === 'image' ? TEXT.picture : TEXT.slice;
   const i = spec.axis === 0 ? index : viewer.cursor[spec.axis];
   const lines = [n > 1 ? word + ' ' + say(TEXT.of, { i: i + 1, n }) : ''];
-  if (header.scale > 1.01 && header.kind !== 'video') lines.push(say(TEXT.reduced, { scale: num(header.scale, 2) }));
+  const scale = pane.shownScale || header.scale;
+  if (scale > 1.01) lines.push(say(TEXT.reduced, { scale: num(scale, 2) }));
   set('bl', lines.filter(Boolean).join('\n'));
   readout(viewer, pane);
 }

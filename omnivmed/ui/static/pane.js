@@ -139,10 +139,12 @@ export class Pane {
     const wanted = viewer.cursor[0];
     if (player.hasClip && (player.playing || !store.has(wanted))) {
       const live = player.clip.at(wanted);
+      if (live) this.shownScale = viewer.header.source_shape[2] / live.videoWidth;
       return live ? { image: live, index: wanted } : WAIT;
     }
     let index = store.has(wanted) ? wanted : store.nearest(wanted);
     if (index < 0) return null;
+    this.shownScale = viewer.header.scale;
     let image = store.bitmap(index, () => viewer.invalidate());
     if (!image && viewer.shown !== undefined) { // keep the last picture until the new one is decoded
       index = viewer.shown;
