@@ -28,7 +28,7 @@ def main() -> None:
     )
     parser.add_argument("--out", type=Path, help="eval: report folder; export: target folder")
     parser.add_argument(
-        "--gated", action="store_true", help="eval: what report-polish found silent must be declined"
+        "--gated", action="store_true", help="eval: what runs/report found silent must be declined"
     )
     parser.add_argument("--processes", type=int, default=1, help="align, instruct, mixed: one thread each")
     parser.add_argument("--threads", type=int, default=2)

@@ -75,6 +75,7 @@ def config(card: dict[str, Any], backbone: dict[str, Any], trained: bool) -> dic
     }
 
 
+PREVIEW = "Not yet measured: a preview."
 WEAK = 0.7  # a source below this share is named beside the share over all sources
 
 
@@ -105,14 +106,9 @@ def spoken(answers: dict[str, dict[str, str]], scores: Path) -> dict[str, list[s
 
 
 def model_card(template: str, answers: dict[str, list[str]], report: Path) -> str:
-    """The card with its list of answers and its tables; ``report-polish`` beside ``report`` is the one before."""
-    tables = {
-        "scores": report / "report.md",
-        "scores_before": report.with_name("report-polish") / "report.md",
-    }
-    for name, file in tables.items():
-        text = file.read_text().strip() if file.exists() else "Not yet measured: a preview."
-        template = template.replace("{{" + name + "}}", text)
+    """The card with its list of answers and the tables of ``report``."""
+    file = report / "report.md"
+    template = template.replace("{{scores}}", file.read_text().strip() if file.exists() else PREVIEW)
     lines = [f"- {kind}: {'; '.join(words) or 'nothing yet'}." for kind, words in answers.items()]
     return template.replace("{{answers}}", "\n".join(lines))
 

@@ -91,14 +91,14 @@ def run(args: argparse.Namespace) -> None:
         nano = build_nano(args, bank, records)
         start = nano.state() | load_file(args.runs / PREVIOUS[args.stage] / "final.safetensors")
         if args.stage == "gate":
-            config = recipe.gate_config(args.runs / "report-polish/scores.json", args.seconds)
+            config = recipe.gate_config(args.runs / "report/scores.json", args.seconds)
         else:
             config = getattr(recipe, f"{args.stage}_config")(args.seconds)
         tune(nano, args.runs / args.stage, config, start, group)
     elif args.stage == "eval":
         from train.nano.evaluate import evaluate
 
-        before = args.runs / "report-polish/scores.json"
+        before = args.runs / "report/scores.json"
         silent = json.loads(before.read_text())["silent"] if args.gated else {}
         evaluate(build_nano(args, bank, records), load_file(args.weights), args.out, args.runs, silent)
     elif args.stage == "export":
