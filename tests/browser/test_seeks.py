@@ -146,7 +146,8 @@ def test_an_hour(open_page: Opener, tmp_path: Path) -> None:
         page.wait_for_function("document.querySelector('.omv-thumb').dataset.frame === String("
                                "document.querySelector('#viewer [data-ready]').view.thumbs.wanted)")  # fmt: skip
         named = int(page.evaluate("document.querySelector('.omv-thumb').dataset.frame"))
-        assert abs(named - share * HOUR) < 0.02 * HOUR
+        along = (share * slider["width"] - 8) / (slider["width"] - 16)  # the ends are half a handle inside
+        assert abs(named - along * HOUR) < 0.02 * HOUR
         assert page.evaluate(THUMB, coded.HOUR_BITS) == named
     assert watched.errors == []
     assert watched.external == []

@@ -77,6 +77,7 @@ def test_a_ct_of_300_slices(open_page: Opener, files: dict[str, Path], name: str
     page = watched.page
     watched.wait_for_study(1)
     page.evaluate(CLOCK)
+    before = renderer_mib()  # the page itself, with the sample it opens on
     page.set_input_files("#ov-upload input[type=file]", str(files[name]))
     page.wait_for_function("window.marks.all", timeout=120_000)
     page.locator("#viewer .omv-canvas").first.focus()
@@ -85,12 +86,14 @@ def test_a_ct_of_300_slices(open_page: Opener, files: dict[str, Path], name: str
     memory = renderer_mib()
     marks = page.evaluate("window.marks")
     first, whole = ((marks[k] - marks["upload"]) / 1000 for k in ("first", "all"))
-    print(f"\n{name}: first slice {first:.2f} s, all {whole:.2f} s after the upload, page {memory:.0f} MiB")
+    print(
+        f"\n{name}: first slice {first:.2f} s, all {whole:.2f} s after the upload, page {before:.0f} -> {memory:.0f} MiB"
+    )
     assert watched.view("v.header.source_shape") == [SLICES, 512, 512]
     assert watched.view("v.header.exact"), "every pixel, every value"
     assert first <= 2 * SLACK
     assert whole <= 10 * SLACK
-    assert memory < 600
+    assert memory - before < 600, "for the study: what the page took before it is not counted"
     assert watched.errors == []
 
 
