@@ -55,7 +55,10 @@ class OmniVMedModel(VideoLlama3Model):
         """
         if not given:
             return {}
-        pixels, grids, merges = (torch.cat(parts) for parts in zip(*given.values(), strict=True))
+        # one kind, the usual case, is not copied
+        pixels, grids, merges = (
+            torch.cat(parts) if len(parts) > 1 else parts[0] for parts in zip(*given.values(), strict=True)
+        )
         if self.pixels_need_grad and torch.is_grad_enabled():
             pixels = pixels.float().requires_grad_()
         tokens = self.projector(self.vision_model(pixels, grids, merges, tokens_only=True))
