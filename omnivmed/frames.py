@@ -38,7 +38,27 @@ class FrameSource(Protocol):
         """Free memory and processes; reading afterwards raises StudyError."""
 
 
-class ArraySource:
+class Shaped:
+    """What a source that knows its frames beforehand says of them (see :class:`FrameSource`)."""
+
+    _shape: tuple[int, int, int]
+    _channels: int
+    _dtype: np.dtype[Any]
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        return self._shape
+
+    @property
+    def channels(self) -> int:
+        return self._channels
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        return self._dtype
+
+
+class ArraySource(Shaped):
     """Frames that are already in memory (shared memory of the worker, or any array)."""
 
     def __init__(self, array: NDArray[Any]) -> None:
@@ -53,18 +73,6 @@ class ArraySource:
         self._shape = (int(array.shape[0]), int(array.shape[1]), int(array.shape[2]))
         self._channels = 3 if array.ndim == 4 else 1
         self._dtype = array.dtype
-
-    @property
-    def shape(self) -> tuple[int, int, int]:
-        return self._shape
-
-    @property
-    def channels(self) -> int:
-        return self._channels
-
-    @property
-    def dtype(self) -> np.dtype[Any]:
-        return self._dtype
 
     @property
     def array(self) -> NDArray[Any]:

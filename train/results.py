@@ -15,7 +15,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from train.claims import thresholds, vqa_rad
-from train.claims.setting import Setting
+from train.claims.setting import Setting, add_arguments, setting_of
 
 TRAINED = ("positions", "progressive", "scaling", "transfer", "pruning_stage")
 INTRO = """# Results
@@ -77,33 +77,14 @@ def write(setting: Setting, target: Path, rad: str, counts: tuple[int, int]) -> 
 def main(argv: list[str] | None = None) -> int:
     """0 when written, 2 for a mistake in the call."""
     parser = argparse.ArgumentParser(prog="python -m train.results", description=__doc__)
-    parser.add_argument("--data", type=Path, required=True, help="the data folder (docs/nano.md)")
-    parser.add_argument(
-        "--out", type=Path, required=True, help="as for train.claims: answers, tables, figures"
-    )
-    parser.add_argument("--model", default="nano", help="nano, or a folder exported by `train.nano export`")
-    parser.add_argument("--bank", type=Path, help="decoded pixels of `train.nano decode`; else made in OUT")
-    parser.add_argument("--language-model", type=Path, help="converted backbone; else the one in the cache")
-    parser.add_argument(
-        "--minutes", type=float, default=0.0, help="fine-tuning on VQA-RAD per arm; 0: as it is, no training"
-    )
+    add_arguments(parser, 0.0, "fine-tuning on VQA-RAD per arm; 0: as it is, no training")
     parser.add_argument("--write", type=Path, default=Path("docs/results.md"))
-    parser.add_argument("--studies", type=int, help="thresholds: so many volumes and clips; default all")
-    parser.add_argument("--threads", type=int, default=2)
     args = parser.parse_args(argv)
 
     import torch
 
     torch.set_num_threads(args.threads)
-    setting = Setting(
-        args.data,
-        args.out,
-        args.minutes,
-        bank=args.bank,
-        language_model=args.language_model,
-        model=args.model,
-        most_studies=args.studies,
-    )
+    setting = setting_of(args)
     try:
         rad, counts = vqa_rad.run(setting), vqa_rad.counts(setting)
         write(setting, args.write, rad, counts)  # an interruption later on costs only what follows

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from omnivmed.errors import WARNING_CODES, StudyError
+from omnivmed.frames import Shaped
 from omnivmed.io import pool, wire
 from omnivmed.io.job import Clip
 from omnivmed.limits import Limits
@@ -22,7 +23,7 @@ from omnivmed.limits import Limits
 CHUNK_BYTES = 32 * 1024 * 1024
 
 
-class ClipSource(abc.ABC):
+class ClipSource(Shaped, abc.ABC):
     """What both have in common: cache, order of decoding, late warnings. Thread-safe."""
 
     def __init__(
@@ -36,18 +37,6 @@ class ClipSource(abc.ABC):
         self._cache: OrderedDict[int, NDArray[Any]] = OrderedDict()
         self._problems: list[tuple[str, str]] = []
         self._closed = False
-
-    @property
-    def shape(self) -> tuple[int, int, int]:
-        return self._shape
-
-    @property
-    def channels(self) -> int:
-        return self._channels
-
-    @property
-    def dtype(self) -> np.dtype[Any]:
-        return self._dtype
 
     @property
     def frame_shape(self) -> tuple[int, ...]:

@@ -54,7 +54,7 @@ class ModelService:
 
     @property
     def follows_conversations(self) -> bool:
-        """Whether earlier turns help this model. Nano was trained on single questions: they only confuse it."""
+        """Whether earlier turns help this model. Of nano that has not been measured: off."""
         return not self.name.startswith("nano")
 
     @property

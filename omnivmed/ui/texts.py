@@ -127,7 +127,7 @@ MAX_FRAMES = "Slices or frames at most"
 MAX_FRAMES_INFO = "0 leaves it to the model's own budget."
 MAX_NEW_TOKENS = "Longest answer, tokens"
 REMEMBER = "Tell the model the earlier questions, too"
-REMEMBER_INFO = "Off for nano, which was trained on single questions; larger models follow a conversation."
+REMEMBER_INFO = "Off for nano: how well it follows a conversation has not been measured. Larger models do."
 LIMITS = "Limits of this page"
 
 # What the model saw

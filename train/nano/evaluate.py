@@ -39,7 +39,7 @@ from train.nano.tune import Nano
 from train.nano.views import Item
 from train.nano.vit import Vit
 
-PER_SOURCE = 14  # pictures per source, LARGE times that for chest X-rays and brain MR
+PER_SOURCE = 32  # pictures per source, LARGE times that for chest X-rays and brain MR
 LARGE = 2
 BATCH = 12
 ANSWER_TOKENS = 14
