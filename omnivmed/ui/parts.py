@@ -87,6 +87,18 @@ def notes(opened: OpenStudy | None) -> str:
     return f'<ul class="ov-notes" aria-label="{escape(texts.NOTES_LABEL)}">{items}</ul>'
 
 
+def may_be_asked(answers: dict[str, list[str]]) -> str:
+    """What a model was tested to answer, per kind of study, folded away; nothing for a model that says nothing."""
+    rows = [
+        f"<dt>{escape(texts.MAY_ASK_KINDS[kind])}</dt><dd>{escape('; '.join(answers[kind]) or texts.MAY_ASK_NONE)}</dd>"
+        for kind in texts.MAY_ASK_KINDS
+        if kind in answers
+    ]
+    if not rows:
+        return ""
+    return f"<details><summary>{escape(texts.MAY_ASK)}</summary><dl>{''.join(rows)}</dl></details>"
+
+
 def model_card(service: ModelService) -> str:
     """Which model speaks, in which state, and what it can be trusted with."""
     name = escape(service.name)
@@ -94,7 +106,7 @@ def model_card(service: ModelService) -> str:
         assistant = service.assistant
         return (
             f'<div class="ov-model"><span class="ov-dot ready"></span><b>{name}</b> · '
-            f"{escape(assistant.description)}<br>{escape(assistant.trust)}</div>"
+            f"{escape(assistant.description)}<br>{escape(assistant.trust)}{may_be_asked(assistant.answers)}</div>"
         )
     if service.state == "failed":
         message = service.error.message if service.error is not None else texts.MODEL_MISSING

@@ -87,6 +87,9 @@ MODEL_FAILED = "No model"
 MODEL_WAIT = "The model is still loading. Your question runs as soon as it is ready."
 MODEL_MISSING = "There is no model to answer. Viewing and pruning work all the same."
 
+MAY_ASK = "What it may be asked, and how often it was right"
+MAY_ASK_KINDS = {"image": "Of a picture", "volume": "Of a volume", "video": "Of a clip"}
+MAY_ASK_NONE = "nothing that it was shown to know"
 # Asking
 QUESTION = "Question"
 ASK_TAB = "Ask"

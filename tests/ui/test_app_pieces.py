@@ -303,3 +303,12 @@ def test_side_by_side_starts_both_runs_from_nothing(context: Context, assistant:
     rows = comparison(left, right, [2_000_000, 1_000_000])
     assert ("memory kept for follow-ups", "2.0 MB", "1.0 MB") in rows
     assert table_text(rows).startswith("| | left | right |")
+
+
+def test_the_page_says_what_each_kind_of_study_may_be_asked() -> None:
+    shown = parts.may_be_asked({"image": ["kind of image (97 of 100)", "<b>"], "volume": []})
+    assert texts.MAY_ASK in shown
+    assert "Of a picture</dt><dd>kind of image (97 of 100); &lt;b&gt;</dd>" in shown
+    assert f"Of a volume</dt><dd>{texts.MAY_ASK_NONE}</dd>" in shown
+    assert "Of a clip" not in shown, "nothing is claimed of a kind that was not tested"
+    assert parts.may_be_asked({}) == ""
