@@ -206,6 +206,7 @@ TASK_WEIGHTS = {
     "state": 2.4,
     "describe": 0.8,
 }
+YES_NO_SHARE = {"plane": 0.32, "sequence": 0.32, "view": 0.32}  # a wrong "yes" is the commonest mistake there
 REFUSAL = "I {cannot tell} that from this {n}; I was not trained for it."
 
 
@@ -255,9 +256,10 @@ def ask(
     question = phrasing[rng.integers(len(phrasing))].replace("{n}", noun(kind, rng))
     roll = rng.random()
     key = labels.get(task, "")
-    if task in VALUES and roll < 0.22:
+    share = YES_NO_SHARE.get(task, 0.22)
+    if task in VALUES and roll < share:
         return yes_no(task, labels, kind, rng, unseen)
-    if task in SHORT_TASKS and roll < 0.4 and (short := short_answer(task, labels)):
+    if task in SHORT_TASKS and roll < share + 0.18 and (short := short_answer(task, labels)):
         return QA(task, "word", question + ONE_WORD[rng.integers(len(ONE_WORD))], short, key)
     sentence = answer_sentence(task, labels)
     if sentence is None:

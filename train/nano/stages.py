@@ -24,8 +24,15 @@ from train.nano.vit import Vit
 from train.nano.warm import warm_up
 from train.nano.words import Projector, word_table
 
-PREVIOUS = {"align": "words", "instruct": "align", "mixed": "instruct", "polish": "adapt", "gate": "polish"}
-ADAPTED = ("polish", "gate", "eval", "export")  # stages that read pictures with the adapted encoder
+PREVIOUS = {
+    "align": "words",
+    "instruct": "align",
+    "mixed": "instruct",
+    "polish": "adapt",
+    "refine": "polish",
+    "gate": "refine",
+}
+ADAPTED = ("polish", "refine", "gate", "eval", "export")  # stages that read pictures with the adapted encoder
 
 
 def healed(runs: Path) -> Vit:

@@ -20,6 +20,7 @@ from torch import Tensor
 from train.nano.bank import Entry
 from train.nano.features import MIXTURE, FeatureSet, encode
 from train.nano.lm import add_lora, lora_state, switch_lora
+from train.nano.loose import loosely
 from train.nano.pack import Packed, collate, forward_hidden, make_tree
 from train.nano.parallel import Group
 from train.nano.questions import QA, answer_sentence, ask, questions_for
@@ -54,6 +55,8 @@ class TuneConfig:
     general_on_studies: float = (
         0.0  # general questions per still: with a picture open, plain answers stay plain
     )
+    loose: float = 0.0  # share of questions typed carelessly (``train/nano/loose.py``)
+    sequences_every: int = 1  # volumes and clips only in every so-many-th step
     silent: dict[str, tuple[str, ...]] = field(
         default_factory=dict
     )  # by kind: tasks that failed the ship rule
@@ -158,7 +161,8 @@ def make_batch(
     """Micro-batches of one step: stills with general text, then volumes and clips. Pure in (seed, name, step, rank)."""
     rng = np.random.default_rng((config.seed, sum(config.name.encode()), step, group.rank))
     out = []
-    for is_sequence, count in ((False, group.part(config.stills)), (True, group.part(config.sequences))):
+    sequences_now = 0 if step % config.sequences_every else config.sequences
+    for is_sequence, count in ((False, group.part(config.stills)), (True, group.part(sequences_now))):
         studies, trees = [], []
         for _ in range(count):
             if is_sequence:
@@ -184,6 +188,8 @@ def make_batch(
                     config.refusals,
                     config.silent.get(study.kind, ()),
                 )
+                if config.loose:
+                    asked = [loosely(q, rng) if rng.random() < config.loose else q for q in asked]
                 asked = with_history(asked, config.follow_ups, rng)
                 if not is_sequence and nano.general and rng.random() < config.general_on_studies:
                     asked.append(nano.general[rng.integers(len(nano.general))])
