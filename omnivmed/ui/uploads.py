@@ -161,9 +161,17 @@ class StudyFile(gr.File):
 
 def waiting_uploads(served: Path) -> Iterator[Path]:
     """Files that were sent but not opened yet: Gradio keeps each in a folder named by 64 hexadecimal digits."""
-    for folder in served.iterdir():
+    for folder in _entries(served):
         if _RECEIVED.fullmatch(folder.name) and folder.is_dir():
-            yield from (path for path in folder.iterdir() if path.is_file())
+            yield from (path for path in _entries(folder) if path.is_file())
+
+
+def _entries(folder: Path) -> list[Path]:
+    """What is in `folder`; nothing where it went meanwhile, with its upload or with the ending program."""
+    try:
+        return list(folder.iterdir())
+    except FileNotFoundError:
+        return []
 
 
 def has_room(served: Path, most_bytes: int) -> bool:

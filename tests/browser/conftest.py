@@ -18,6 +18,8 @@ from tests.service.conftest import free_port
 
 ROOT = Path(__file__).resolve().parents[2]
 START_S = 120.0
+# Gradio's own event stream and its keep-alive do not belong to what a gesture causes.
+BACKGROUND = ("/heartbeat", "/queue/data")
 
 
 @contextmanager
@@ -86,6 +88,19 @@ class Watched:
         """Requests to anybody but the server itself."""
         own = (self.host, "data:", "blob:", "about:")
         return [url for url in self.requests if not url.startswith(own)]
+
+    def settle(self, quiet_s: float = 1.5, most_s: float = 30.0) -> None:
+        """Until the page has asked for nothing new for a while: its look at a starting model is over."""
+        end, seen, since = time.monotonic() + most_s, -1, time.monotonic()
+        while time.monotonic() - since < quiet_s and time.monotonic() < end:
+            if (now := len(self.asked)) != seen:
+                seen, since = now, time.monotonic()
+            self.page.wait_for_timeout(100)
+
+    @property
+    def asked(self) -> list[str]:
+        """Requests besides the stream that every page holds open."""
+        return [url for url in self.requests if not any(part in url for part in BACKGROUND)]
 
     def view(self, code: str, arg: Any = None) -> Any:
         """Run code in the page with `v` the viewer and `a` the argument."""

@@ -12,8 +12,6 @@ from tests.browser.conftest import Watched
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(400)]
 Opener = Callable[..., Watched]
 CHAT = "#ov-chat"
-# Gradio's own event stream and its keep-alive do not belong to what a gesture causes.
-BACKGROUND = ("/heartbeat", "/queue/data")
 
 
 def asked(page: Any, question: str) -> None:
@@ -38,12 +36,12 @@ def test_sample_scroll_ask_stop_ask_again(open_page: Opener) -> None:
     page.locator("#viewer .omv-canvas").first.focus()
     page.keyboard.press("Home")
     page.wait_for_function("document.querySelector('#viewer [data-ready]').dataset.slice === '0'")
-    before = len(watched.requests)
+    watched.settle()
+    before = len(watched.asked)
     for _ in range(100):
         page.keyboard.press("ArrowDown")
     page.wait_for_function("Number(document.querySelector('#viewer [data-ready]').dataset.slice) >= 100")
-    caused = [url for url in watched.requests[before:] if not any(part in url for part in BACKGROUND)]
-    assert caused == []
+    assert watched.asked[before:] == []
 
     asked(page, "Which organ is shown?")
     wait_text(page, "[scripted] You asked")
