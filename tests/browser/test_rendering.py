@@ -40,8 +40,11 @@ def test_both_ways_of_rendering(browser: Any, server: str, tmp_path: Path, ssr: 
         page.fill("#ov-question textarea", "Which organ is shown?")
         page.click("#ov-ask")
         page.wait_for_function("() => document.querySelector('#ov-chat').innerText.includes('That is all.')")
+        page.wait_for_selector("#ov-ask:not([disabled])")
+        watched.settle()  # leaving the page while it still fetches is an error of the fetch
         page.goto(f"{url}/teach", timeout=90_000)
         page.wait_for_selector("#teach-5 table")
+        watched.settle()
         page.close()
         assert watched.errors == []
         assert watched.external == []
