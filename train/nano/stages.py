@@ -50,9 +50,12 @@ def encoder_of(runs: Path, stage: str) -> Vit:
 
 
 def features(runs: Path, bank: dict[str, Entry], name: str, vit: Vit) -> FeatureSet:
-    split, count = {"train": ("train", recipe.TRAIN_VIEWS), "dev": ("dev", None), "test": ("test", None)}[
-        name
-    ]
+    split, count = {
+        "train": ("train", recipe.TRAIN_VIEWS),
+        "train_clean": ("train", None),
+        "dev": ("dev", None),
+        "test": ("test", None),
+    }[name]
     return build_features(bank, vit, runs / f"features/{name}.safetensors", split, count)
 
 
@@ -108,6 +111,13 @@ def run(args: argparse.Namespace) -> None:
         before = args.runs / "report/scores.json"
         silent = json.loads(before.read_text())["silent"] if args.gated else {}
         evaluate(build_nano(args, bank, records), load_file(args.weights), args.out, args.runs, silent)
+    elif args.stage == "beyond":
+        from train.nano.beyond import beyond
+
+        vit = healed(args.runs)
+        parts = {name: features(args.runs, bank, name, vit) for name in ("train", "train_clean", "test")}
+        parts["clean"] = parts.pop("train_clean")
+        beyond(bank, args.data, vit, parts, args.out or args.runs / "beyond")
     elif args.stage == "export":
         from train.nano.export import export
 
