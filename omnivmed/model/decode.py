@@ -151,7 +151,7 @@ class ReferenceCache:
         return [(layer.keys, layer.values) for layer in self.stored.layers if layer.is_initialized]
 
 
-class _Linear:
+class PackedLinear:
     """Linear layers of one input as one matrix product; weights packed for oneDNN where that is faster."""
 
     def __init__(self, weight: torch.Tensor, bias: torch.Tensor | None, dtype: torch.dtype) -> None:
@@ -163,7 +163,7 @@ class _Linear:
     @staticmethod
     def of(layer: Any, dtype: torch.dtype, fuse: bool) -> Callable[[torch.Tensor], torch.Tensor]:
         """The layer as it is, or a copy laid out for speed."""
-        return _Linear(layer.weight.detach(), _bias(layer), dtype) if fuse else layer
+        return PackedLinear(layer.weight.detach(), _bias(layer), dtype) if fuse else layer
 
     def __call__(self, x_SW: torch.Tensor, activation: str = "none") -> torch.Tensor:
         if self.packed:
@@ -202,7 +202,7 @@ def _mkldnn_bfloat16() -> bool:
         return False
 
 
-class _Layer:
+class DecoderLayer:
     """Weights of one decoder layer in the order of use.
 
     The rows of the q and k projections are reordered so that the two numbers rotated together, ``i`` and
@@ -223,12 +223,12 @@ class _Layer:
             weights.append(weight.view(-1, size, weight.shape[1])[:, order].flatten(0, 1))
             biases.append(bias.view(-1, size)[:, order].flatten())
         biased = attention.q_proj.bias is not None
-        self.qkv = _Linear(torch.cat(weights), torch.cat(biases) if biased else None, dtype)
-        self.out = _Linear.of(attention.o_proj, dtype, fuse)
+        self.qkv = PackedLinear(torch.cat(weights), torch.cat(biases) if biased else None, dtype)
+        self.out = PackedLinear.of(attention.o_proj, dtype, fuse)
         self.fused_mlp = fuse
-        self.gate: Any = _Linear.of(mlp.gate_proj, dtype, fuse)
-        self.up: Any = _Linear.of(mlp.up_proj, dtype, fuse)
-        self.down = _Linear.of(mlp.down_proj, dtype, fuse)
+        self.gate: Any = PackedLinear.of(mlp.gate_proj, dtype, fuse)
+        self.up: Any = PackedLinear.of(mlp.up_proj, dtype, fuse)
+        self.down = PackedLinear.of(mlp.down_proj, dtype, fuse)
         self.norm1 = layer.input_layernorm.weight.detach().float()
         self.norm2 = layer.post_attention_layernorm.weight.detach().float()
         self.qk_norm: torch.Tensor | None = None
@@ -267,9 +267,9 @@ class Decoder:
         fuse = sum(p.numel() for p in text.parameters()) * self.dtype.itemsize <= FUSE_BYTES
         if not fuse and self.dtype != self._embed.dtype:
             raise ValueError(f"a model of this size is not copied: load it as {self.dtype}")
-        self._layers = [_Layer(layer, self.dtype, fuse) for layer in text.layers]
+        self._layers = [DecoderLayer(layer, self.dtype, fuse) for layer in text.layers]
         self._norm = text.norm.weight.detach().float()
-        self._head = _Linear.of(model.lm_head, self.dtype, fuse)
+        self._head = PackedLinear.of(model.lm_head, self.dtype, fuse)
         self._rotary = text.rotary_emb
         self._turns = torch.empty(0, 1, self._head_dim // 2, dtype=torch.complex64, device=self.device)
 
