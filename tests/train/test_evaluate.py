@@ -9,8 +9,9 @@ import pytest
 import torch
 
 from tests.train.test_tune import nano  # noqa: F401  (the fixture)
+from train.nano.asking import other_study
 from train.nano.behaviour import plainly_right
-from train.nano.evaluate import chosen_items, other_study, with_questions
+from train.nano.evaluate import chosen_items, with_questions
 from train.nano.pack import collate, forward_hidden, make_tree
 from train.nano.questions import QA, silenced
 from train.nano.studies import still

@@ -30,7 +30,8 @@ def main() -> None:
     parser.add_argument(
         "--gated", action="store_true", help="eval: what runs/report found silent must be declined"
     )
-    parser.add_argument("--processes", type=int, default=1, help="align, instruct, mixed: one thread each")
+    parser.add_argument("--processes", type=int, default=1, help="align to gate, eval: one thread each")
+    parser.add_argument("--per-source", type=int, default=32, help="eval: pictures of every source")
     parser.add_argument("--threads", type=int, default=2)
     args = parser.parse_args()
 

@@ -70,7 +70,7 @@ def build_nano(args: argparse.Namespace, bank: dict[str, Entry], records: list[R
 
 
 def run(args: argparse.Namespace) -> None:
-    if args.stage in PREVIOUS and args.processes > 1 and "RANK" not in os.environ:
+    if args.stage in (*PREVIOUS, "eval") and args.processes > 1 and "RANK" not in os.environ:
         raise SystemExit(launch(args.processes))
     records = build_index(args.data, args.runs)
     if args.stage == "decode":
@@ -110,7 +110,8 @@ def run(args: argparse.Namespace) -> None:
 
         before = args.runs / "report/scores.json"
         silent = json.loads(before.read_text())["silent"] if args.gated else {}
-        evaluate(build_nano(args, bank, records), load_file(args.weights), args.out, args.runs, silent)
+        nano, weights, group = build_nano(args, bank, records), load_file(args.weights), current_group()
+        evaluate(nano, weights, args.out, args.runs, silent, args.per_source, group)
     elif args.stage == "beyond":
         from train.nano.beyond import beyond
 
