@@ -7,8 +7,8 @@ Three questions, all of the frozen, untuned encoder (mean and max pooled, logist
 * **further findings**: each chest finding against the other abnormal films, platelets in blood smears;
 * **lesion slices**: is there a lesion in this slice, with the patient left out.
 
-Majority is the commonest true answer among what is asked. A kind of answer is worth training only where the probe's
-95 % interval lies above it.
+Majority is the commonest true answer among what is asked (where a source has one value only, that is no baseline and
+none is named). A kind of answer is worth training only where the probe's 95 % interval lies above it.
 """
 
 from __future__ import annotations
@@ -154,7 +154,10 @@ def table(title: str, rows: dict[str, tuple[Score, Score]]) -> list[str]:
     lines = [f"## {title}", "", "| asked | n | probe | majority | above it |", "|---|---|---|---|---|"]
     for name, (probe, most) in rows.items():
         above = "yes" if wilson(probe.right, probe.asked)[0] > most.share else "no"
-        lines.append(f"| {name} | {probe.asked} | {probe.cell()} | {100 * most.share:.0f} | {above} |")
+        share = f"{100 * most.share:.0f}"
+        if most.right == most.asked:
+            share, above = "one value", "-"
+        lines.append(f"| {name} | {probe.asked} | {probe.cell()} | {share} | {above} |")
     return [*lines, ""]
 
 
