@@ -25,6 +25,7 @@ from omnivmed.inference.pieces import Pieces
 from omnivmed.inference.prompts import Turn, build_prompt
 from omnivmed.inference.store import Store
 from omnivmed.inference.turns import LostTurn, Ticket, Turns
+from omnivmed.inference.withhold import Withhold
 from omnivmed.inference.work import Busy, Chat, Request, TimedStudy, Work, check_request
 from omnivmed.limits import LOCAL, Limits
 from omnivmed.pruning import KeepMask, keep_mask
@@ -50,6 +51,7 @@ class Assistant:
     Attributes:
         name, description: who is speaking. trust: what it may be trusted with, in one sentence.
         answers: what it was trained and tested to answer, per kind of study, in words.
+        silent: attributes that it does not beat guessing at, per kind of study: held back (`withhold`).
         budget: how many visual tokens a study may spend.
     """
 
@@ -63,6 +65,7 @@ class Assistant:
         budget: VisionBudget,
         answers: dict[str, list[str]] | None = None,
         questions: dict[str, list[str]] | None = None,
+        silent: dict[str, list[str]] | None = None,
         limits: Limits = LOCAL,
         cache_bytes: int = CACHE_BYTES,
     ) -> None:
@@ -72,6 +75,7 @@ class Assistant:
         self.budget = budget
         self.answers = answers or {}
         self.questions = questions or {}
+        self.silent = silent or {}
         self.limits = limits
         self._runtime = runtime
         self._store = Store(cache_bytes)
@@ -357,22 +361,37 @@ class Assistant:
         yield Stage("answering", 0, most)
 
         begun, pieces = time.perf_counter(), Pieces(runtime.decode)
+        gate = self._gate(request)
         work.stopped = "length"
         for n in range(most):
             if token in runtime.stop_ids:
                 work.stopped = "end"
                 break
             work.usage["output_tokens"] = n + 1
-            yield from self._say(pieces.push(token), work)
+            yield from self._say(pieces.push(token), gate, work)
             if request.cancel.is_set():
                 work.stopped = "cancelled"
                 break
             if n + 1 < most:
                 token = chat.step(token)
-        yield from self._say(pieces.flush(), work)
+        yield from self._say(pieces.flush(), gate, work)
+        if gate is not None:
+            yield from self._say(gate.flush(), None, work)
+            if gate.note:
+                work.notes.append(gate.note)
         work.add("decode", begun)
 
-    def _say(self, piece: str, work: Work) -> Iterator[Text]:
+    def _gate(self, request: Request) -> Withhold | None:
+        """What holds back the attributes that this model may not state of this kind of study; None: nothing to."""
+        kind = request.study.kind
+        if not (silent := self.silent.get(kind)):
+            return None
+        before = request.history[-1][0] if request.history else ""
+        return Withhold(silent, kind, request.question, before)
+
+    def _say(self, piece: str, gate: Withhold | None, work: Work) -> Iterator[Text]:
+        if gate is not None:
+            piece = gate.push(piece)
         if piece:
             work.text += piece
             yield Text(piece)

@@ -13,6 +13,7 @@ from omnivmed.errors import ModelError
 from omnivmed.inference.engine import Assistant
 from omnivmed.inference.hardware import wait_passively
 from omnivmed.inference.public import load_public
+from omnivmed.inference.spoken import ATTRIBUTES
 from omnivmed.inference.tokenizer import load_tokenizer
 from omnivmed.limits import LOCAL, Limits
 from omnivmed.registry import Source, read_config, resolve
@@ -112,6 +113,7 @@ def _load_nano(
         budget=VisionBudget(**config["budget"]),
         answers=card.get("answers"),
         questions=card.get("questions"),
+        silent=card.get("silent"),
         limits=limits,
     )
 
@@ -166,11 +168,24 @@ def read_nano_config(source: Source) -> dict[str, Any]:
         card = config["card"]
         if not (isinstance(card["description"], str) and isinstance(card["trust"], str)):
             raise TypeError
+        check_silent(card.get("silent", {}))
         float(config["lora"]["scale"])
         VisionBudget(**config["budget"])
     except (KeyError, TypeError, ValueError):
         raise ModelError("Unsupported", f"nano's config.json is incomplete. {NANO_ADVICE}") from None
     return config
+
+
+def check_silent(silent: Any) -> None:
+    """Raises ValueError unless ``silent`` names, by kind of study, attributes that this program can hold back.
+
+    A name that it does not know would be a rule that is not kept.
+    """
+    if not isinstance(silent, dict) or set(silent) - {"image", "volume", "video"}:
+        raise ValueError(silent)
+    for names in silent.values():
+        if not isinstance(names, list) or any(name not in ATTRIBUTES for name in names):
+            raise ValueError(names)
 
 
 def nano_model_config(config: dict[str, Any], backbone: dict[str, Any]) -> OmniVMedConfig:

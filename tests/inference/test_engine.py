@@ -436,3 +436,59 @@ def test_answer_as_json():
     data = json.loads(json.dumps(answer.to_dict()))
     assert data["not_for_clinical_use"] is True
     assert data["usage"]["visual_tokens_after"] == data["mask"]["kept"]
+
+
+# ------------------------------------------------------------------------------------------------ the ship rule
+
+
+def test_what_is_silent_is_held_back_while_the_rest_streams():
+    says = "This is an MRI. The MRI sequence is T1. The plane is axial."
+    speaker = assistant(MockRuntime(says), silent={"image": ["sequence"]})
+    events = list(speaker.stream(picture(), "What is this?"))
+    pieces = [event.piece for event in events if isinstance(event, Text)]
+    told = "I cannot tell the MR sequence of one slice reliably. "
+    assert pieces == ["This is an MRI. ", told, "The plane is axial."]
+    answer = finish(events)
+    assert answer.text == "".join(pieces)
+    assert answer.notes == (
+        "Held back: the MR sequence (image) did not pass the ship rule; see the model card.",
+    )
+    assert answer.stopped == "end"
+
+
+def test_another_kind_of_study_and_another_model_stream_untouched():
+    says = "The MRI sequence is T1. Yes."
+    for silent in (None, {}, {"image": []}, {"volume": ["sequence"]}):
+        events = list(assistant(MockRuntime(says), silent=silent).stream(picture(), "Is this T1?"))
+        pieces = [event.piece for event in events if isinstance(event, Text)]
+        assert pieces == list(says), "character by character, as the mock speaks"
+        assert finish(events).notes == ()
+
+
+def test_an_answer_that_is_cut_or_stopped_is_held_back_too():
+    speaker = assistant(MockRuntime("The MRI sequence is T1 with contrast."), silent={"image": ["sequence"]})
+    answer = speaker.answer(picture(), "Sequence?", max_new_tokens=24)
+    assert answer.stopped == "length"
+    assert answer.text == "I cannot tell the MR sequence of one slice reliably."
+
+
+def test_a_follow_up_after_something_was_held_back_reads_what_was_said():
+    """The cache holds the tokens of the model; the next prompt differs from there on and is read anew from there."""
+    runtimes = MockRuntime("The MRI sequence is T1."), MockRuntime("The MRI sequence is T1.")
+    used, fresh = (assistant(runtime, silent={"image": ["sequence"]}) for runtime in runtimes)
+    study = picture()
+    first = used.answer(study, "Sequence?")
+    history = [("Sequence?", first.text)]
+    second, alone = (speaker.answer(study, "Are you sure?", history=history) for speaker in (used, fresh))
+    assert 0 < second.usage["cached_tokens"] < second.usage["prompt_tokens"]
+    assert second.usage["encoder_frames"] == 0
+    assert second.text == alone.text
+    chats = [
+        speaker._store.pop(key)
+        for speaker in (used, fresh)
+        for key in list(speaker._store._items)
+        if key[-1] == "chat"
+    ]
+    assert chats[0].ids == chats[1].ids
+    assert chats[0].conversation.positions == chats[1].conversation.positions
+    assert "I cannot tell" in runtimes[0].tokenizer.show(chats[0].ids)

@@ -13,7 +13,9 @@ from omnivmed import open_study, weights
 from omnivmed.cli import main
 from omnivmed.inference import load_model
 from omnivmed.inference.engine import Assistant
+from omnivmed.inference.spoken import named
 from omnivmed.registry import nano_folder
+from omnivmed.study import Study
 
 SAMPLES = Path(__file__).resolve().parents[2] / "assets" / "samples"
 #: A word that a right answer to "What kind of image is this?" must hold.
@@ -48,6 +50,44 @@ def test_kind_of_image(nano: Assistant, name: str):
         again = nano.answer(study, "Which part of the body is shown?", max_new_tokens=40)
         assert again.usage["encoder_frames"] == 0
         assert again.text
+        nano.forget(study)
+
+
+def mr_slice() -> Study:
+    """The middle axial slice of the MR sample, as a still."""
+    with open_study(SAMPLES / "mr_head.nii.gz") as volume:
+        middle = volume.shape[0] // 2
+        return Study.from_array(volume.frames(middle, middle + 1)[0], modality="MR")
+
+
+@pytest.mark.parametrize(
+    "question", ["Which MRI sequence is this?", "T1, T2 or FLAIR?", "Sequence? Answer in one word."]
+)
+def test_what_failed_the_ship_rule_is_not_said(nano: Assistant, question: str):
+    if "sequence" not in nano.silent.get("image", ()):
+        pytest.skip("this nano may speak of the sequence of one slice")
+    answer = nano.answer(mr_slice(), question, max_new_tokens=40)
+    assert "I cannot tell the MR sequence of one slice reliably." in answer.text
+    assert not named("sequence", answer.text)
+    assert any("ship rule" in note for note in answer.notes)
+
+
+@pytest.mark.parametrize("question", ["Is this T1?", "Is this a FLAIR sequence?", "Describe this image."])
+def test_neither_by_yes_or_no_nor_in_a_description(nano: Assistant, question: str):
+    if "sequence" not in nano.silent.get("image", ()):
+        pytest.skip("this nano may speak of the sequence of one slice")
+    text = nano.answer(mr_slice(), question, max_new_tokens=40).text
+    assert text
+    assert not named("sequence", text)
+    assert not text.lower().startswith(("yes", "no,", "no."))
+
+
+def test_plain_questions_are_answered_as_without_the_rule(nano: Assistant, monkeypatch: pytest.MonkeyPatch):
+    with open_study(SAMPLES / "mr_head.nii.gz") as study:
+        question = "What does the heart do?"
+        ruled = nano.answer(study, question, max_new_tokens=40)
+        monkeypatch.setattr(nano, "silent", {})
+        assert nano.answer(study, question, max_new_tokens=40).text == ruled.text
         nano.forget(study)
 
 

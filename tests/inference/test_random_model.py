@@ -216,6 +216,15 @@ def test_adapter_is_merged(tiny: tuple[Package, Path]):
     assert model.trust == "nothing"
 
 
+CARD = {"description": "a random model for tests", "trust": "nothing"}
+
+
+def test_what_the_card_silences_is_held_back(tiny: tuple[Package, Path], tmp_path: Path):
+    folder = tiny_nano(tmp_path, tiny[0].spec, card={**CARD, "silent": {"image": ["sequence"], "volume": []}})
+    model = load_model(str(folder), device="cpu", dtype="float32", offline=True)
+    assert model.silent == {"image": ["sequence"], "volume": []}
+
+
 @pytest.mark.parametrize(
     ("change", "code"),
     [
@@ -224,6 +233,10 @@ def test_adapter_is_merged(tiny: tuple[Package, Path]):
         ({"format": "omnivmed-nano/9"}, "Unsupported"),
         ({"vision_config": {"_attn_implementation_internal": "x"}}, "Unsupported"),
         ({"card": {}}, "Unsupported"),
+        ({"card": {**CARD, "silent": {"image": ["colour"]}}}, "Unsupported"),
+        ({"card": {**CARD, "silent": {"hologram": ["plane"]}}}, "Unsupported"),
+        ({"card": {**CARD, "silent": {"image": "plane"}}}, "Unsupported"),
+        ({"card": {**CARD, "silent": ["plane"]}}, "Unsupported"),
         ({"budget": {"colour": 1}}, "Unsupported"),
         ({"backbone": {"gguf_sha256": "0"}}, "ChecksumMismatch"),
     ],

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from train.nano.export import config, spoken
+from train.nano.export import config, silent_in, spoken
 from train.nano.report import report
 from train.nano.score import Score, beats, ship, silent_of
 from train.nano.store import write_json
@@ -28,7 +28,11 @@ def test_one_source_that_is_no_better_than_guessing_silences_a_type() -> None:
     assert table["image:view"] == ""
     assert table["volume:modality"] == "fails on new scanner"
     assert "45 %" in table["video:organ"]
-    assert silent_of(table) == {"image": [], "volume": ["modality"], "video": ["organ"]}
+    silent = silent_of(table)
+    assert "view" not in silent["image"]
+    assert "modality" in silent["volume"]
+    assert "organ" in silent["video"]
+    assert "plane" in silent["image"], "what was never measured has not passed"
 
 
 def test_only_what_passed_is_offered_and_a_weak_source_is_named(tmp_path: Path) -> None:
@@ -43,12 +47,15 @@ def test_only_what_passed_is_offered_and_a_weak_source_is_named(tmp_path: Path) 
         "sequences spoken": {"volume:plane": [7, 10], "volume:plane@a": [5, 5], "volume:plane@b": [2, 6]},
     }
     table = {"image:view": "", "image:state": "fails", "volume:plane": ""}
-    write_json({"ship": table, "scores": shares}, tmp_path / "s.json")
+    write_json({"ship": table, "scores": shares, "silent": {"image": ["state"]}}, tmp_path / "s.json")
     assert spoken(answers, tmp_path / "s.json") == {
         "image": ["view (90 of 100 right on unseen patients)"],
         "volume": ["plane (70 of 100 right on unseen patients; 33 of 100 on its weakest source)"],
         "video": [],
     }
+    assert silent_in(tmp_path / "s.json")["volume"] == ["modality", "organ", "sequence", "state", "view"]
+    assert "view" not in silent_in(tmp_path / "s.json")["image"]
+    assert len(silent_in(tmp_path / "none.json")["image"]) == 6
 
 
 def test_the_product_accepts_the_exported_config(tmp_path: Path) -> None:

@@ -28,16 +28,18 @@ from train.nano.questions import SHORT_TASKS, ask
 from train.nano.recipe import TRAIN_VIEWS, heal_config
 from train.nano.report import report
 from train.nano.sampling import Pool
-from train.nano.score import Case, Score, majority, ship, silent_of, tally
+from train.nano.score import Answer, Case, Score, majority, ship, silent_of, tally
 from train.nano.store import write_json
 from train.nano.studies import StudyView, clip, planes_of, still, volume
 from train.nano.tune import ALONE, Nano
 from train.nano.views import Item
 from train.nano.vit import Vit
+from train.nano.withheld import gate_scores
 
 PER_SOURCE = 32  # pictures per source, LARGE times that for chest X-rays and brain MR
 LARGE = 2
 ANSWER_TOKENS = 14
+CAPTION_TOKENS = 32
 SEQUENCE_FRAMES = 16
 FORMS = ("seen", "unseen", "word", "yesno")
 GUESSES = ("blank", "shuffled", "majority")
@@ -143,13 +145,17 @@ def evaluate(
     forms["yesno"] = ("yesno", True)
     named = {n: with_questions(studies, f, u, 31 + u, silent) for n, (f, u) in forms.items()}
     answers = asking.run(named, ANSWER_TOKENS)
+    wordings: dict[str, list[Answer]] = {name: list(rows) for name, rows in answers.items()}
+    wordings["descriptions"] = asking.run({"describe": described(studies, True, 35)}, CAPTION_TOKENS)[
+        "describe"
+    ]
     scores = {name: tally(rows) for name, rows in answers.items()}
     scores["spoken"] = tally([*answers["seen"], *answers["unseen"]])
     for visual in ("blank", "shuffled"):
         rows = asking.run({visual: named["unseen"]}, ANSWER_TOKENS, visual)[visual]
         scores[visual] = tally(rows)
     scores["majority"] = majority(named["unseen"])
-    show(scores, "unseen", "blank", "shuffled")
+    show(group, scores, "unseen", "blank", "shuffled")
     for threshold in (None, 0.1, 0.3):
         name = "sequences, no pruning" if threshold is None else f"sequences, {threshold}"
         many = sequence_studies(nano, threshold)
@@ -166,7 +172,14 @@ def evaluate(
                 ]
                 scores[f"sequences {visual}"] = tally(rows)
             scores["sequences majority"] = majority(asked["unseen"])
-        show(scores, name)
+            others = {f: with_questions(many, f, True, 36, silent) for f in ("word", "yesno")}
+            for form, rows in (said | asking.run(others, ANSWER_TOKENS, tag="sequences ")).items():
+                wordings[form] += rows
+            described_too = {"describe": described(many, True, 37)}
+            wordings["descriptions"] += asking.run(described_too, CAPTION_TOKENS, tag="sequences ")[
+                "describe"
+            ]
+        show(group, scores, name)
     scores["behaviour"] = {}
     for name, rows in asking.run(behaviour_cases(nano, studies, silent), ANSWER_TOKENS).items():
         scores["behaviour"][name] = Score(sum(r[2] for r in rows), len(rows))
@@ -176,12 +189,14 @@ def evaluate(
     )
     language, probe = beside(nano, studies, runs, group)
     scores["behaviour"] |= language.scores()
-    print({k: v.cell() for k, v in scores["behaviour"].items()}, flush=True)
     scores["probe"] = probe
     table = ship(scores["spoken"], [scores[g] for g in GUESSES])
     table |= ship(scores["sequences spoken"], [scores[f"sequences {g}"] for g in GUESSES])
+    now_silent = {kind: sorted({*tasks, *silent.get(kind, ())}) for kind, tasks in silent_of(table).items()}
+    scores["behaviour"] |= gate_scores(wordings, now_silent, language.rows)
     if group.first:
-        finish(scores, table, silent, language, out)
+        print({k: v.cell() for k, v in scores["behaviour"].items()}, flush=True)
+        finish(scores, table, silent, now_silent, language, out)
         (out / "report.md").write_text(report(scores, table, silent, language.rows))
 
 
@@ -206,8 +221,8 @@ def healed_encoder(runs: Path) -> Vit:
     return vit.eval()
 
 
-def show(scores: dict[str, dict[str, Score]], *names: str) -> None:
-    for name in names:
+def show(group: Group, scores: dict[str, dict[str, Score]], *names: str) -> None:
+    for name in names if group.first else ():
         print(name, {k: v.cell() for k, v in scores[name].items() if "@" not in k}, flush=True)
 
 
@@ -215,12 +230,11 @@ def finish(
     scores: dict[str, dict[str, Score]],
     table: dict[str, str],
     silent: dict[str, list[str]],
+    now_silent: dict[str, list[str]],
     language: Language,
     out: Path,
 ) -> None:
-    """``silent``: what is declined from now on: what was already, and what fails the rule in this evaluation."""
-    failed = silent_of(table)
-    now_silent = {kind: sorted({*failed[kind], *silent.get(kind, ())}) for kind in failed}
+    """``now_silent``: what is declined from now on: what was already, and what does not pass in this evaluation."""
     plain = {n: {k: [s.right, s.asked] for k, s in row.items()} for n, row in scores.items()}
     value = {"scores": plain, "ship": table, "was_silent": silent, "silent": now_silent}
     write_json(value | {"language": language.rows}, out / "scores.json")

@@ -12,6 +12,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from train.nano.recipe import instruct_config
+from train.nano.score import silent_of
 from train.nano.store import write_json
 from train.nano.vit import HEADS, HIDDEN, LAYERS, MLP, PATCH, Vit
 from train.nano.words import Projector
@@ -105,6 +106,13 @@ def spoken(answers: dict[str, dict[str, str]], scores: Path) -> dict[str, list[s
     return out
 
 
+def silent_in(scores: Path) -> dict[str, list[str]]:
+    """By kind of study: what the product holds back. Without scores nothing has passed."""
+    measured = json.loads(scores.read_text()) if scores.exists() else {"ship": {}, "silent": {}}
+    failed = silent_of(measured["ship"])
+    return {k: sorted({*tasks, *measured["silent"].get(k, ())}) for k, tasks in failed.items()}
+
+
 def model_card(template: str, answers: dict[str, list[str]], report: Path) -> str:
     """The card with its list of answers and the tables of ``report``."""
     file = report / "report.md"
@@ -132,6 +140,7 @@ def export(weights: dict[str, Tensor], vit: Vit, out: Path, report: Path) -> Non
     here = Path(__file__).parent
     card = json.loads((here / "card.json").read_text())
     card["answers"] = spoken(card["answers"], report / "scores.json")
+    card["silent"] = silent_in(report / "scores.json")
     (out / "README.md").write_text(model_card((here / "card.md").read_text(), card["answers"], report))
     backbone = {"name": SMOLLM2.name, "gguf_sha256": SMOLLM2.gguf_sha256, "licence": SMOLLM2.licence}
     write_json(config({"description": DESCRIPTION, **card}, backbone, True), out / "config.json")

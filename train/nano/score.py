@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from omnivmed.eval.intervals import wilson
-from train.nano.questions import QA
+from train.nano.questions import QA, SHORT_TASKS
 from train.nano.studies import StudyView
 
 MARGIN = 0.10  # this far above every baseline, with the lower end of the interval above them too
@@ -95,10 +95,8 @@ def ship(scores: dict[str, Score], baselines: list[dict[str, Score]]) -> dict[st
 
 
 def silent_of(table: dict[str, str]) -> dict[str, list[str]]:
-    """By kind of study: the types that may not be spoken."""
-    out: dict[str, list[str]] = {"image": [], "volume": [], "video": []}
-    for key, why in table.items():
-        kind, task = key.split(":")
-        if why:
-            out[kind].append(task)
-    return out
+    """By kind of study: the types that may not be spoken, because they failed or were never measured."""
+    return {
+        kind: sorted(task for task in SHORT_TASKS if table.get(f"{kind}:{task}", "not measured"))
+        for kind in ("image", "volume", "video")
+    }

@@ -1,0 +1,62 @@
+"""What the product would say is counted by the product's own rule."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from train.nano.questions import QA
+from train.nano.score import Answer, Score
+from train.nano.studies import StudyView
+from train.nano.withheld import declined, gate_scores, heard, lost
+
+SILENT = {"image": ["sequence"], "volume": ["organ"], "video": []}
+
+
+def answer(kind: str, qa: QA, said: str, good: bool = True) -> Answer:
+    study = StudyView("r", kind, np.zeros((1, 28, 28, 3), np.uint8), np.ones((1, 1), bool), None, {}, "s")  # type: ignore[arg-type]
+    return ((study, [qa]), 0, good, said)
+
+
+SEQUENCE = QA("sequence", "sentence", "Which sequence?", "The MRI sequence is {T1}.", "T1")
+YES = QA("sequence", "yesno", "Is this T1?", "{Yes}, the sequence is {T1}.", "T1")
+ORGAN = QA("organ", "sentence", "Body part?", "It shows the {head}.", "head")
+MORE = QA("organ", "word", "One word?", "{Head}", "head", (("Which body part?", "It shows the head."),))
+CAPTION = QA("describe", "caption", "Describe this.", "The image shows the head on an axial T1 MRI.")
+
+
+def test_only_silent_types_are_declined() -> None:
+    for qa, said in (
+        (SEQUENCE, "The MRI sequence is T1."),
+        (SEQUENCE, "T2"),
+        (YES, "Yes."),
+        (YES, "No, T2."),
+    ):
+        assert declined(answer("image", qa, said), SILENT), said
+    assert not declined(answer("image", SEQUENCE, "The MRI sequence is T1."), {"image": ["plane"]})
+    assert declined(answer("volume", MORE, "Head"), SILENT)
+    assert heard(answer("image", ORGAN, "It shows the head."), SILENT) == "It shows the head."
+    assert not lost(answer("image", ORGAN, "It shows the head."), SILENT)
+    assert lost(answer("volume", ORGAN, "It shows the head."), SILENT), "right before, said no more"
+    assert not lost(answer("volume", ORGAN, "It shows the chest.", False), SILENT)
+
+
+def test_a_description_loses_what_is_silent_and_nothing_else() -> None:
+    for kind in SILENT:
+        case = answer(kind, CAPTION, "The image shows the head on an axial T1 MRI.", False)
+        assert not lost(case, SILENT)
+        assert declined(case, SILENT)
+
+
+def test_rows_for_the_table() -> None:
+    sets = {
+        "seen": [answer("image", SEQUENCE, "T1"), answer("image", ORGAN, "Head")],
+        "descriptions": [answer("volume", CAPTION, "The image shows the head on an MRI.")],
+    }
+    rows = gate_scores(sets, SILENT, [["What does the heart do?", "", "The heart pumps blood."]])
+    assert rows == {
+        "silent type of answer declined, seen": Score(1, 1),
+        "silent type of answer declined, descriptions": Score(1, 1),
+        "silent type of answer declined, all wordings": Score(2, 2),
+        "in scope, wrongly held back": Score(0, 2),
+        "plain questions with a study open, answer touched": Score(0, 3),
+    }
