@@ -11,6 +11,7 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
+from omnivmed.inference.withhold import NAMES
 from train.nano.recipe import instruct_config
 from train.nano.score import silent_of
 from train.nano.store import write_json
@@ -113,12 +114,15 @@ def silent_in(scores: Path) -> dict[str, list[str]]:
     return {k: sorted({*tasks, *measured["silent"].get(k, ())}) for k, tasks in failed.items()}
 
 
-def model_card(template: str, answers: dict[str, list[str]], report: Path) -> str:
-    """The card with its list of answers and the tables of ``report``."""
+def model_card(
+    template: str, answers: dict[str, list[str]], silent: dict[str, list[str]], report: Path
+) -> str:
+    """The card with its lists of what is answered and what is held back, and the tables of ``report``."""
     file = report / "report.md"
     template = template.replace("{{scores}}", file.read_text().strip() if file.exists() else PREVIEW)
     lines = [f"- {kind}: {'; '.join(words) or 'nothing yet'}." for kind, words in answers.items()]
-    return template.replace("{{answers}}", "\n".join(lines))
+    held = [f"- {kind}: {', '.join(NAMES[a] for a in names) or 'nothing'}." for kind, names in silent.items()]
+    return template.replace("{{answers}}", "\n".join(lines)).replace("{{silent}}", "\n".join(held))
 
 
 def percent(cell: list[int]) -> str:
@@ -141,7 +145,9 @@ def export(weights: dict[str, Tensor], vit: Vit, out: Path, report: Path) -> Non
     card = json.loads((here / "card.json").read_text())
     card["answers"] = spoken(card["answers"], report / "scores.json")
     card["silent"] = silent_in(report / "scores.json")
-    (out / "README.md").write_text(model_card((here / "card.md").read_text(), card["answers"], report))
+    (out / "README.md").write_text(
+        model_card((here / "card.md").read_text(), card["answers"], card["silent"], report)
+    )
     backbone = {"name": SMOLLM2.name, "gguf_sha256": SMOLLM2.gguf_sha256, "licence": SMOLLM2.licence}
     write_json(config({"description": DESCRIPTION, **card}, backbone, True), out / "config.json")
     names = (ENCODER_FILE, LORA_FILE, "config.json", "README.md")
