@@ -14,6 +14,7 @@ from omnivmed.study import Study
 from omnivmed.vision import prepare
 
 PROMPT, STEPS = 64, 32
+LONGER, PATIENCE_S = 256, 1.0
 
 
 @dataclass(frozen=True)
@@ -43,6 +44,28 @@ def measure(assistant: Assistant) -> Speed:
     conversation.prefill(ordinary, None)
     wall, cpu = _seconds(speak)
     return Speed(encode, prefill, (wall / STEPS, cpu / STEPS))
+
+
+def seconds_per_token(assistant: Assistant) -> float | None:
+    """Wall seconds to read one prompt token here, from a prompt of 64 tokens and, where that took less than a second,
+    from a longer one. Takes a turn as a question would; None when somebody is being served already."""
+    turns, runtime = assistant._turns, assistant._runtime
+    if len(turns) or (ticket := turns.join()) is None:
+        return None
+    try:
+        if not turns.wait(ticket, 0):
+            return None
+        special = {*runtime.stop_ids, runtime.image_token_id, runtime.video_token_id}
+        ordinary = [i for i in range(1000) if i not in special]
+        for length in (PROMPT, LONGER):
+            began = time.perf_counter()
+            runtime.begin().prefill(ordinary[:length], None)
+            seconds = time.perf_counter() - began
+            if seconds > PATIENCE_S or len(turns) > 1:  # slow, or somebody waits
+                break
+        return seconds / length
+    finally:
+        turns.leave(ticket)
 
 
 def _seconds(work: Callable[[], Any]) -> tuple[float, float]:

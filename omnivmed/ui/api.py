@@ -25,7 +25,7 @@ def add_api(context: Context, concurrency_id: str, concurrency_limit: int) -> No
 
     def open_file(session: Session, file: Any, options: Options) -> OpenStudy:
         if not file:
-            raise StudyError("NotAnImage", "There is no file; send one study.")
+            raise StudyError("NotAnImage", texts.NO_FILE)
         names = file if isinstance(file, list) else [file]
         taken = take_in([str(name) for name in names], session.sources, context.root.served)
         study = studies.open_study_files(context, session, taken)

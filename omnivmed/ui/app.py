@@ -142,7 +142,10 @@ def _ask_tab(page: Page, context: Context) -> None:
             0, 2, context.settings.threshold, step=0.01, label=texts.THRESHOLD, info=texts.THRESHOLD_INFO
         )
         page.reference = gr.Radio(
-            list(texts.REFERENCES.items()), value="previous", label=texts.REFERENCE, info=texts.REFERENCE_INFO
+            [(words, name) for name, words in texts.REFERENCES.items()],
+            value="previous",
+            label=texts.REFERENCE,
+            info=texts.REFERENCE_INFO,
         )
         page.max_frames = gr.Slider(
             0, limits.max_frames, 0, step=1, label=texts.MAX_FRAMES, info=texts.MAX_FRAMES_INFO
@@ -182,6 +185,10 @@ def _wire(demo: gr.Blocks, page: Page, handlers: Handlers, context: Context, cro
     demo.unload(handlers.leave)
     page.timer.tick(
         handlers.model_tick, None, [page.model, page.timer, page.remember, *page.suggestions], **light
+    )
+    # In the page only: the viewer's cost estimate begins when the model is known, not with the next study.
+    page.model.change(
+        None, page.model, None, js="html => window.omnivmedViewer && window.omnivmedViewer.model(html)"
     )
     for button, sample in zip(page.samples, SAMPLES, strict=True):
         opened.append(button.click(handlers.sample_opener(sample.key), planning, shown, **heavy))

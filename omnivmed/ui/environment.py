@@ -26,6 +26,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
+from omnivmed.ui import texts
+
 log = logging.getLogger("omnivmed.ui")
 
 # Gradio compares with "True"; anything else is off (reliability: no analytics, no telemetry).
@@ -102,10 +104,10 @@ def _own_folder(path: Path) -> Path:
     path.mkdir(mode=0o700, parents=True, exist_ok=True)
     facts = path.lstat()
     if not stat.S_ISDIR(facts.st_mode):
-        raise OSError("the folder for session files is not a plain folder; remove it and start again")
+        raise OSError(texts.FOLDER_NOT_PLAIN)
     if hasattr(os, "getuid"):
         if facts.st_uid != os.getuid():
-            raise OSError("the folder for session files belongs to another user; remove it and start again")
+            raise OSError(texts.FOLDER_NOT_OURS)
         path.chmod(0o700)
     return path
 

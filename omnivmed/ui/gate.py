@@ -60,7 +60,7 @@ class Gate:
             return
         path, method = scope["path"].rstrip("/"), scope["method"]
         if not self.open(method, path):
-            await JSONResponse({"detail": "Not Found"}, 404)(scope, receive, send)
+            await JSONResponse({"detail": texts.NOT_HERE}, 404)(scope, receive, send)
             return
         if method == "POST" and path.endswith("/upload") and not self.room():
             await JSONResponse({"detail": texts.NO_ROOM}, 503)(scope, receive, send)

@@ -231,6 +231,7 @@ class Handlers:
 
     def viewer_value(self, opened: OpenStudy, video_progress: float | None = None) -> ViewerValue:
         """The viewer's whole value for what is open now."""
+        service = self.context.service
         for path in (opened.payload, opened.mask_payload, opened.pixels, opened.video):
             if path is not None and path.exists():
                 os.utime(path)  # Gradio's cleaning goes by age
@@ -243,13 +244,10 @@ class Handlers:
             video_fps=opened.video_fps,
             role="answer" if opened.answered else "preview",
             goto=studies.first_look(opened),
-            seconds_per_token=self.context.service.seconds_per_token,
+            seconds_per_token=service.seconds_per_token,
         )
-        value.state |= {
-            "model": self.context.service.name,
-            "version": __version__,
-            "follows": opened.glimpse,
-        }
+        value.state |= {"model": None if service.state == "failed" else service.name, "version": __version__}
+        value.state |= {"model_state": service.state, "follows": opened.glimpse}
         return value
 
     def _suggested(self, opened: OpenStudy | None) -> Updates:
@@ -485,14 +483,15 @@ class Handlers:
     # ------------------------------------------------------------------------------------- the model
 
     def model_tick(self, request: gr.Request) -> Updates:
-        """While the model loads: how far it is. The timer ends with the loading."""
+        """While the model loads: how far it is. The timer ends when all is known of it."""
         service = self.context.service
         session = self.context.store.get(request.session_hash)
         updates: Updates = {self.page.model: parts.model_card(service)}
         if service.state in ("ready", "failed"):
-            updates[self.page.timer] = gr.Timer(active=False)
+            updates |= {self.page.timer: gr.Timer(active=not service.settled)} | self._suggested(
+                session.current
+            )
             updates[self.page.remember] = service.follows_conversations
-            updates |= self._suggested(session.current)
         return updates
 
     def leave(self, request: gr.Request) -> None:

@@ -37,7 +37,7 @@ def footer(limits: Limits) -> str:
     limit_text = "; ".join(f"{name} {value}" for name, value in limits.describe())
     return (
         f"{escape(texts.NOT_CLINICAL_LONG)}<br>{escape(texts.LIMITS)}: {escape(limit_text)}.<br>"
-        f"OmniV-Med {escape(__version__)} · Apache-2.0"
+        f"{escape(texts.FOOTER_PROGRAM.format(version=__version__))}"
     )
 
 
@@ -54,14 +54,15 @@ def progress(step: Step | None, lead: str = "") -> str:
     name = texts.STAGES.get(step.stage, step.stage) if step is not None else texts.OPENING
     unit = texts.STAGE_UNITS.get(step.stage) if step is not None else None
     if step is None or step.total <= 0:
-        bar, count = '<i class="ov-unknown"></i>', ""
+        bar = '<i class="ov-unknown"></i>'
     else:
         share = 100 * min(1.0, step.done / step.total)
         bar = f'<i style="width:{share:.0f}%"></i>'
-        count = f" {step.done:,} of {step.total:,} {unit}" if unit else ""
         if step.total >= BYTES_FROM:
-            count = f" {step.done / 2**20:.0f} of {step.total / 2**20:.0f} MB"
-    words = escape(f"{lead}{name}{count}")
+            name = texts.PROGRESS_BYTES.format(name=name, done=step.done / 2**20, total=step.total / 2**20)
+        elif unit:
+            name = texts.PROGRESS_COUNT.format(name=name, done=step.done, total=step.total, unit=unit)
+    words = escape(f"{lead}{name}")
     return (
         f'<div class="ov-line" role="status" aria-live="polite"><span class="ov-meter">{bar}</span>'
         f"<span>{words}</span></div>"
@@ -100,18 +101,20 @@ def may_be_asked(answers: dict[str, list[str]]) -> str:
 
 
 def model_card(service: ModelService) -> str:
-    """Which model speaks, in which state, and what it can be trusted with."""
+    """Which model speaks, in which state, and what it can be trusted with; its state and speed for the viewer."""
+    cost = service.seconds_per_token
+    data = f'data-state="{service.state}"' + (f' data-seconds-per-token="{cost:.3g}"' if cost else "")
     name = escape(service.name)
     if service.state == "ready" and service.assistant is not None:
         assistant = service.assistant
         return (
-            f'<div class="ov-model"><span class="ov-dot ready"></span><b>{name}</b> · '
+            f'<div class="ov-model" {data}><span class="ov-dot ready"></span><b>{name}</b> · '
             f"{escape(assistant.description)}<br>{escape(assistant.trust)}{may_be_asked(assistant.answers)}</div>"
         )
     if service.state == "failed":
         message = service.error.message if service.error is not None else texts.MODEL_MISSING
         return (
-            f'<div class="ov-model"><span class="ov-dot failed"></span><b>{escape(texts.MODEL_FAILED)}</b> · '
+            f'<div class="ov-model" {data}><span class="ov-dot failed"></span><b>{escape(texts.MODEL_FAILED)}</b> · '
             f"{escape(message)}<br>{escape(texts.MODEL_MISSING)}</div>"
         )
     step = service.step
@@ -121,6 +124,6 @@ def model_card(service: ModelService) -> str:
         if step.total > 1:
             detail += f" {100 * step.done // step.total} %"
     return (
-        f'<div class="ov-model"><span class="ov-dot loading"></span><b>{escape(texts.MODEL_LOADING)}</b> · '
+        f'<div class="ov-model" {data}><span class="ov-dot loading"></span><b>{escape(texts.MODEL_LOADING)}</b> · '
         f"{name}{escape(detail)}</div>"
     )

@@ -14,11 +14,10 @@ ASSETS = Path(__file__).resolve().parents[2] / "assets"
 
 @dataclass(frozen=True)
 class Sample:
-    """One ready study: `name` on its button, `line` below it, `file` in assets/samples."""
+    """One ready study: `name` on its button, `file` in assets/samples."""
 
     key: str
     name: str
-    line: str
     file: str
     synthetic: bool = False
 
@@ -32,14 +31,13 @@ class Sample:
 
 
 SAMPLES: tuple[Sample, ...] = (
-    Sample("chest_xray", texts.SAMPLE_NAMES["chest_xray"], "still", "chest_xray.dcm"),
-    Sample("ct_abdomen", texts.SAMPLE_NAMES["ct_abdomen"], "volume", "ct_abdomen.nii.gz"),
-    Sample("mr_head", texts.SAMPLE_NAMES["mr_head"], "volume", "mr_head.nii.gz"),
-    Sample("echo_cine", texts.SAMPLE_NAMES["echo_cine"], "cine", "echo_cine.dcm"),
+    Sample("chest_xray", texts.SAMPLE_NAMES["chest_xray"], "chest_xray.dcm"),
+    Sample("ct_abdomen", texts.SAMPLE_NAMES["ct_abdomen"], "ct_abdomen.nii.gz"),
+    Sample("mr_head", texts.SAMPLE_NAMES["mr_head"], "mr_head.nii.gz"),
+    Sample("echo_cine", texts.SAMPLE_NAMES["echo_cine"], "echo_cine.dcm"),
     Sample(
         "endoscopy_phantom",
         texts.SAMPLE_NAMES["endoscopy_phantom"],
-        "drawn by code",
         "endoscopy_phantom.mp4",
         synthetic=True,
     ),

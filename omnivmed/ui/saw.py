@@ -77,7 +77,7 @@ def saw_html(opened: OpenStudy, mask: KeepMask, answer: Answer | None) -> str:
         unit = texts.SAW_UNITS[opened.study.kind]
         taken = texts.SAW_TAKEN.format(taken=t, frames=frames, unit=unit)
     if t > 1:
-        reference = next(words for words, name in texts.REFERENCES.items() if name == mask.reference)
+        reference = texts.REFERENCES[mask.reference]
         numbers = {"kept": mask.kept, "total": mask.total, "share": share, "threshold": mask.threshold}
         lines = [
             texts.SAW_KEPT.format(

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from omnivmed.errors import ModelError
+from omnivmed.ui import texts
 from omnivmed.ui.background import Progress, Step
 from omnivmed.ui.samples import find_sample
 from omnivmed.ui.settings import AppSettings
@@ -24,14 +25,19 @@ log = logging.getLogger("omnivmed.ui")
 State = Literal["waiting", "loading", "ready", "failed"]
 T = TypeVar("T")
 Loader = Callable[..., "Assistant"]
+Meter = Callable[["Assistant"], float | None]
 
 
 class ModelService:
     """The model and its state. `start` returns at once; the page works meanwhile."""
 
-    def __init__(self, settings: AppSettings, loader: Loader | None = None) -> None:
+    def __init__(
+        self, settings: AppSettings, loader: Loader | None = None, meter: Meter | None = None
+    ) -> None:
+        """loader, meter: in place of `load_model` and `seconds_per_token` of `omnivmed.inference`."""
         self._settings = settings
         self._loader = loader
+        self._meter = meter or _seconds_per_token
         self._lock = threading.Lock()
         self._done = threading.Event()
         self._state: State = "waiting"
@@ -39,11 +45,18 @@ class ModelService:
         self.error: ModelError | None = None
         self.step: Step | None = None
         self.seconds: float | None = None  # time to load
-        self.seconds_per_token: float | None = None  # of the last prompt read; for the viewer's cost estimate
+        # To read one prompt token, for the viewer's cost estimate: measured once at the start, then from each answer.
+        self.seconds_per_token: float | None = None
+        self._settled = threading.Event()
 
     @property
     def state(self) -> State:
         return self._state
+
+    @property
+    def settled(self) -> bool:
+        """Nothing more will be known of the model until somebody asks."""
+        return self._settled.is_set()
 
     @property
     def name(self) -> str:
@@ -94,14 +107,25 @@ class ModelService:
             self._state = "failed"
         except Exception as error:
             log.exception("model load failed: %s", type(error).__name__)
-            self.error = ModelError(
-                "Unsupported", "This model could not be loaded; the server's log says why."
-            )
+            self.error = ModelError("Unsupported", texts.MODEL_UNLOADABLE)
             self._state = "failed"
         self.seconds = time.monotonic() - began
         self._done.set()
         code = self.error.code if self.error is not None else "ok"
         log.info("model state=%s seconds=%.1f code=%s", self._state, self.seconds, code)
+        self._gauge()
+
+    def _gauge(self) -> None:
+        """How long reading a token takes, measured with a short prompt unless somebody has asked already."""
+        try:
+            if self.assistant is not None and self._state == "ready":
+                seconds = self._meter(self.assistant)
+                if self.seconds_per_token is None:
+                    self.seconds_per_token = seconds
+        except Exception as error:
+            log.warning("speed not measured code=%s", type(error).__name__)
+        finally:
+            self._settled.set()
 
     def _progress(self, stage: str, done: int, total: int) -> None:
         self.step = Step(stage, done, total)
@@ -123,6 +147,13 @@ def _load_model(*args: Any, **kwargs: Any) -> Assistant:
     from omnivmed.inference import load_model  # torch is imported here, off the page's way
 
     return load_model(*args, **kwargs)
+
+
+def _seconds_per_token(assistant: Assistant) -> float | None:
+    from omnivmed.inference import Assistant
+    from omnivmed.inference.speed import seconds_per_token
+
+    return seconds_per_token(assistant) if isinstance(assistant, Assistant) else None
 
 
 def _open_study(*args: Any, **kwargs: Any) -> Study:

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from omnivmed.limits import LOCAL, PUBLIC, Limits
+from omnivmed.ui import texts
 
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
@@ -42,39 +43,35 @@ def read_settings(argv: Sequence[str] | None = None) -> AppSettings:
     Raises SystemExit with a sentence when a value is out of range, or when the page would be open to the
     network without `--public` or `--login`.
     """
-    space = "SPACE_ID" in os.environ
+    space, told = "SPACE_ID" in os.environ, texts.COMMAND_HELP
     parser = argparse.ArgumentParser(
         prog="app.py",
-        description="OmniV-Med: open a study, see which tokens are pruned, ask. Not for clinical use.",
+        description=texts.COMMAND_ABOUT,
     )
-    parser.add_argument("--model", default="nano", help="nano, a folder, or a hub id (default: nano)")
+    parser.add_argument("--model", default="nano", help=told["model"])
     parser.add_argument("--host", default=os.environ.get("GRADIO_SERVER_NAME", "127.0.0.1"))
     parser.add_argument("--port", type=int, default=int(os.environ.get("GRADIO_SERVER_PORT", "7860")))
     parser.add_argument(
         "--public",
         action="store_true",
         default=space,
-        help="for strangers: lower limits, burned-in text asked",
+        help=told["public"],
     )
-    parser.add_argument("--offline", action="store_true", help="make no outbound connection at all")
-    parser.add_argument(
-        "--threshold", type=float, default=0.1, help="pruning threshold on pixels in [-1, 1], 0 to 2"
-    )
-    parser.add_argument("--login", metavar="NAME:PASSWORD", help="ask for this name and password")
-    parser.add_argument("--mcp", action="store_true", help="offer /ask and /prune as MCP tools, too")
+    parser.add_argument("--offline", action="store_true", help=told["offline"])
+    parser.add_argument("--threshold", type=float, default=0.1, help=told["threshold"])
+    parser.add_argument("--login", metavar="NAME:PASSWORD", help=told["login"])
+    parser.add_argument("--mcp", action="store_true", help=told["mcp"])
     got = parser.parse_args(argv)
     if not 0 <= got.threshold <= 2 or not math.isfinite(got.threshold):
-        parser.error("--threshold lies between 0 and 2")
+        parser.error(texts.COMMAND_THRESHOLD)
     if not 0 <= got.port <= 65535:
-        parser.error("--port lies between 0 (any free one) and 65535")
+        parser.error(texts.COMMAND_PORT)
     login = None
     if got.login is not None:
         name, colon, password = got.login.partition(":")
         if not (name and colon and password):
-            parser.error("--login wants NAME:PASSWORD")
+            parser.error(texts.COMMAND_LOGIN)
         login = (name, password)
     if got.host not in LOOPBACK and not got.public and login is None:
-        parser.error(
-            f"--host {got.host} opens the page to the network: add --public (lower limits) or --login NAME:PASSWORD"
-        )
+        parser.error(texts.COMMAND_OPEN.format(host=got.host))
     return AppSettings(got.model, got.host, got.port, got.public, got.offline, got.threshold, login, got.mcp)

@@ -95,7 +95,10 @@ def build_teach(context: Context) -> TeachPage:
         figure()
         step(4)
         page.reference = gr.Radio(
-            list(texts.REFERENCES.items()), value="previous", label=texts.REFERENCE, elem_id="teach-reference"
+            [(words, name) for name, words in texts.REFERENCES.items()],
+            value="previous",
+            label=texts.REFERENCE,
+            elem_id="teach-reference",
         )
         figure()
         step(5)

@@ -1,351 +1,239 @@
-"""Every sentence the page shows, in English, in one place."""
+"""Every sentence the page shows. The words are in `texts.json`, the one file to translate; here are their names.
+
+The section `page` of that file is read here, `viewer` by the viewer's script (`static/texts.js`).
+"""
 
 from __future__ import annotations
 
-TITLE = "OmniV-Med"
-TAGLINE = "Open a study. See which tokens the model keeps. Ask."
-NOT_CLINICAL = "Not for clinical use"
-NOT_CLINICAL_LONG = (
-    "For teaching and research. Nothing here is a diagnosis, and no decision about a patient may rest on it."
-)
-PUBLIC_BANNER = (
-    "Teaching demo, open to anyone. Not for diagnosis. Please do not upload patient data: "
-    "use a sample, or images that may be shown to everybody."
-)
+import json
+from pathlib import Path
+from typing import Any
+
+FILE = Path(__file__).with_name("texts.json")
+
+TITLE: str
+TAGLINE: str
+NOT_CLINICAL: str
+NOT_CLINICAL_LONG: str
+PUBLIC_BANNER: str
 
 # Picking a study
-SAMPLES = "Samples"
-UPLOAD = "Your own study"
-UPLOAD_DROP = r"Drop your own study, or click\a DICOM, zip, NIfTI, NRRD, picture, video"
-UPLOAD_HINT = "DICOM, a zip of a series, NIfTI, NRRD, MHA, PNG, JPEG, TIFF, MP4, MOV, AVI, MKV, WebM"
-UPLOAD_PRIVACY = "Stays on this computer; file name and header text are not kept."
-UPLOAD_PRIVACY_PUBLIC = "Kept for this visit only; file name and header text are dropped at once."
-SERIES = "This upload holds several series"
-CONFIRM_LABEL = "I have looked: no name, number or date of a patient is written into this picture"
-CONFIRM_ASK = (
-    "This picture may have text burned into it. Look at it first, and cut off what should not be seen; the model "
-    "gets it only after you have ticked the box."
-)
-CONFIRM_NOBODY = (
-    "This picture may have text burned into it, and nobody has looked at it. Open it on the page, where it can be "
-    "cut and confirmed, or send it without that text."
-)
-CROP = "Cut off edges"
-CROP_INFO = (
-    "For names and numbers written into the picture: what is darkened here is cut off every slice or frame, in the "
-    "viewer and for the model."
-)
-CROP_SIDES = ("Top, %", "Bottom, %", "Left, %", "Right, %")
-CROP_CUT = "Cut"
-CROP_WHOLE = "Whole picture again"
-CROP_ALT = "The picture; what would be cut off is dark"
-CROP_TOO_MUCH = "Too little of the picture would be left; cut off less."
-SYNTHETIC = "Drawn by code, not a patient."
+UPLOAD: str
+UPLOAD_DROP: str
+SERIES: str
+CONFIRM_LABEL: str
+CONFIRM_ASK: str
+CONFIRM_NOBODY: str
+CROP: str
+CROP_INFO: str
+CROP_SIDES: tuple[str, ...]
+CROP_CUT: str
+CROP_WHOLE: str
+CROP_ALT: str
+CROP_TOO_MUCH: str
+SYNTHETIC: str
 
 # Opening
-OPENING = "Opening"
-UPLOADING_DONE = "Checking the file"
-STAGES = {
-    "opening": "Opening",
-    "looking at files": "Looking at the files",
-    "reading headers": "Reading headers",
-    "reading times": "Reading time stamps",
-    "reading": "Reading",
-    "decoding": "Decoding",
-    "indexing": "Reading time stamps",
-    "sorting": "Sorting slices",
-    "unpacking": "Unpacking",
-    "preparing the picture": "Preparing the picture",
-    "drawing": "Drawing the overlay",
-    "transcoding": "Converting the clip for the browser",
-    "downloading": "Downloading the weights",
-    "converting": "Converting the weights, once",
-    "checking": "Checking the weights",
-    "loading": "Loading the weights",
-    "waiting": "Waiting for your turn",
-    "patches": "Cutting into patches",
-    "pruning": "Pruning",
-    "encoding": "Encoding",
-    "reading the study": "Reading the study",
-    "answering": "Answering",
-}
-STAGE_UNITS = {
-    "reading": "frames",
-    "decoding": "slices",
-    "preparing the picture": "slices",
-    "transcoding": "frames",
-    "reading headers": "files",
-    "patches": "frames",
-    "encoding": "frames",
-    "reading the study": "tokens",
-}
+OPENING: str
+UPLOADING_DONE: str
+STAGES: dict[str, str]
+STAGE_UNITS: dict[str, str]
 
 # The model
-MODEL_LOADING = "Model is loading"
-MODEL_READY = "Model ready"
-MODEL_FAILED = "No model"
-MODEL_WAIT = "The model is still loading. Your question runs as soon as it is ready."
-MODEL_MISSING = "There is no model to answer. Viewing and pruning work all the same."
+MODEL_LOADING: str
+MODEL_FAILED: str
+MODEL_MISSING: str
+MAY_ASK: str
+MAY_ASK_KINDS: dict[str, str]
+MAY_ASK_NONE: str
 
-MAY_ASK = "What it may be asked, and how often it was right"
-MAY_ASK_KINDS = {"image": "Of a picture", "volume": "Of a volume", "video": "Of a clip"}
-MAY_ASK_NONE = "nothing that it was shown to know"
 # Asking
-QUESTION = "Question"
-ASK_TAB = "Ask"
-ASK = "Ask"
-STOP = "Stop"
-ASK_PLACEHOLDER = "Ask about the study on the left"
-CHAT_EMPTY = "Ask a question, or take one of those below."
-CHAT_LABEL = "Conversation"
-SUGGESTED = "It can be asked"
-NEW_CHAT = "Start over"
-STOPPED = "stopped"
-LENGTH = "cut at the token limit"
-NO_STUDY = "Choose a sample or upload a study first."
-STILL_OPENING = "The study is still being read; ask as soon as it is there."
-NO_QUESTION = "Please type a question."
-ALREADY = "The answer before is still being written; stop it or wait."
-TOO_LONG = "The question is too long: at most {limit} characters."
-BUSY = "Many people are asking right now; please try again in a moment."
-BUSY_PAGE = "This page has asked for many things at once; please wait until some of them are done."
-NO_ROOM = "Many files are waiting to be opened right now; please try again in a moment."
-TOO_MUCH_DATA = "The request is larger than any this page would send."
-STUDY_CHANGED = "Another study was opened; the answer was stopped."
-OUT_OF_MEMORY = (
-    "Not enough memory for this many tokens. Take fewer frames or a higher threshold in the settings."
-)
-UNEXPECTED = "Something went wrong here, and it is not your file's fault. Please try again."
+QUESTION: str
+ASK_TAB: str
+ASK: str
+STOP: str
+ASK_PLACEHOLDER: str
+CHAT_EMPTY: str
+CHAT_LABEL: str
+NEW_CHAT: str
+STOPPED: str
+LENGTH: str
+NO_STUDY: str
+STILL_OPENING: str
+NO_QUESTION: str
+ALREADY: str
+TOO_LONG: str
+BUSY: str
+BUSY_PAGE: str
+NO_ROOM: str
+TOO_MUCH_DATA: str
+STUDY_CHANGED: str
+OUT_OF_MEMORY: str
+UNEXPECTED: str
 
 # Settings
-SETTINGS = "Settings"
-THRESHOLD = "Pruning threshold"
-THRESHOLD_INFO = (
-    "Tokens that changed less than this are dropped. 0.1 is the paper's; 0 keeps all that changed at all."
-)
-REFERENCE = "Compare with"
-REFERENCES = {"the frame before": "previous", "the token last kept": "last_kept"}
-REFERENCE_INFO = "The frame before misses slow drift; the token last kept lets it add up."
-MAX_FRAMES = "Slices or frames at most"
-MAX_FRAMES_INFO = "0 leaves it to the model's own budget."
-MAX_NEW_TOKENS = "Longest answer, tokens"
-REMEMBER = "Tell the model the earlier questions, too"
-REMEMBER_INFO = "Off for nano: how well it follows a conversation has not been measured. Larger models do."
-LIMITS = "Limits of this page"
+SETTINGS: str
+THRESHOLD: str
+THRESHOLD_INFO: str
+REFERENCE: str
+REFERENCES: dict[str, str]
+REFERENCE_INFO: str
+MAX_FRAMES: str
+MAX_FRAMES_INFO: str
+MAX_NEW_TOKENS: str
+REMEMBER: str
+REMEMBER_INFO: str
+LIMITS: str
 
 # What the model saw
-SAW = "What the model saw"
-SAW_EMPTY = "Ask something: the slices or frames the model was given, and what was pruned, appear here."
-SAW_PLANNED = "This is what the model would be given; nothing has been asked yet."
-SAW_FLOOR = (
-    "Nearly every frame is down to a single token: the model sees almost nothing beyond the first one. "
-    "Lower the threshold, or narrow the window."
-)
-PRUNING_SAVES = "Pruning saves the language model's tokens and memory; the encoder sees every frame taken."
-DOWNLOAD_JSON = "Mask and numbers (JSON)"
-DOWNLOAD_CHAT = "Conversation (Markdown)"
-MAKE_CLIP = "Make overlay clip"
-DOWNLOAD_OVERLAY = "Overlay clip (MP4)"
+SAW: str
+SAW_EMPTY: str
+SAW_PLANNED: str
+SAW_FLOOR: str
+PRUNING_SAVES: str
+DOWNLOAD_JSON: str
+DOWNLOAD_CHAT: str
+MAKE_CLIP: str
+DOWNLOAD_OVERLAY: str
 
 # Side by side
-COMPARE = "Side by side"
-COMPARE_INFO = (
-    "The same question twice, one after the other, at two thresholds. 0 keeps every token that changed."
-)
-COMPARE_COPY = "The table, to copy"
-COMPARE_NOTE = (
-    "Both runs are given the same frames and start from nothing: before each, the model forgets the study. Encoding "
-    "is the same work in both; reading and writing differ with the tokens."
-)
-COMPARE_RUN = "Compare"
-COMPARE_LEFT = "Left threshold"
-COMPARE_RIGHT = "Right threshold"
-COMPARE_EMPTY = "Ask the same question at two thresholds: tokens, seconds and memory appear here."
+COMPARE: str
+COMPARE_INFO: str
+COMPARE_COPY: str
+COMPARE_NOTE: str
+COMPARE_RUN: str
+COMPARE_LEFT: str
+COMPARE_RIGHT: str
 
 # Default questions, by kind of study, where the model does not bring its own
-QUESTIONS = {
-    "image": ("What kind of image is this?", "Which part of the body is shown?", "Is there a fracture?"),
-    "volume": ("What kind of scan is this?", "Which organ is shown?", "In which plane are the slices?"),
-    "video": ("What kind of video is this?", "Which organ is shown?", "What is happening in the clip?"),
-}
-
-API_ASK = (
-    "Ask a question about a medical study (DICOM, zip of a series, NIfTI, NRRD, MHA, picture, video). Streams "
-    "the answer. Teaching demo, not for diagnosis; do not send patient data to a public instance."
-)
-API_PRUNE = (
-    "Which visual tokens of a study would be pruned: counts and the keep mask as JSON; needs no model. "
-    "Teaching demo, not for diagnosis; do not send patient data to a public instance."
-)
+QUESTIONS: dict[str, tuple[str, ...]]
+API_ASK: str
+API_PRUNE: str
 
 # Pages
-TO_TEACH = "How pruning works"
-TO_APP = "Back to the viewer"
-TEACH_TITLE = "How pruning works"
-TEACH_TAGLINE = "Five steps on a real study"
-
-TEACH_STUDY = "Study"
-TEACH_PLACE = "Which slice or frame"
-TEACH_MEANS = (
-    "Here the threshold means {meaning}: less than that, on average over a token, and it is dropped."
-)
-TEACH_ALONE = (
-    "This is a single picture: it has no neighbour to be compared with, so every token is kept. "
-    "Choose a volume or a clip to see pruning."
-)
-TEACH_SLICE = "slice"
-TEACH_FRAME_AT = "frame at"
-TEACH_TOKENS = "{total} tokens"
-TEACH_CHANGE = "what changed from the one to the other: the brighter, the more"
-TEACH_DISTANCES = "distance of each token of {what}"
-TEACH_KEPT = "{kept} of {total} tokens kept (outlined); blue is pruned"
-TEACH_GIVEN = "what is left of it for the language model"
-TEACH_COUNT = "{kept:,} of {total:,}"
-TEACH_LEFT = "tokens are left, {share:.0f} %."
-TEACH_HISTOGRAM = "Histogram of distances"
-TEACH_HISTOGRAM_CAPTION = "distance of every token to its predecessor; bar heights by square root"
-TEACH_THRESHOLD = "threshold {value:g}"
-TEACH_COST_HEAD = ("", "all", "kept", "")
-TEACH_COST = {
-    "prompt": "visual tokens in the prompt",
-    "cache": "memory for them in {model} (keys and values, 16 bit)",
-    "attention": "token pairs in attention",
-    "encoder": "frames through the encoder",
-}
-TEACH_OWN = "Now your own"
-TEACH_OWN_WORDS = (
-    "Open a volume or a clip of yours: the same five figures are drawn from it. Still scopes and thin slices prune "
-    "well; pans, zooms and thick slices do not."
-)
-TEACH_STEPS = (
-    (
-        "A picture becomes tokens",
-        "Every slice or frame is cut into squares. Each square will be one token for the language model. "
-        "Neighbouring slices look much alike: compare these two.",
-        "",
-    ),
-    (
-        "How far did each token move?",
-        "Windowed pixels are put on a scale from -1 to 1. The distance of a token is the mean absolute difference "
-        "to the same square one slice (or frame) before.",
-        "d = mean |x - x before|,  x in [-1, 1]   so d lies between 0 and 2",
-    ),
-    (
-        "One threshold decides",
-        "Tokens above the threshold are news and stay; those below repeat what the model has seen. 0.1 is the "
-        "published value. Because it is measured after windowing, it means something in the units of the scan.",
-        "keep  if  d > threshold",
-    ),
-    (
-        "The mask",
-        "The first frame is always whole. Of the others only the news is kept, and at least one token. With "
-        '"the token last kept" slow drift adds up until it counts; with "the frame before" it can slip through.',
-        "",
-    ),
-    (
-        "What it saves",
-        "The language model reads fewer tokens: less time before the first word, less memory while it writes. "
-        "The encoder still looks at every frame that was taken.",
-        "",
-    ),
-)
+TO_TEACH: str
+TO_APP: str
+TEACH_TITLE: str
+TEACH_TAGLINE: str
+TEACH_STUDY: str
+TEACH_PLACE: str
+TEACH_MEANS: str
+TEACH_ALONE: str
+TEACH_SLICE: str
+TEACH_FRAME_AT: str
+TEACH_TOKENS: str
+TEACH_CHANGE: str
+TEACH_DISTANCES: str
+TEACH_KEPT: str
+TEACH_GIVEN: str
+TEACH_COUNT: str
+TEACH_LEFT: str
+TEACH_HISTOGRAM: str
+TEACH_HISTOGRAM_CAPTION: str
+TEACH_THRESHOLD: str
+TEACH_COST_HEAD: tuple[str, ...]
+TEACH_COST: dict[str, str]
+TEACH_OWN: str
+TEACH_OWN_WORDS: str
+TEACH_STEPS: tuple[tuple[str, ...], ...]
 
 # Names of studies, made of technical facts; the line of facts below the samples
-MODALITIES = {
-    "CR": "X-ray",
-    "DX": "X-ray",
-    "RF": "X-ray",
-    "MG": "mammogram",
-    "CT": "CT",
-    "MR": "MR",
-    "PT": "PET",
-    "US": "ultrasound",
-    "ES": "endoscopy",
-    "XA": "angiography",
-    "NM": "scintigraphy",
-}
-KINDS = {"image": "image", "volume": "volume", "video": "clip"}
-PICTURE = "picture"
-SAMPLE_NAMES = {
-    "chest_xray": "Chest X-ray",
-    "ct_abdomen": "CT, trunk",
-    "mr_head": "MR, head",
-    "echo_cine": "Echo",
-    "endoscopy_phantom": "Endoscopy",
-}
-FACTS_IMAGE = "{columns} × {rows}"
-FACTS_VOLUME = "{frames} {plane}slices of {columns} × {rows}"
-FACTS_VIDEO = "{frames} frames of {columns} × {rows}, {seconds:.1f} s"
-FACTS_WINDOW = "window {level:g} / {width:g}{unit}"
-NOTES_LABEL = "Warnings about this study"
+MODALITIES: dict[str, str]
+KINDS: dict[str, str]
+PICTURE: str
+SAMPLE_NAMES: dict[str, str]
+FACTS_IMAGE: str
+FACTS_VOLUME: str
+FACTS_VIDEO: str
+FACTS_WINDOW: str
+NOTES_LABEL: str
 
 # The line below an answer
-ANSWER_TOKENS = "{after:,} of {before:,} visual tokens{share}"
-ANSWER_OUT = "{count} tokens out"
-ANSWER_FIRST = "first word {seconds:.1f} s"
-ANSWER_TOTAL = "{seconds:.1f} s in all"
-ANSWER_CACHED = "study not encoded again"
-STOPPED_AFTER = "stopped after {seconds:.1f} s"
-NO_ANSWER = "(no answer)"
-ASK_AT_TIME = "At {seconds:.1f} s: "
-ASK_ON_SLICE = "On slice {number}: "
+ANSWER_TOKENS: str
+ANSWER_OUT: str
+ANSWER_FIRST: str
+ANSWER_TOTAL: str
+ANSWER_CACHED: str
+STOPPED_AFTER: str
+NO_ANSWER: str
+ASK_AT_TIME: str
+ASK_ON_SLICE: str
 
 # What the model saw, in numbers
-SAW_UNITS = {"image": "picture", "volume": "slices", "video": "frames"}
-SAW_TAKEN = "{taken} of {frames} {unit}"
-SAW_TAKEN_IMAGE = "the picture"
-SAW_KEPT = (
-    "{taken}, each {rows} × {columns} = {tokens} tokens. Kept {kept:,} of {total:,} ({share:.0f} %) at threshold "
-    "{threshold:g} = {meaning}, compared with {reference}."
-)
-SAW_ALONE = "{taken}, {rows} × {columns} = {tokens} tokens. A single picture is never pruned."
-SAW_FRAME = "{where}: {kept} of {total} tokens kept"
-SAW_TOKENS = "Tokens"
-SAW_TIME = "Time on this machine"
-SAW_USAGE = {
-    "visual_tokens_before": "visual tokens before pruning",
-    "visual_tokens_after": "visual tokens after",
-    "prompt_tokens": "prompt tokens",
-    "cached_tokens": "of them kept from an earlier question",
-    "output_tokens": "answer tokens",
-    "encoder_frames": "frames encoded for this answer",
-}
-SAW_TIMES = {
-    "wait": "waited for others",
-    "read": "read the frames",
-    "patches": "cut into patches",
-    "prune": "pruned",
-    "encode": "encoded",
-    "prefill": "read the prompt",
-    "decode": "wrote the answer",
-    "total": "in all",
-}
+SAW_UNITS: dict[str, str]
+SAW_TAKEN: str
+SAW_TAKEN_IMAGE: str
+SAW_KEPT: str
+SAW_ALONE: str
+SAW_FRAME: str
+SAW_TOKENS: str
+SAW_TIME: str
+SAW_USAGE: dict[str, str]
+SAW_TIMES: dict[str, str]
 
 # Side by side, in numbers
-COMPARE_TITLE = "Threshold {value:g}"
-COMPARE_HEAD = ("", "left", "right")
-COMPARE_ROWS = {
-    "threshold": "threshold",
-    "meaning": "means",
-    "visual_tokens_after": "visual tokens kept",
-    "visual_tokens_before": "of",
-    "prompt_tokens": "prompt tokens",
-    "encoder_frames": "frames encoded",
-    "encode": "encoding",
-    "prefill": "reading the prompt",
-    "decode": "writing the answer",
-    "total": "in all",
-    "memory": "memory kept for follow-ups",
-    "same": "same words",
-    "model": "model",
-}
-YES, NO = "yes", "no"
+COMPARE_TITLE: str
+COMPARE_HEAD: tuple[str, ...]
+COMPARE_ROWS: dict[str, str]
+YES: str
+NO: str
 
 # The conversation as a file
-EXPORT_TITLE = "Conversation about a study"
-EXPORT_STUDY = "Study: {facts}"
-EXPORT_PROGRAM = "Program: OmniV-Med {version}"
-EXPORT_MODEL = "Model: {name}"
-EXPORT_PRUNING = "Pruning: threshold {threshold:g} ({meaning}), reference {reference}"
-EXPORT_WINDOW = "Window: level {level:g}, width {width:g}"
-EXPORT_NO_WINDOW = "Window: none (colour)"
+EXPORT_TITLE: str
+EXPORT_STUDY: str
+EXPORT_PROGRAM: str
+EXPORT_MODEL: str
+EXPORT_PRUNING: str
+EXPORT_WINDOW: str
+EXPORT_NO_WINDOW: str
+
+# The command line, the start, the edges
+NO_FILE: str
+UPLOAD_GONE: str
+MODEL_UNLOADABLE: str
+NOT_HERE: str
+FOOTER_PROGRAM: str
+PROGRESS_COUNT: str
+PROGRESS_BYTES: str
+COMMAND_ABOUT: str
+COMMAND_HELP: dict[str, str]
+COMMAND_THRESHOLD: str
+COMMAND_PORT: str
+COMMAND_LOGIN: str
+COMMAND_OPEN: str
+FOLDER_NOT_PLAIN: str
+FOLDER_NOT_OURS: str
+
+
+def read(path: Path = FILE) -> dict[str, Any]:
+    """The section `page` of a file of words, lists as tuples.
+
+    Raises ValueError when a name is missing or unknown, or its words have another shape than declared above.
+    """
+    with path.open(encoding="utf-8") as file:
+        page = {name: _frozen(words) for name, words in json.load(file)["page"].items()}
+    names = {name: shape for name, shape in __annotations__.items() if name != "FILE"}
+    if wrong := {name for name in names.keys() | page.keys() if names.get(name) != _shape(page.get(name))}:
+        raise ValueError(f"{path.name}: missing, unknown or of another shape: {', '.join(sorted(wrong))}")
+    return page
+
+
+def _frozen(words: Any) -> Any:
+    if isinstance(words, list):
+        return tuple(_frozen(each) for each in words)
+    if isinstance(words, dict):
+        return {name: _frozen(each) for name, each in words.items()}
+    return words
+
+
+def _shape(words: Any) -> str:
+    """As an annotation: "str", "tuple[str, ...]", "dict[str, str]" …"""
+    if isinstance(words, (tuple, dict)):
+        inner = "|".join(
+            sorted({_shape(each) for each in (words.values() if isinstance(words, dict) else words)})
+        )
+        return f"dict[str, {inner}]" if isinstance(words, dict) else f"tuple[{inner}, ...]"
+    return type(words).__name__
+
+
+globals().update(read())

@@ -22,6 +22,7 @@ from typing import Any
 import gradio as gr
 
 from omnivmed.errors import StudyError
+from omnivmed.ui import texts
 
 log = logging.getLogger("omnivmed.ui")
 
@@ -204,7 +205,7 @@ def take_in(paths: Sequence[str | Path], folder: Path, served: Path) -> list[Pat
     for given in paths:
         source = Path(given).resolve()
         if not source.is_relative_to(base) or not source.is_file():
-            raise StudyError("Corrupt", "The upload is no longer there; please choose the file again.")
+            raise StudyError("Corrupt", texts.UPLOAD_GONE)
         target = folder / random_name(source.name)
         os.replace(source, target)
         taken.append(target)

@@ -51,6 +51,8 @@ from typing import Any, Literal
 import gradio as gr
 from gradio.data_classes import FileData, GradioModel
 
+from omnivmed.ui import texts
+
 STATIC = Path(__file__).parent / "static"
 # Order of concatenation: a module may use only what stands before it.
 MODULES = (
@@ -119,16 +121,24 @@ def show(
 
 
 _IMPORT = re.compile(r"^import (\{[^}]*\}) from '\./([\w.]+)';\n", re.MULTILINE)
+_WORDS = re.compile(r"^import words from .*;\n", re.MULTILINE)
 _EXPORT = re.compile(r"^export ((?:async )?(?:function|class|const) (\w+))", re.MULTILINE)
 
 
 def _module(name: str) -> str:
     """One file as an expression that runs it in a scope of its own and yields what it exports."""
     text = (STATIC / name).read_text(encoding="utf-8")
+    text = _WORDS.sub(lambda _: f"const words = {_words()};\n", text)
     names = ", ".join(match[2] for match in _EXPORT.finditer(text))
     text = _IMPORT.sub(r"const \1 = modules['\2'];\n", text)
     text = _EXPORT.sub(r"\1", text)
     return f"modules['{name}'] = (() => {{\n{text}\nreturn {{ {names} }};\n}})();\n"
+
+
+def _words() -> str:
+    """The viewer's section of the file of words, as JavaScript that may stand inside a script element."""
+    viewer = json.loads(texts.FILE.read_text(encoding="utf-8"))["viewer"]
+    return json.dumps({"viewer": viewer}).replace("<", "\\u003c")
 
 
 @lru_cache(maxsize=1)

@@ -39,4 +39,14 @@ function goto(place, id) {
   }
 }
 
-window.omnivmedViewer = { mount, goto, viewers, version: 1 };
+/** What the page's model card says of the model: its state, and its seconds per token once they are measured. */
+function model(html) {
+  const said = (name) => (new RegExp('data-' + name + '="([^"]*)"').exec(html) || [])[1];
+  for (const viewer of viewers.values()) {
+    viewer.state.model_state = said('state');
+    viewer.state.seconds_per_token = Number(said('seconds-per-token')) || null;
+    viewer.scope.sync();
+  }
+}
+
+window.omnivmedViewer = { mount, goto, model, viewers, version: 1 };

@@ -176,8 +176,7 @@ export class Microscope {
     const share = Math.round((now.kept / now.total) * 100);
     ui.keptNumber.textContent = num(now.kept, 9) + ' / ' + num(now.total, 9);
     ui.keptRest.textContent = say(TEXT.keptShare, { share });
-    const perToken = viewer.state.seconds_per_token;
-    ui.cost.textContent = perToken ? say(TEXT.cost, { s: num(perToken * now.kept, 2) }) : run.frames > 1 ? TEXT.costLater : '';
+    ui.cost.textContent = this.cost();
     const still = run.frames < 2;
     ui.still.hidden = !still;
     ui.still.textContent = TEXT.still;
@@ -205,6 +204,14 @@ export class Microscope {
     root.dataset.threshold = String(t);
     root.dataset.reference = this.wanted.reference;
     root.dataset.whatif = String(!this.isRun);
+  }
+
+  /** What reading the kept tokens would take, as measured with the model in use; or why that is not known. */
+  cost() {
+    const { seconds_per_token: perToken, model_state: state } = this.viewer.state;
+    if (state === 'failed') return TEXT.costNone;
+    if (perToken) return say(TEXT.cost, { s: num(perToken * this.now.kept, 2) });
+    return state === 'ready' ? TEXT.costLater : TEXT.costLoading;
   }
 
   /** Kept here, for the frame on screen. */

@@ -1,5 +1,5 @@
 // Take it with you: the picture with its tokens, and the mask as JSON or NPZ. Made here; no request.
-import { TEXT, num } from './texts.js';
+import { TEXT, say, num } from './texts.js';
 import { thresholdMeaning } from './tokens.js';
 
 function offer(blob, name) {
@@ -16,7 +16,7 @@ export function facts(viewer) {
   const { run, now, wanted } = scope;
   return {
     schema: 'omnivmed.viewer_export/1',
-    program: 'OmniV-Med viewer',
+    program: TEXT.viewerProgram,
     note: TEXT.clinical,
     model: viewer.state.model || null,
     version: viewer.state.version || null,
@@ -50,7 +50,10 @@ export function caption(f) {
     parts.push(TEXT.threshold.toLowerCase() + ' ' + f.threshold + (f.what_if ? ' ' + TEXT.whatIfMark : '') + ' = ' + f.threshold_meaning);
     parts.push(TEXT.mode + ': ' + (f.mode ? modeName(f.mode).toLowerCase() : TEXT.noOverlay));
   }
-  if (f.window_shown) parts.push('L ' + num(f.window_shown[0], 4) + ' W ' + num(f.window_shown[1], 4) + (f.unit === 'HU' ? ' HU' : ''));
+  if (f.window_shown) {
+    const [level, width] = f.window_shown.map((v) => num(v, 4));
+    parts.push(say(TEXT.captionWindow, { level, width }) + (f.unit === 'HU' ? ' HU' : ''));
+  }
   parts.push(TEXT.clinical);
   return parts;
 }
@@ -176,9 +179,9 @@ export function maskJson(viewer) {
 function meaningText(threshold, run) {
   const { unit, value, width } = thresholdMeaning(threshold, run.window, run.unit, run.scale);
   const short = (v, digits) => String(Number(v.toPrecision(digits)));
-  if (unit === 'grey') return short(value, 3) + ' of 255 grey levels';
-  const name = unit === 'HU' ? 'HU' : 'units';
-  return short(value, 3) + ' ' + name + ' at a window of ' + short(width, 4) + ' ' + name;
+  if (unit === 'grey') return say(TEXT.savedGrey, { v: short(value, 3) });
+  const name = unit === 'HU' ? 'HU' : TEXT.units;
+  return say(TEXT.savedMeaning, { v: short(value, 3), w: short(width, 4), unit: name });
 }
 
 export function saveJson(viewer) {
