@@ -1,8 +1,9 @@
 // Geometry, window table, container, exports: pure functions.
 import assert from 'node:assert/strict';
 import test from 'node:test';
+import { gzipSync } from 'node:zlib';
 
-import { parseHead, arrayOf } from '../../omnivmed/ui/static/container.js';
+import { parseHead, arrayOf, fetchPayload } from '../../omnivmed/ui/static/container.js';
 import { windowTable, rgbaTable, viridis } from '../../omnivmed/ui/static/lut.js';
 import { barSpan, heatAt } from '../../omnivmed/ui/static/paint.js';
 import { caption, crc32, npy, withText, wrap, zip } from '../../omnivmed/ui/static/save.js';
@@ -82,6 +83,32 @@ test('payload head', () => {
   assert.deepEqual([...arrayOf(head.header, Int16Array.of(7, -7).buffer, 'a')], [7, -7]);
   bytes[0] = 0;
   assert.throws(() => parseHead(bytes), /not a viewer payload/);
+});
+
+function payloadUrl(values) {
+  const header = JSON.stringify({ data_bytes: values.byteLength, arrays: { a: { dtype: 'int16', offset: 0, bytes: values.byteLength } } });
+  const head = Buffer.alloc(16);
+  head.write('OMNIVIEW');
+  head.writeUInt32LE(1, 8);
+  head.writeUInt32LE(header.length, 12);
+  const packed = gzipSync(Buffer.concat([head, Buffer.from(header), Buffer.from(values.buffer)]));
+  return 'data:application/octet-stream;base64,' + packed.toString('base64');
+}
+
+test('a payload comes in many chunks and is whole', async () => {
+  const values = Int16Array.from({ length: 500_000 }, (_, k) => (k * k * 31) % 30_011);
+  let seen = 0;
+  const { header, data } = await fetchPayload(payloadUrl(values), { onBytes: (bytes) => { assert.ok(bytes >= seen); seen = bytes; } });
+  assert.equal(seen, 1_000_000);
+  assert.deepEqual(arrayOf(header, data, 'a'), values);
+});
+
+test('a payload that is cut, or not wanted any more, ends with an error', async () => {
+  const url = payloadUrl(new Int16Array(100_000));
+  await assert.rejects(fetchPayload(url.slice(0, url.length - 40)));
+  const abort = new AbortController();
+  const onHeader = () => abort.abort();
+  await assert.rejects(fetchPayload(url, { signal: abort.signal, onHeader }), { name: 'AbortError' });
 });
 
 test('crc, npy and zip', () => {

@@ -30,23 +30,55 @@ export function arrayOf(header, data, name) {
   return new View(data, spec.offset, spec.bytes / View.BYTES_PER_ELEMENT);
 }
 
+/** Give a buffer's memory back now, not when the browser next tidies up; nobody may use it afterwards. */
+export function free(buffer) {
+  if (buffer && buffer.transfer && !buffer.detached) buffer.transfer(0);
+}
+
+/** The same for a chunk that was copied or consumed, if it is alone on its buffer. */
+function freeChunk(chunk) {
+  if (chunk.byteLength === chunk.buffer.byteLength) free(chunk.buffer);
+}
+
+/** Write a body into `writable` chunk by chunk, each given back once it is consumed; errors go on to the other end. */
+async function feed(body, writable) {
+  const reader = body.getReader();
+  const writer = writable.getWriter();
+  try {
+    for (;;) {
+      const { done, value } = await reader.read();
+      if (done) break;
+      await writer.write(value);
+      freeChunk(value);
+    }
+    await writer.close();
+  } catch (error) {
+    await Promise.allSettled([reader.cancel(error), writer.abort(error)]);
+  }
+}
+
 /**
- * Fetch and read one payload as a stream.
+ * Fetch and read one payload as a stream. A large study passes through in chunks of some kilobytes: kept until the
+ * browser tidied up, they would take as much memory again as the study, twice.
  * onHeader(header, data) is called once, as soon as the header is there; `data` (ArrayBuffer) then fills up
  * from the front, and onBytes(loaded) says how far. Resolves to {header, data}.
  */
 export async function fetchPayload(url, { signal, onHeader, onBytes } = {}) {
   const response = await fetch(url, { signal, credentials: 'same-origin' });
   if (!response.ok) throw new Error('HTTP ' + response.status);
-  const reader = response.body.pipeThrough(new DecompressionStream('gzip')).getReader();
+  const gunzip = new DecompressionStream('gzip');
+  feed(response.body, gunzip.writable);
+  const reader = gunzip.readable.getReader();
   let head = new Uint8Array(0);
   let header = null;
   let data = null;
   let bytes = null;
   let loaded = 0;
   const take = (chunk) => {
+    if (signal) signal.throwIfAborted(); // the buffer may be given back already
     bytes.set(chunk, loaded);
     loaded += chunk.length;
+    freeChunk(chunk);
     if (onBytes) onBytes(loaded);
   };
   for (;;) {

@@ -3,6 +3,7 @@ import { TEXT, say } from './texts.js';
 import { Loader } from './loader.js';
 import { clock } from './view2d.js';
 import { tokenAt } from './tokens.js';
+import { free } from './container.js';
 import { storeFor } from './stores.js';
 import { barSpan } from './paint.js';
 import { buildPanel, fillMenus } from './panel.js';
@@ -68,6 +69,7 @@ export class Viewer {
     this.player.setClip(null);
     if (this.thumbs) this.thumbs.drop();
     if (this.store && this.store.close) this.store.close();
+    free(this.data);
     this.header = this.data = null;
     this.store = null;
     this.table = null;
