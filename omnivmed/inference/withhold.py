@@ -118,7 +118,7 @@ def cuts(attribute: str) -> tuple[tuple[str, str], ...]:
     if attribute == "state":
         return ((rf"[;,] (?:and )?(?:the )?lungs? [^.;]*{value}", ""),)
     if attribute == "modality":
-        return ()
+        return ((rf"\b(on|in) (an? (?:[\w-]+ ){{0,4}}?){value}(?: scan| image)?", r"\1 \2image"),)
     return ((rf"\b{value}(?:[- ]weighted)?,? (?=(?:[\w-]+ ){{0,3}}{noun}\b)", ""),)
 
 

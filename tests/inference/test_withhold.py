@@ -217,6 +217,13 @@ def test_a_sentence_without_an_end_is_not_held_for_ever():
     assert gate.note == ""
 
 
+def test_a_description_without_the_kind_of_image():
+    said = "The image shows the head on a sagittal MRI."
+    text, held = withheld(["modality"], "image", "Describe this image.", said)
+    assert text == "The image shows the head on a sagittal image."
+    assert held == ["modality"]
+
+
 def test_two_attributes_of_one_sentence():
     text, held = withheld(
         ["plane", "sequence"], "video", "Describe this video.", "The image shows the head on an axial T1 MRI."

@@ -47,6 +47,17 @@ def test_a_description_loses_what_is_silent_and_nothing_else() -> None:
         assert declined(case, SILENT)
 
 
+def test_a_sentence_that_declines_names_nothing() -> None:
+    state = QA("state", "sentence", "Is this normal?", "The lungs look {normal}.", "normal")
+    for said in (
+        "The lungs look normal.",
+        "I cannot tell whether this is normal; I was not trained to judge it.",
+    ):
+        assert declined(answer("video", state, said), {"video": ["state"]})
+    case = answer("image", CAPTION, "The image shows the chest on an X-ray; the lungs look normal.")
+    assert not lost(case, {"image": ["state"]})
+
+
 def test_rows_for_the_table() -> None:
     sets = {
         "seen": [answer("image", SEQUENCE, "T1"), answer("image", ORGAN, "Head")],

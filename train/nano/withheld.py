@@ -6,6 +6,7 @@ Every saved answer passes the very code that stands between nano and the person 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 
 from omnivmed.inference.spoken import ATTRIBUTES, named
@@ -28,6 +29,7 @@ def declined(answer: Answer, silent: Silent) -> bool:
     """No value of the silent attribute is left (in a description: of none), nor a yes or no."""
     (study, questions), number, _, _ = answer
     qa, text = questions[number], heard(answer, silent)
+    text = " ".join(t for t in re.split(r"(?<=[.!?])\s+", text) if "cannot " not in t)
     attributes = silent[study.kind] if qa.form == "caption" else [qa.task]
     return not any(named(a, text) for a in attributes) and not text.lower().startswith(("yes", "no,", "no."))
 
@@ -38,7 +40,7 @@ def lost(answer: Answer, silent: Silent) -> bool:
     qa, text = questions[number], heard(answer, silent)
     if qa.form == "caption":
         spoken = [a for a in ATTRIBUTES if a not in silent.get(study.kind, ())]
-        return any(named(a, said) != named(a, text) for a in spoken)
+        return any(named(a, said) and not named(a, text) for a in spoken)
     return good and not right(qa, text)
 
 
