@@ -19,7 +19,7 @@ from omnivmed.ui.handlers import SUGGESTIONS, Handlers
 from omnivmed.ui.health import health_route
 from omnivmed.ui.leaving import Leaving
 from omnivmed.ui.samples import SAMPLES
-from omnivmed.ui.service import Loader, ModelService, SampleShelf
+from omnivmed.ui.service import Loader, Meter, ModelService, SampleShelf
 from omnivmed.ui.session import SessionStore, on_forget
 from omnivmed.ui.settings import AppSettings
 from omnivmed.ui.studies import Context
@@ -34,9 +34,11 @@ WARM_UP_PATIENCE_S = 120.0
 ANSWERING_AT_ONCE = 8  # they wait for the one model in the engine, where each is told its place
 
 
-def make_context(settings: AppSettings, root: PrivateRoot, loader: Loader | None = None) -> Context:
-    """The shared parts of one app. `loader` replaces `load_model` (tests)."""
-    service = ModelService(settings, loader)
+def make_context(
+    settings: AppSettings, root: PrivateRoot, loader: Loader | None = None, meter: Meter | None = None
+) -> Context:
+    """The shared parts of one app. `loader` and `meter` are those of `ModelService` (tests)."""
+    service = ModelService(settings, loader, meter)
     store = SessionStore(root.sessions, root.served, settings.limits)
     on_forget(service.forget)
     return Context(settings, root, store, service, SampleShelf(settings))

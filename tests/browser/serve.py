@@ -10,6 +10,9 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+# What the scripted assistant is said to need for one token of a prompt.
+SECONDS_PER_TOKEN = 0.002
+
 
 def main(port: int, tokens_per_second: float = 2.5, ssr: bool = False) -> None:
     from omnivmed.ui.environment import prepare
@@ -24,6 +27,7 @@ def main(port: int, tokens_per_second: float = 2.5, ssr: bool = False) -> None:
         settings,
         root,
         lambda *_, **__: ScriptedAssistant(tokens_per_second=tokens_per_second, script=speech),
+        lambda _: SECONDS_PER_TOKEN,
     )
     demo = app.build_demo(context)
     if ssr:

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from tests.browser.conftest import Watched
+from tests.browser.serve import SECONDS_PER_TOKEN
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(400)]
 Opener = Callable[..., Watched]
@@ -115,3 +116,32 @@ def test_teaching_page_redraws_at_another_threshold(open_page: Opener) -> None:
     page.wait_for_function("b => document.querySelector('#teach-5 .ov-big').innerText !== b", arg=before)
     assert watched.errors == []
     assert watched.external == []
+
+
+def test_the_cost_is_told_before_a_first_answer_and_follows_the_threshold(open_page: Opener) -> None:
+    """Kept, total, share and seconds move together while the line of the histogram is dragged; nothing is asked."""
+    watched = open_page(height=1350)
+    page = watched.page
+    watched.wait_for_study(1)
+    page.click("#sample-ct_abdomen")
+    watched.wait_for_study(112)
+    page.wait_for_function("() => document.querySelector('.omv-count').innerText.includes('≈')")
+    told = (
+        "[v.scope.now.kept, Number(/≈ ([0-9.]+) s/.exec(document.querySelector('.omv-count').innerText)[1])]"
+    )
+    watched.settle()
+    asked = len(watched.asked)
+    box = page.locator("#viewer .omv-hist").bounding_box()
+    middle = box["y"] + box["height"] / 2
+    page.mouse.move(box["x"] + box["width"] * 0.2, middle)
+    page.mouse.down()
+    seen = []
+    for share in (0.1, 0.3, 0.5):
+        page.mouse.move(box["x"] + box["width"] * share, middle, steps=3)
+        page.wait_for_timeout(100)
+        seen.append(watched.view(told))
+    assert len(watched.asked) == asked
+    page.mouse.up()
+    assert seen[0][0] > seen[1][0] > seen[2][0]
+    for kept, seconds in seen:
+        assert seconds == pytest.approx(SECONDS_PER_TOKEN * kept, rel=0.06)  # two digits are shown
