@@ -195,6 +195,8 @@ class Teach:
         )
         if frames > 1:
             yield {page.place: gr.Slider(1, frames - 1, at, step=1, visible=frames > 2)}
+        if lesson.opened.sample is None:
+            yield {page.study: None}  # a file of one's own is none of those above
         yield {page.status: parts.status(lesson.opened), **self._drawn(lesson, at, threshold, reference)}
         return False
 
@@ -280,7 +282,7 @@ def wire_teach(demo: gr.Blocks, page: TeachPage, context: Context) -> None:
     outputs = [page.status, page.place, *page.steps]
     demo.load(teach.open_sample, [page.study, *asked], outputs, **heavy)
     page.study.input(teach.open_sample, [page.study, *asked], outputs, **heavy)
-    page.upload.upload(teach.open_files, [page.upload, *asked], [*outputs, page.upload], **heavy)
+    page.upload.upload(teach.open_files, [page.upload, *asked], [*outputs, page.upload, page.study], **heavy)
     page.place.release(teach.draw, asked, [page.status, *page.steps], **heavy)
     page.threshold.release(teach.draw, asked, [page.status, *page.steps], **heavy)
     page.reference.input(teach.draw, asked, [page.status, *page.steps], **heavy)
