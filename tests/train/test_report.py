@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from train.nano import export
 from train.nano.export import config, silent_in, spoken
 from train.nano.report import report
 from train.nano.score import Score, beats, ship, silent_of
@@ -79,3 +80,14 @@ def test_report_names_every_baseline() -> None:
     assert "| view | 10 | 90 [60-98] |" in text
     assert "| +0 | yes |" in text
     assert "sequence (image)" in text
+
+
+def test_the_card_names_what_is_held_back(tmp_path: Path) -> None:
+    template = (Path(export.__file__).parent / "card.md").read_text()
+    answers = {"image": ["kind of image"], "volume": [], "video": []}
+    text = export.model_card(template, answers, {"image": ["sequence"], "volume": [], "video": []}, tmp_path)
+    assert "- image: kind of image." in text
+    assert "- volume: nothing yet." in text
+    assert "- image: the MR sequence." in text
+    assert "- volume: nothing." in text
+    assert "{{" not in text
