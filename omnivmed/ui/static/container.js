@@ -30,9 +30,17 @@ export function arrayOf(header, data, name) {
   return new View(data, spec.offset, spec.bytes / View.BYTES_PER_ELEMENT);
 }
 
-/** Give a buffer's memory back now, not when the browser next tidies up; nobody may use it afterwards. */
+// A message to a closed port is dropped at once, with all that was handed over. (ArrayBuffer.transfer would not do: the
+// browser keeps its own hold on the chunks of a stream, and no longer counts them when it decides to tidy up.)
+const { port1: nowhere, port2: end } = new MessageChannel();
+end.close();
+
+/**
+ * Give a buffer's memory back now, not when the browser next tidies up; nobody may use it afterwards.
+ * In a page only: Node's gunzip still reads a chunk whose write it has reported as done.
+ */
 export function free(buffer) {
-  if (buffer && buffer.transfer && !buffer.detached) buffer.transfer(0);
+  if (typeof document !== 'undefined' && buffer && buffer.byteLength) nowhere.postMessage(null, [buffer]);
 }
 
 /** The same for a chunk that was copied or consumed, if it is alone on its buffer. */
