@@ -16,15 +16,16 @@ from collections.abc import Sequence
 
 from omnivmed.inference.spoken import ATTRIBUTES, PATTERNS, named
 
-#: What cannot be told, by attribute; {one}: the study.
+#: What cannot be told, by attribute; {one}, {noun}: the study.
 CANNOT = {
-    "modality": "I cannot reliably tell what kind of recording {one} is.",
+    "modality": "I cannot tell reliably what kind of {noun} {one} is.",
     "organ": "I cannot tell the body part of {one} reliably.",
     "plane": "I cannot tell the plane of {one} reliably.",
     "sequence": "I cannot tell the MR sequence of {one} reliably.",
     "view": "I cannot tell the view of {one} reliably.",
     "state": "I cannot tell reliably whether {one} is normal.",
 }
+NOUN = {"image": "image", "volume": "scan", "video": "recording"}
 ONE = {"image": "one picture", "volume": "a volume", "video": "a clip"}
 ONE_SLICE = {"sequence", "plane"}  # of these a still is a slice
 NAMES = {
@@ -208,7 +209,8 @@ class Withhold:
         new = [a for a in attributes if a not in self._told]
         self._told.update(new)
         slices = ONE | {"image": "one slice"}
-        return [CANNOT[a].format(one=(slices if a in ONE_SLICE else ONE)[self.kind]) for a in new]
+        noun = NOUN[self.kind]
+        return [CANNOT[a].format(one=(slices if a in ONE_SLICE else ONE)[self.kind], noun=noun) for a in new]
 
     def _states(self, attribute: str, sentence: str) -> bool:
         text = sentence.lower()
@@ -284,4 +286,9 @@ def withheld(
     return text.strip(), gate.held
 
 
-__all__ = ["Withhold", "withheld"]
+def asks(attribute: str, question: str) -> bool:
+    """Whether the words of ``question`` ask about ``attribute``."""
+    return re.search(ASKS[attribute], question.lower()) is not None
+
+
+__all__ = ["NAMES", "Withhold", "asks", "withheld"]

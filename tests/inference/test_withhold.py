@@ -234,4 +234,4 @@ def test_two_attributes_of_one_sentence():
         ["modality", "organ"], "volume", "What is this?", "The scan shows the head on a CT scan."
     )
     assert held == ["modality", "organ"]
-    assert text == "I cannot reliably tell what kind of recording a volume is. " + PART
+    assert text == "I cannot tell reliably what kind of scan a volume is. " + PART

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 from train.nano import export
@@ -91,3 +92,13 @@ def test_the_card_names_what_is_held_back(tmp_path: Path) -> None:
     assert "- image: the MR sequence." in text
     assert "- volume: nothing." in text
     assert "{{" not in text
+
+
+def test_no_question_is_offered_whose_answer_is_held_back() -> None:
+    offered = json.loads((Path(export.__file__).parent / "card.json").read_text())["questions"]
+    assert export.suggested(offered, {}) == offered
+    left = export.suggested(
+        offered, {"image": ["sequence"], "volume": ["modality", "organ", "state", "view"]}
+    )
+    assert left["image"] == offered["image"]
+    assert left["volume"] == ["In which plane was this scan taken?", "Describe this scan."]

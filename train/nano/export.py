@@ -11,7 +11,7 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
-from omnivmed.inference.withhold import NAMES
+from omnivmed.inference.withhold import NAMES, asks
 from train.nano.recipe import instruct_config
 from train.nano.score import silent_of
 from train.nano.store import write_json
@@ -114,6 +114,14 @@ def silent_in(scores: Path) -> dict[str, list[str]]:
     return {k: sorted({*tasks, *measured["silent"].get(k, ())}) for k, tasks in failed.items()}
 
 
+def suggested(questions: dict[str, list[str]], silent: dict[str, list[str]]) -> dict[str, list[str]]:
+    """The questions that the app offers, without those whose answer is held back."""
+    return {
+        kind: [q for q in offered if not any(asks(a, q) for a in silent.get(kind, ()))]
+        for kind, offered in questions.items()
+    }
+
+
 def model_card(
     template: str, answers: dict[str, list[str]], silent: dict[str, list[str]], report: Path
 ) -> str:
@@ -145,6 +153,7 @@ def export(weights: dict[str, Tensor], vit: Vit, out: Path, report: Path) -> Non
     card = json.loads((here / "card.json").read_text())
     card["answers"] = spoken(card["answers"], report / "scores.json")
     card["silent"] = silent_in(report / "scores.json")
+    card["questions"] = suggested(card["questions"], card["silent"])
     (out / "README.md").write_text(
         model_card((here / "card.md").read_text(), card["answers"], card["silent"], report)
     )
