@@ -11,6 +11,7 @@ A pure function of question and text: the evaluation reads its answers through t
 
 from __future__ import annotations
 
+import difflib
 import re
 from collections.abc import Sequence
 
@@ -36,6 +37,14 @@ NAMES = {
     "view": "the view",
     "state": "normal or abnormal",
 }
+#: Words that tell what a question is about, for those who mistype them.
+TELLING = re.findall(
+    r"\w+",
+    "modality method technique examination ultrasound microscope microscopy endoscopic endoscopy retina radiograph "
+    "organ region anatomy abdomen breast chest heart brain spine plane orientation axial coronal sagittal sequence "
+    "weighting weighted contrast projection normal abnormal abnormality healthy disease finding",
+)
+GREETING = r"^\W*(?:(?:ok|okay|hi|hello|so|and|now|well|please|doctor|quick question|one question)\b\W*)+"
 LONGEST = 400  # characters held back while a sentence does not end
 
 VALUE = {a: "(?:" + "|".join(f"(?:{p})" for p in values.values()) + r")\w*" for a, values in PATTERNS.items()}
@@ -135,9 +144,9 @@ class Withhold:
         self.held: list[str] = []
         self._told: set[str] = set()
         self._silent = [a for a in ATTRIBUTES if a in silent]
-        asked = question.lower()
+        asked, before = mended(question.lower()), mended(before.lower())
         if len(asked.split()) <= 5 and not any(self._topical(a, asked) for a in ATTRIBUTES):
-            asked = f"{before.lower()} {asked}"
+            asked = f"{before} {asked}"
         self._points = re.search(POINTS, asked) is not None
         self._general = not self._points and re.search(GENERAL, asked) is not None
         self._topics = [a for a in self._silent if self._topical(a, asked) and not self._general]
@@ -251,6 +260,8 @@ class Withhold:
         value = VALUE[attribute]
         if attribute in SPECIFIC:
             return bool(named(attribute, question))
+        if attribute == "modality":  # "is this MRI FLAIR?" asks for the sequence
+            question = re.sub(rf"\b(this|the) {value}(?= \w)", r"\1 one", question)
         seen = rf"\b(?:it|this|that|these|i|we|you|{THING})\b[^?.]*{value}"
         return (
             re.search(rf"{seen}|{value}[^?.]*\b(?:shown|visible|seen|here)\b|{value}\W*$", question)
@@ -284,6 +295,15 @@ def withheld(
     gate = Withhold(silent, kind, question, before)
     text = gate.push(answer) + gate.flush()
     return text.strip(), gate.held
+
+
+def mended(question: str) -> str:
+    """The question (lower case) without greeting, slips of the pen in telling words undone: "croonal", "berast"."""
+
+    def right(match: re.Match[str]) -> str:
+        return next(iter(difflib.get_close_matches(match[0], TELLING, 1, 0.83)), match[0])
+
+    return re.sub(r"[a-z]{5,}", right, re.sub(GREETING, "", question))
 
 
 def asks(attribute: str, question: str) -> bool:

@@ -161,6 +161,18 @@ def test_all_else_passes_letter_by_letter(kind: str, question: str, answer: str)
     assert withheld(SILENT[kind], kind, question, answer) == (answer, [])
 
 
+@pytest.mark.parametrize(
+    ("attribute", "question"),
+    [
+        ("organ", "can we see the brreast here"),
+        ("plane", "Could we call it croonal"),
+        ("state", "any sign of diesase"),
+    ],
+)
+def test_a_mistyped_question_is_understood(attribute: str, question: str):
+    assert withheld([attribute], "video", question, "No.")[1] == [attribute]
+
+
 def test_a_short_follow_up_is_read_with_the_question_before():
     assert withheld(["organ"], "volume", "In one word?", "Head", "Which body part is this?")[1] == ["organ"]
     assert withheld(["organ"], "volume", "Are you sure?", "Yes.", "Is this the head?")[0] == PART

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 
-from train.nano.questions import QA
+from train.nano.loose import loosely
+from train.nano.questions import QA, SHORT_TASKS, VALUES, ask
 from train.nano.score import Answer, Score
 from train.nano.studies import StudyView
 from train.nano.withheld import declined, gate_scores, heard, lost
@@ -71,3 +73,22 @@ def test_rows_for_the_table() -> None:
         "in scope, wrongly held back": Score(0, 2),
         "plain questions with a study open, answer touched": Score(0, 3),
     }
+
+
+@pytest.mark.parametrize("kind", SILENT)
+def test_carelessly_typed_questions_of_every_type(kind: str) -> None:
+    """Asked in the evaluation's own wordings, mistyped: the silent type is declined, every other one is whole."""
+    rng = np.random.default_rng(1)
+    labels = {"modality": "MRI", "organ": "head", "view": "PA", "state": "normal"}
+    for task in SHORT_TASKS:
+        others = [a for a in SHORT_TASKS if a != task]
+        for i in range(60):
+            values = VALUES.get(task, ("normal", "abnormal"))
+            qa = ask(task, labels | {task: values[rng.integers(len(values))]}, kind, rng, bool(i % 2))
+            if qa is None or qa.form == "premise":
+                continue
+            qa = loosely(qa, rng)
+            short = qa.plain.split(",")[0] + "." if qa.form == "yesno" else qa.plain
+            for said in (qa.plain, short):
+                assert declined(answer(kind, qa, said), {kind: [task]}), (qa.question, said)
+                assert heard(answer(kind, qa, said), {kind: others}) == said, qa.question
