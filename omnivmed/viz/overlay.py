@@ -12,9 +12,10 @@ from omnivmed.pruning import KeepMask
 Mode = Literal["kept", "distance", "run"]
 MODES: tuple[Mode, ...] = get_args(Mode)
 
-KEPT_RGB = (0, 158, 115)
-PRUNED_RGB = (20, 20, 24)
-"""Okabe-Ito green, which reads the same with the common colour blindnesses; pruned places are darkened."""
+KEPT_RGB = (255, 176, 0)
+PRUNED_RGB = (30, 58, 138)
+"""Amber and blue, as in the viewer: apart for every kind of colour vision, and the dark one is what was pruned."""
+KEPT_WEIGHT = 0.2  # of alpha: what was kept stays readable
 
 
 def heat_lut() -> np.ndarray:
@@ -29,14 +30,14 @@ def token_colours(mask: KeepMask, index: int, mode: Mode = "kept") -> tuple[np.n
     Returns:
         uint8 (h, w, 3) RGB and float32 (h, w) in 0..1, how much of it is laid over the picture.
 
-    * "kept": kept tokens stay clear behind a thin green veil, pruned ones are darkened;
+    * "kept": kept tokens stay clear behind a thin amber veil, pruned ones go dark blue;
     * "distance": heat from 0 to twice the threshold, the first frame at full heat;
     * "run": the longer a token has stood for its place, the hotter; 1 frame to all frames, logarithmic.
     """
     keep = mask.keep[index]
     if mode == "kept":
         colours = np.where(keep[..., None], np.array(KEPT_RGB), np.array(PRUNED_RGB)).astype(np.uint8)
-        return colours, np.where(keep, 0.25, 1.0).astype(np.float32)
+        return colours, np.where(keep, KEPT_WEIGHT, 1.0).astype(np.float32)
     if mode == "distance":
         top = 2 * mask.threshold if mask.threshold > 0 else 0.2
         level = np.clip(np.nan_to_num(mask.distance[index], posinf=top) / top, 0, 1)

@@ -7,7 +7,7 @@ import pytest
 
 from omnivmed.pruning import keep_mask, prune
 from omnivmed.viz import MODES, contact_sheet, kept_strip, legend, overlay
-from omnivmed.viz.overlay import KEPT_RGB, PRUNED_RGB
+from omnivmed.viz.overlay import KEPT_RGB, KEPT_WEIGHT, PRUNED_RGB
 from tests.phantoms import clip_study, ct_study, moving_clip, patches_of
 
 
@@ -16,7 +16,7 @@ def test_pixels_take_the_colour_of_their_token() -> None:
     frames[1, 28:56, 84:112] = 255
     mask = keep_mask(patches_of(frames), min_tokens=0)
     picture = overlay(np.full((84, 112, 3), 200, np.uint8), mask, 1, alpha=1.0)
-    kept_colour = np.round(200 * 0.75 + np.array(KEPT_RGB) * 0.25)
+    kept_colour = np.round(200 * (1 - KEPT_WEIGHT) + np.array(KEPT_RGB) * KEPT_WEIGHT)
     assert np.array_equal(picture[28:56, 84:112], np.broadcast_to(kept_colour, (28, 28, 3)))
     assert (picture[:28] == PRUNED_RGB).all()
     assert (picture[28:56, :84] == PRUNED_RGB).all()
@@ -54,8 +54,8 @@ def test_the_strip_is_as_high_as_the_kept_share() -> None:
     width = 400 // len(mask.keep)
     for i, kept in enumerate(mask.kept_per_frame):
         column = strip[2:46, i * width + width // 2]
-        green = (column == KEPT_RGB).all(axis=1).sum()
-        assert abs(green - kept / mask.keep[0].size * 44) <= 1
+        amber = (column == KEPT_RGB).all(axis=1).sum()
+        assert abs(amber - kept / mask.keep[0].size * 44) <= 1
 
 
 def test_the_sheet_holds_all_frames() -> None:
