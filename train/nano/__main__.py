@@ -8,7 +8,7 @@ from pathlib import Path
 
 STAGES = (
     *("decode", "heal", "cache", "words", "general", "align", "instruct", "mixed"),
-    *("adapt", "polish", "refine", "gate", "eval", "beyond", "export"),
+    *("adapt", "polish", "refine", "blend", "gate", "eval", "beyond", "export"),
 )
 
 

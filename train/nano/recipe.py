@@ -1,7 +1,8 @@
 """The nano recipe: which stage runs with which numbers, in the paper's order.
 
 Version 1: the mixed stage in three legs (``mixed``, ``polish``, ``refine``) with ``adapt`` after the first, where the
-last encoder blocks learn. ``gate`` (tried, not shipped): types of answer that failed the ship rule are declined.
+last encoder blocks learn; what ships is the mean of the last two legs (``blend``). ``gate`` (tried, not shipped): types
+of answer that failed the ship rule are declined.
 """
 
 from __future__ import annotations

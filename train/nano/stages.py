@@ -12,6 +12,7 @@ from safetensors.torch import load_file
 from train.nano import recipe
 from train.nano.adapt import adapt
 from train.nano.bank import Entry, build_bank, load_bank
+from train.nano.blend import blend
 from train.nano.features import FeatureSet, build_features
 from train.nano.general import build_general
 from train.nano.heal import heal
@@ -112,6 +113,9 @@ def run(args: argparse.Namespace) -> None:
         silent = json.loads(before.read_text())["silent"] if args.gated else {}
         nano, weights, group = build_nano(args, bank, records), load_file(args.weights), current_group()
         evaluate(nano, weights, args.out, args.runs, silent, args.per_source, group)
+    elif args.stage == "blend":
+        legs = [args.runs / leg / "final.safetensors" for leg in ("polish", "refine")]
+        blend(legs[0], legs[1], args.runs / "blend")
     elif args.stage == "beyond":
         from train.nano.beyond import beyond
 
