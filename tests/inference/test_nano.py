@@ -45,7 +45,10 @@ def nano() -> Assistant:
 def test_kind_of_image(nano: Assistant, name: str):
     with open_study(SAMPLES / name) as study:
         answer = nano.answer(study, "What kind of image is this?", max_new_tokens=40)
-        assert any(word in answer.text.lower() for word in EXPECTED[name]), answer.text
+        if "modality" in nano.silent.get(study.kind, ()):
+            assert answer.text.startswith("I cannot tell"), answer.text
+        else:
+            assert any(word in answer.text.lower() for word in EXPECTED[name]), answer.text
         assert answer.stopped == "end"
         again = nano.answer(study, "Which part of the body is shown?", max_new_tokens=40)
         assert again.usage["encoder_frames"] == 0
