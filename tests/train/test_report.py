@@ -37,6 +37,26 @@ def test_one_source_that_is_no_better_than_guessing_silences_a_type() -> None:
     assert "plane" in silent["image"], "what was never measured has not passed"
 
 
+def test_a_source_is_held_against_the_guesses_about_that_source() -> None:
+    scores = {
+        "volume:modality": Score(92, 100),
+        "volume:modality@one value": Score(40, 40),
+        "volume:modality@new scanner": Score(7, 12),
+        "volume:sequence": Score(90, 100),
+        "volume:sequence@one value": Score(0, 6),
+    }
+    blank = {
+        "volume:modality": Score(80, 100),
+        "volume:modality@one value": Score(40, 40),
+        "volume:modality@new scanner": Score(0, 6),
+        "volume:sequence": Score(20, 100),
+        "volume:sequence@one value": Score(3, 3),
+    }
+    table = ship(scores, [blank])
+    assert table["volume:modality"] == "", "where a guess is always right nothing can be better"
+    assert table["volume:sequence"] == "fails on one value", "but it can be worse"
+
+
 def test_only_what_passed_is_offered_and_a_weak_source_is_named(tmp_path: Path) -> None:
     answers = {
         "image": {"view": "view", "state": "state"},

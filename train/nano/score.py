@@ -68,24 +68,34 @@ def beats(own: Score, *baselines: Score) -> bool:
 
 
 def fails(own: Score, best: float) -> bool:
-    """A source on which nano is shown to be no better than guessing: its whole interval under the bar."""
-    return own.asked >= LEAST_SOURCE and wilson(own.right, own.asked)[1] < best + MARGIN
+    """A source on which nano is shown to be no better than guessing there (``best``), or wrong more often than right:
+    its whole interval is under ``best`` + MARGIN, or under one half.
+
+    Where guessing is all but perfect, as on a source with one value, nothing can lie above it: there nano fails
+    when its whole interval is below it by MARGIN.
+    """
+    bar = max(best + MARGIN, 0.5) if best + MARGIN < 1 else best - MARGIN
+    return own.asked >= LEAST_SOURCE and wilson(own.right, own.asked)[1] < bar
+
+
+def best_guess(key: str, baselines: list[dict[str, Score]]) -> float:
+    return max((b[key].share for b in baselines if key in b), default=0.0)
 
 
 def ship(scores: dict[str, Score], baselines: list[dict[str, Score]]) -> dict[str, str]:
     """``kind:task`` → "" when nano may speak it, else why not. ``scores``: over seen and unseen wordings together.
 
-    The type must beat blank, shuffled and majority over all sources, and no single source may lie wholly below
-    the best of those baselines plus the margin.
+    The type must beat blank, shuffled and majority over all sources, and on no single source may it be shown to
+    be no better than guessing about that source, or wrong more often than right (:func:`fails`).
     """
     out = {}
     for key, own in scores.items():
         if "@" in key:
             continue
-        guesses = [b[key] for b in baselines if key in b]
-        best = max((g.share for g in guesses), default=0.0)
-        bad = [k.split("@")[1] for k, s in scores.items() if k.startswith(key + "@") and fails(s, best)]
-        if not beats(own, *guesses):
+        best = best_guess(key, baselines)
+        sources = [k for k in scores if k.startswith(key + "@")]
+        bad = [k.split("@")[1] for k in sources if fails(scores[k], best_guess(k, baselines))]
+        if not beats(own, *[b[key] for b in baselines if key in b]):
             out[key] = (
                 f"{100 * own.share:.0f} % is not {100 * MARGIN:.0f} points above guessing ({100 * best:.0f} %)"
             )
