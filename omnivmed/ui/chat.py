@@ -215,7 +215,7 @@ def place_of(error: BaseException) -> str:
 
 
 def answer_facts(answer: Answer) -> str:
-    """The line below an answer: tokens and seconds, all of them this run's."""
+    """The line below an answer: tokens and seconds, all of them this run's, and what was left out and why."""
     usage, seconds = answer.usage, answer.timings_s
     before, after = usage["visual_tokens_before"], usage["visual_tokens_after"]
     share = f" ({100 * after / before:.0f} %)" if before else ""
@@ -232,7 +232,7 @@ def answer_facts(answer: Answer) -> str:
         parts.append(texts.LENGTH)
     if answer.stopped == "cancelled":
         parts.append(texts.STOPPED)
-    return " · ".join(parts)
+    return " · ".join([*parts, *answer.notes])
 
 
 def stopped_facts(mask: KeepMask | None, seconds: float) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import json
 import re
@@ -54,6 +55,13 @@ def opened_session(context: Context, study: Study) -> Session:
 
 def run(context: Context, session: Session, question: str, **options: Any) -> list[chat.Progressing]:
     return list(chat.ask(context, session, question, Options(**options)))
+
+
+def test_what_an_answer_left_out_stands_below_it(assistant: ScriptedAssistant) -> None:
+    answer = assistant.answer(phantoms.ct_study(), "What is shown?")
+    held = "Held back: the body part (volume) did not pass the ship rule; see the model card."
+    assert held not in chat.answer_facts(answer)
+    assert chat.answer_facts(dataclasses.replace(answer, notes=(held,))).endswith(held)
 
 
 def test_the_mask_told_is_the_mask_of_the_answer(context: Context) -> None:
