@@ -58,7 +58,8 @@ def run(context: Context, session: Session, question: str, **options: Any) -> li
 
 
 def test_what_an_answer_left_out_stands_below_it(assistant: ScriptedAssistant) -> None:
-    answer = assistant.answer(phantoms.ct_study(), "What is shown?")
+    *_, done = assistant.stream(phantoms.ct_study(), "What is shown?")
+    answer = done.answer
     held = "Held back: the body part (volume) did not pass the ship rule; see the model card."
     assert held not in chat.answer_facts(answer)
     assert chat.answer_facts(dataclasses.replace(answer, notes=(held,))).endswith(held)
