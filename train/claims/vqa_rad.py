@@ -27,6 +27,7 @@ from train.claims.parts import Parts, backbone_folder, healed_encoder
 from train.claims.setting import Setting
 from train.claims.steps import Kind, Rates, Step, asked_in, stage, steps_of, train
 from train.nano.lm import load_language_model, switch_lora
+from train.nano.many import Many
 from train.nano.pack import Packed, collate, make_tree
 from train.nano.questions import QA
 from train.nano.sampling import Pool
@@ -41,6 +42,7 @@ SPLITS = {"vqa_rad": "test", "vqa_rad-by-image": "test-by-image"}
 RATES = Rates(projector=2e-4, lora=4e-4)
 PICTURES, QUESTIONS = 4, 6
 NEW_TOKENS = 24
+ALIKE = 64  # questions without a picture of their own that are answered side by side
 SEEING, BLIND = Kind("vqa_rad", stills=PICTURES, questions=QUESTIONS), "words alone"
 
 
@@ -126,21 +128,35 @@ def say(parts: Parts, weights: dict[str, Tensor], items: Sequence[Item], how: st
     parts.nano.load(weights)
     switch_lora(parts.nano.lm, True)
     if how != "picture":  # the answer depends on the question alone: each is asked once
-        shown = grey() if how == "grey" else None
         questions = sorted({LLAVA_MED.prompt(item) for item in items}, key=lambda q: (len(q), q))
-        said = dict(
-            zip(questions, speak(parts.nano, [(shown, q) for q in questions], NEW_TOKENS), strict=True)
-        )
-        return {item.id: Reply(said[LLAVA_MED.prompt(item)]) for item in items}
-    ordered = sorted(items, key=lambda i: (i.group, i.id))
-    views: dict[str, StudyView] = {}
-    asked: list[tuple[StudyView | None, str]] = []
-    for item in ordered:
-        if item.group not in views:
-            record = f"vqa_rad/{item.group}"
-            views[item.group] = still(parts.nano.bank[record], Picture(record), None)
-        asked.append((views[item.group], LLAVA_MED.prompt(item)))
-    return {i.id: Reply(text) for i, text in zip(ordered, speak(parts.nano, asked, NEW_TOKENS), strict=True)}
+        if how == "none":
+            said = speak(parts.nano, [(None, q) for q in questions], NEW_TOKENS, batch=ALIKE)
+        else:
+            shown = grey()
+            groups = [questions[at : at + ALIKE] for at in range(0, len(questions), ALIKE)]
+            said = flat(Many(parts.nano).answers([(shown, asked(g)) for g in groups], NEW_TOKENS))
+        by_question = dict(zip(questions, said, strict=True))
+        return {item.id: Reply(by_question[LLAVA_MED.prompt(item)]) for item in items}
+    by_picture: dict[str, list[Item]] = {}
+    for item in items:
+        by_picture.setdefault(item.group, []).append(item)
+    cases = []
+    for group, own in by_picture.items():
+        record = f"vqa_rad/{group}"
+        view = still(parts.nano.bank[record], Picture(record), None)
+        cases.append((view, asked([LLAVA_MED.prompt(item) for item in own])))
+    texts = flat(Many(parts.nano).answers(cases, NEW_TOKENS))
+    ordered = [item for own in by_picture.values() for item in own]
+    return {item.id: Reply(text) for item, text in zip(ordered, texts, strict=True)}
+
+
+def asked(questions: Sequence[str]) -> list[QA]:
+    """Questions whose answer is not known to who asks."""
+    return [QA("vqa", "text", question, "") for question in questions]
+
+
+def flat(answers: Sequence[Sequence[str]]) -> list[str]:
+    return [text for own in answers for text in own]
 
 
 def store(file: Path, header: Header, items: Sequence[Item], replies: dict[str, Reply]) -> None:
