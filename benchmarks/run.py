@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).resolve().parents[1]
+SAMPLES = (("chest_xray.dcm", "X-ray"), ("ct_abdomen.nii.gz", "CT volume"), ("mr_head.nii.gz", "MR volume"))
 GROUPS = ("pruning", "encoding", "prefill", "decoding", "answering")
 
 
@@ -112,7 +113,7 @@ def cases(
     if "decoding" in groups:
         yield make.decode_case(model, stock, 64, 2 * tokens), described
     if "answering" in groups:
-        for name, what in (("ct_abdomen.nii.gz", "CT volume"), ("mr_head.nii.gz", "MR volume")):
+        for name, what in SAMPLES:
             with ov.open_study(samples / name) as study:
                 patches = prepare(study, NANO_BUDGET)
             for case in make.answer_cases(model, stock, patches, what, tokens):
