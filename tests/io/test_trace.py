@@ -136,7 +136,9 @@ def test_a5_no_file_but_the_upload_is_opened_and_nobody_is_called(tmp_path: Path
         if found is None:
             # No other call of those watched: nothing is run, called, written, renamed or deleted. (A reply on a
             # socket pair carries no address.)
-            assert re.search(r"<\.\.\.|\+\+\+|---|sendto\(\d+, .*, NULL, 0(\)| <unfinished)|resumed", call), line
+            assert re.search(r"<\.\.\.|\+\+\+|---|sendto\(\d+, .*, NULL, 0(\)| <unfinished)|resumed", call), (
+                line
+            )
             continue
         path, flags = found.groups()
         assert not re.search(r"O_CREAT|O_TRUNC|O_APPEND", flags), line
