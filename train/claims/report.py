@@ -48,29 +48,66 @@ def markdown(outcome: Outcome) -> str:
 Point = tuple[float | str, Cell]
 
 
+# Okabe and Ito: apart for every kind of colour vision
+COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#D55E00", "#56B4E9", "#000000")
+
+
+def places(
+    series: Mapping[str, Sequence[Point]], logarithmic: bool
+) -> tuple[dict[str, list[float]], list[str]]:
+    """Where on the x axis every point stands, a little beside those of the other series, so that no bar hides
+    another; and the names of the axis where x is not a number."""
+    given = list(dict.fromkeys(p[0] for points in series.values() for p in points))
+    names = [str(x) for x in given] if any(isinstance(x, str) for x in given) else []
+    numbers = dict(zip(given, range(len(given)), strict=True)) if names else {x: float(x) for x in given}
+    span = max(numbers.values()) - min(numbers.values()) or 1.0
+    step = 0.7 / max(len(series), 2) if names else 0.008 * span
+    out = {}
+    for k, (name, points) in enumerate(series.items()):
+        beside = k - (len(series) - 1) / 2
+        if logarithmic:
+            out[name] = [float(numbers[p[0]]) * 2 ** (0.03 * beside) for p in points]
+        else:
+            out[name] = [float(numbers[p[0]]) + step * beside for p in points]
+    return out, names
+
+
 def figure(
     path: Path, series: Mapping[str, Sequence[Point]], x_label: str, y_label: str, logarithmic: bool = False
 ) -> None:
-    """One line per series with 95 % bars; x is a number or a name."""
+    """Points with 95 % bars, side by side; joined by a line where x is a number, not where it is a name."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    picture = Figure(figsize=(6.0, 3.6), dpi=120, layout="constrained")
+    picture = Figure(figsize=(7.2, 3.6), dpi=120, layout="constrained")
     FigureCanvasAgg(picture)
     axes = picture.add_subplot()
-    for name, points in series.items():
-        x = [p[0] for p in points]
+    where, names = places(series, logarithmic)
+    for k, (name, points) in enumerate(series.items()):
         scale = [100.0 if p[1].unit == "%" else 1.0 for p in points]
         y = [p[1].value * s for p, s in zip(points, scale, strict=True)]
         low = [max(0.0, (p[1].value - p[1].low) * s) for p, s in zip(points, scale, strict=True)]
         high = [max(0.0, (p[1].high - p[1].value) * s) for p, s in zip(points, scale, strict=True)]
-        axes.errorbar(x, y, yerr=[low, high], marker="o", capsize=3, label=name)
+        axes.errorbar(
+            where[name],
+            y,
+            yerr=[low, high],
+            fmt="o" if names else "o-",
+            color=COLOURS[k % len(COLOURS)],
+            markersize=4,
+            linewidth=1.2,
+            elinewidth=0.9,
+            capsize=2,
+            label=name,
+        )
+    if names:
+        axes.set_xticks(range(len(names)), names)
     if logarithmic:
         axes.set_xscale("log", base=2)
     axes.set_xlabel(x_label)
     axes.set_ylabel(y_label)
     axes.grid(alpha=0.3)
-    axes.legend(fontsize=8)
+    picture.legend(loc="outside right upper", fontsize=8, frameon=False)
     path.parent.mkdir(parents=True, exist_ok=True)
     picture.savefig(path)
 
