@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("omnivmed.ui")
 State = Literal["waiting", "loading", "ready", "failed"]
+LEAST_READ = 64  # prompt tokens, as many as the first measurement reads
 T = TypeVar("T")
 Loader = Callable[..., "Assistant"]
 Meter = Callable[["Assistant"], float | None]
@@ -131,10 +132,11 @@ class ModelService:
         self.step = Step(stage, done, total)
 
     def learn_cost(self, answer: Answer) -> None:
-        """Note how long a prompt token takes to read, when this answer had to read a real prompt."""
+        """Note how long a prompt token takes to read, when this answer had to read a real prompt: of the few tokens
+        of a next question each takes several times as long."""
         read = answer.usage.get("prompt_tokens", 0) - answer.usage.get("cached_tokens", 0)
         seconds = answer.timings_s.get("prefill")
-        if seconds is not None and read >= 16:
+        if seconds is not None and read >= LEAST_READ:
             self.seconds_per_token = seconds / read
 
     def forget(self, study: Study) -> None:

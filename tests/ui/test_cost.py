@@ -72,3 +72,14 @@ def test_measured_with_a_short_prompt_and_only_while_nobody_is_served() -> None:
     assert ticket is not None
     assert seconds_per_token(model) is None
     assert model.waiting == 1
+
+
+def test_a_short_next_question_does_not_spoil_the_estimate() -> None:
+    from types import SimpleNamespace
+
+    service = ModelService(AppSettings(model="scripted"))
+    whole = SimpleNamespace(usage={"prompt_tokens": 200, "cached_tokens": 0}, timings_s={"prefill": 0.2})
+    after = SimpleNamespace(usage={"prompt_tokens": 220, "cached_tokens": 200}, timings_s={"prefill": 0.1})
+    for answer in (whole, after):
+        service.learn_cost(answer)  # type: ignore[arg-type]
+    assert service.seconds_per_token == 0.001
