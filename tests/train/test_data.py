@@ -10,7 +10,9 @@ from omnivmed.vision import NANO_BUDGET, resize_frames, target_size
 from train.nano.bank import build_bank, decode, load_bank
 from train.nano.human import human_questions
 from train.nano.index import (
+    PACKAGED_COARSE_CT,
     PACKAGED_CT,
+    PACKAGED_MR,
     PACKAGES,
     PYDICOM_FOLDER,
     PYDICOM_STILLS,
@@ -42,6 +44,8 @@ def test_real_index_keeps_patients_apart_and_samples_untrained(shared_dir: Path)
 def test_committed_splits_match_the_index(shared_dir: Path, tmp_path: Path) -> None:
     packaged = [
         ct := PACKAGES + PACKAGED_CT,
+        PACKAGES + PACKAGED_COARSE_CT,
+        PACKAGES + PACKAGED_MR,
         *(PACKAGES + PYDICOM_FOLDER + name for name, _ in PYDICOM_STILLS),
     ]
     for path in packaged:  # the index asks only whether they are there

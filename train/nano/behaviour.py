@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -12,6 +12,7 @@ from train.nano.lm import switch_lora
 from train.nano.questions import QA, refusal, silenced, wrong_premise
 from train.nano.score import Case, Score
 from train.nano.studies import StudyView
+from train.nano.texts import reads_rightly
 from train.nano.tune import Nano
 from train.nano.wordings import UNSEEN_OUT_OF_SCOPE, UNSEEN_PREMISE
 
@@ -34,6 +35,7 @@ FACTS = {
     "What do plants need to grow?": r"water|light|sun|nutrient",
     "Translate 'thank you' into Spanish.": r"gracias",
 }
+CAPTIONS = 60  # captions read, of those held back
 DECLINES = re.compile(r"cannot tell|not trained|this is not a|this image|this scan", re.I)
 
 
@@ -46,13 +48,17 @@ def plainly_right(question: str, answer: str) -> bool:
 
 @dataclass(frozen=True)
 class Language:
-    """Rows: question, untouched model, nano without a study."""
+    """Rows: question, untouched model, nano without a study. ``reading``: captions read rightly by both, asked."""
 
     rows: list[list[str]]
+    reading: tuple[int, int, int] = (0, 0, 0)
 
     def scores(self) -> dict[str, Score]:
         n = len(self.rows)
+        untouched, nano, asked = self.reading
         return {
+            "captions read rightly, untouched model": Score(untouched, asked),
+            "captions read rightly, nano": Score(nano, asked),
             "plain questions right, untouched model": Score(
                 sum(plainly_right(q, a) for q, a, _ in self.rows), n
             ),
@@ -64,12 +70,39 @@ class Language:
 
 
 def compare_language(nano: Nano) -> Language:
-    said = {}
+    captions = nano.texts.unseen_captions[:CAPTIONS]
+    said, read = {}, {}
     for on in (False, True):
         switch_lora(nano.lm, on)
         said[on] = generate(nano.lm, nano.tokenizer, list(HELD_OUT), tokens=40)
+        answers = generate(nano.lm, nano.tokenizer, [q.question for q in captions], tokens=32)
+        read[on] = sum(reads_rightly(q, a) for q, a in zip(captions, answers, strict=True))
     switch_lora(nano.lm, True)
-    return Language([[q, a, b] for q, a, b in zip(HELD_OUT, said[False], said[True], strict=True)])
+    rows = [[q, a, b] for q, a, b in zip(HELD_OUT, said[False], said[True], strict=True)]
+    return Language(rows, (read[False], read[True], len(captions)))
+
+
+def follow_up_cases(cases: list[Case]) -> dict[str, list[Case]]:
+    """Second questions about a study, the first with its right answer in an earlier turn, as the product sends it.
+
+    ``cases``: what is asked first elsewhere, so that the same questions can be compared; one that has another
+    question before it in its case comes as a follow-up to that one, every one as a follow-up to a declined one.
+    """
+    second: list[Case] = []
+    after_refusal: list[Case] = []
+    beyond: list[Case] = []
+    for i, (study, questions) in enumerate(cases):
+        turns = [((q.question, q.plain),) for q in questions]
+        if later := [replace(q, history=t) for q, t in zip(questions[1:], turns[:-1], strict=True)]:
+            second.append((study, later))
+        refused = refusal(UNSEEN_OUT_OF_SCOPE[i % len(UNSEEN_OUT_OF_SCOPE)], study.kind)
+        after_refusal.append((study, [replace(questions[0], history=((refused.question, refused.plain),))]))
+        beyond.append((study, [replace(refused, history=turns[-1])]))
+    return {
+        "follow-up question, right": second,
+        "question after a declined one, right": after_refusal,
+        "out-of-scope follow-up, declined": beyond,
+    }
 
 
 def behaviour_cases(

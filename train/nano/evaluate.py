@@ -19,7 +19,7 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from train.nano.asking import Asking, digest, gathered
-from train.nano.behaviour import Language, behaviour_cases, compare_language
+from train.nano.behaviour import Language, behaviour_cases, compare_language, follow_up_cases
 from train.nano.features import FeatureSet, build_features, features_of, joined, linear_probe
 from train.nano.lm import switch_lora
 from train.nano.many import Many
@@ -31,6 +31,7 @@ from train.nano.sampling import Pool
 from train.nano.score import Answer, Case, Score, majority, ship, silent_of, tally
 from train.nano.store import write_json
 from train.nano.studies import StudyView, clip, planes_of, still, volume
+from train.nano.texts import in_their_words
 from train.nano.tune import ALONE, Nano
 from train.nano.views import Item
 from train.nano.vit import Vit
@@ -98,6 +99,13 @@ def with_questions(
     return out
 
 
+def in_human_words(nano: Nano, studies: list[StudyView], seed: int) -> list[Case]:
+    """Modality, body part and plane as the people of VQA-Med 2019 asked for them; never trained on."""
+    rng = np.random.default_rng(seed)
+    cases = [(s, in_their_words(s.labels, nano.texts.unseen_wordings, rng)) for s in studies]
+    return [case for case in cases if case[1]]
+
+
 def described(studies: list[StudyView], unseen: bool, seed: int) -> list[Case]:
     """One description of every study."""
     rng = np.random.default_rng(seed)
@@ -144,7 +152,8 @@ def evaluate(
     forms = {"seen": ("sentence", False), "unseen": ("sentence", True), "word": ("word", False)}
     forms["yesno"] = ("yesno", True)
     named = {n: with_questions(studies, f, u, 31 + u, silent) for n, (f, u) in forms.items()}
-    answers = asking.run(named, ANSWER_TOKENS)
+    named["human"] = in_human_words(nano, studies, 39)
+    answers = asking.run({k: v for k, v in named.items() if v}, ANSWER_TOKENS)
     wordings: dict[str, list[Answer]] = {name: list(rows) for name, rows in answers.items()}
     wordings["descriptions"] = asking.run({"describe": described(studies, True, 35)}, CAPTION_TOKENS)[
         "describe"
@@ -183,7 +192,13 @@ def evaluate(
     scores["behaviour"] = {}
     for name, rows in asking.run(behaviour_cases(nano, studies, silent), ANSWER_TOKENS).items():
         scores["behaviour"][name] = Score(sum(r[2] for r in rows), len(rows))
+    for name, rows in asking.run(follow_up_cases(named["unseen"]), ANSWER_TOKENS).items():
+        scores["behaviour"][name] = Score(sum(r[2] for r in rows), len(rows))
     unseen_rows = answers["unseen"]
+    first = [r for r in unseen_rows if r[1] > 0]
+    scores["behaviour"]["the same follow-up questions asked first, right"] = Score(
+        sum(r[2] for r in first), len(first)
+    )
     scores["behaviour"]["in scope, unseen wordings, wrongly declined"] = Score(
         sum("cannot tell" in r[3] for r in unseen_rows), len(unseen_rows)
     )
@@ -206,13 +221,15 @@ def beside(
     """Plain language from the first process, the probe from the last one."""
     own: dict[str, Any] = {}
     if group.first:
-        own["language"] = compare_language(nano).rows
+        language = compare_language(nano)
+        own["language"], own["reading"] = language.rows, language.reading
     if group.rank == group.size - 1:
         probe = probe_scores(nano, healed_encoder(runs), studies, runs)
         own["probe"] = {k: [s.right, s.asked] for k, s in probe.items()}
     parts = gathered(group, own)
     cells = {k: Score(*v) for k, v in parts[-1]["probe"].items()}
-    return Language(parts[0]["language"]), cells
+    untouched, after, asked = parts[0]["reading"]
+    return Language(parts[0]["language"], (untouched, after, asked)), cells
 
 
 def healed_encoder(runs: Path) -> Vit:

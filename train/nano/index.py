@@ -267,6 +267,8 @@ def volumes(root: Path) -> list[Record]:
 # Stills of pydicom-data 1.0.0 (MIT): one of a kind each, so that ultrasound is not always a lung and a CT slice
 # not always a trunk. None of them is a sample of the app.
 PACKAGED_CT = "totalsegmentator-2.18.0/tests/reference_files/aorta_report/example_ct.nii.gz"
+PACKAGED_COARSE_CT = "slicerio/slicerio/data/CTChest4.nrrd"
+PACKAGED_MR = "mricron-data/usr/share/mricron/templates/ch2.nii.gz"
 PYDICOM_FOLDER = "pydicom-data-1.0.0/data_store/data/"
 PYDICOM_STILLS = (
     ("693_UNCR.dcm", "CT|head|axial"),
@@ -281,10 +283,13 @@ PYDICOM_STILLS = (
 
 
 def registry_packages(runs: Path) -> list[Record]:
-    """What the source packages of TotalSegmentator 2.18.0 (Apache-2.0) and pydicom-data 1.0.0 (MIT) hold.
+    """What the packages TotalSegmentator 2.18.0 (Apache-2.0), pydicom-data 1.0.0 and slicerio 1.4.0 (MIT) and Debian's
+    mricron-data 1.2.20211006 (BSD-3-Clause) hold.
 
-    The CT is isotropic, of a patient of its own: the one source of coronal and sagittal CT. It is read from the
-    liver dome upwards, so that every slice shows the chest.
+    Two CTs of two patients, the only coronal and sagittal ones. The isotropic one is read from the liver dome
+    upwards, so that every slice shows the chest; the coarse one (3 x 3 x 10 mm, lungs and liver) has no one body
+    part and is not asked about it. The MR is Colin 27 (Holmes et al. 1998), one head
+    scanned 27 times, 1 mm, face and neck included.
     """
     out = []
     ct = PACKAGES + PACKAGED_CT
@@ -293,6 +298,14 @@ def registry_packages(runs: Path) -> list[Record]:
         out.append(
             Record("totalseg_aorta/ct", "totalseg_aorta", "totalseg_aorta", "train", "volume", ct, labels)
         )
+    if (runs / (coarse := PACKAGES + PACKAGED_COARSE_CT)).exists():
+        labels = {"modality": "CT", "unit": "HU"}
+        out.append(
+            Record("slicerio/CTChest4", "slicerio", "slicerio/CTChest4", "train", "volume", coarse, labels)
+        )
+    if (runs / (mr := PACKAGES + PACKAGED_MR)).exists():
+        labels = {"modality": "MRI", "organ": "head", "sequence": "T1"}
+        out.append(Record("mri_colin27/ch2", "mri_colin27", "mri_colin27", "train", "volume", mr, labels))
     for name, spec in PYDICOM_STILLS:
         if (runs / (PACKAGES + PYDICOM_FOLDER + name)).exists():
             modality, organ, plane = spec.split("|")

@@ -158,19 +158,27 @@ def yes_no(
     true = labels.get(task)
     if true is None:
         return None
-    asked = true
-    if rng.random() < 0.5:
-        others = [v for v in COMMON.get(task, VALUES[task]) if v != true]
-        if (task, true) in (("organ", "lung"), ("organ", "chest")):
-            others = [v for v in others if v not in ("chest", "lung")]
-        if task == "sequence":  # T1 with and without contrast: neither contradicts "T1"
-            others = [v for v in others if not (v.startswith("T1") and true.startswith("T1"))]
-        asked = others[rng.integers(len(others))]
+    asked = other_value(task, true, rng) if rng.random() < 0.5 else true
+    forms = UNSEEN_YES_NO[task] if unseen else YES_NO[task]
+    return agreement(task, true, asked, forms[rng.integers(len(forms))], noun(kind, rng))
+
+
+def other_value(task: str, true: str, rng: np.random.Generator) -> str:
+    """A value that is plainly wrong where ``true`` is right."""
+    others = [v for v in COMMON.get(task, VALUES[task]) if v != true]
+    if (task, true) in (("organ", "lung"), ("organ", "chest")):
+        others = [v for v in others if v not in ("chest", "lung")]
+    if task == "sequence":  # T1 with and without contrast: neither contradicts "T1"
+        others = [v for v in others if not (v.startswith("T1") and true.startswith("T1"))]
+    return others[rng.integers(len(others))]
+
+
+def agreement(task: str, true: str, asked: str, form: str, name: str) -> QA:
+    """Whether the study is ``asked``, in one wording; the answer says yes or no and then what is true."""
     names = {"modality": MODALITY, "organ": ORGAN}.get(task, {})
     words, real = names.get(asked, asked), names.get(true, true)
-    forms = UNSEEN_YES_NO[task] if unseen else YES_NO[task]
-    form = forms[rng.integers(len(forms))]
-    question = form.format(v=words, a=article(words)[1:-1], n=noun(kind, rng))
+    question = form.format(v=words, a=article(words)[1:-1], n=name)
+    question = question[0].upper() + question[1:]
     subject = {"modality": "this is", "organ": "it shows the", "plane": "the plane is"}.get(
         task, f"the {task} is"
     )
@@ -268,6 +276,25 @@ def ask(
     if "cannot tell" in sentence or "not a" in sentence or "no slice" in sentence:
         form = "premise"
     return QA(task, form, question, sentence, key)
+
+
+def every_form(task: str, labels: dict[str, str], kind: str, rng: np.random.Generator) -> list[QA]:
+    """One fact asked in all forms: as a sentence, in one word, and as two yes/no questions in the same wording, one
+    to be agreed with and one not. Empty where the labels do not hold it.
+
+    Seen side by side on one picture, the four must be answered from the picture: their words alone do not tell.
+    """
+    true, short, sentence = labels.get(task), short_answer(task, labels), answer_sentence(task, labels)
+    if true is None or short is None or sentence is None:
+        return []
+    plain, asked = (ASK[task][i] for i in rng.choice(len(ASK[task]), 2, replace=False))
+    form, name = YES_NO[task][rng.integers(len(YES_NO[task]))], noun(kind, rng)
+    return [
+        QA(task, "sentence", plain.replace("{n}", name), sentence, true),
+        QA(task, "word", asked.replace("{n}", name) + ONE_WORD[rng.integers(len(ONE_WORD))], short, true),
+        agreement(task, true, true, form, name),
+        agreement(task, true, other_value(task, true, rng), form, name),
+    ]
 
 
 def questions_for(

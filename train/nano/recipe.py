@@ -1,8 +1,8 @@
 """The nano recipe: which stage runs with which numbers, in the paper's order.
 
 Version 1: the mixed stage in three legs (``mixed``, ``polish``, ``refine``) with ``adapt`` after the first, where the
-last encoder blocks learn; what ships is the mean of the last two legs (``blend``). ``gate`` (tried, not shipped): types
-of answer that failed the ship rule are declined.
+last encoder blocks learn; the mean of the last two legs (``blend``) goes through two more (``forms``, ``texts``).
+``gate`` (tried, not shipped): types of answer that failed the ship rule are declined.
 """
 
 from __future__ import annotations
@@ -119,6 +119,42 @@ def refine_config(seconds: float | None = None) -> TuneConfig:
         lr_projector=2e-4,
         lr_lora=3e-4,
         mixture=REFINE_MIXTURE,
+    )
+
+
+# plane and view: the MR of every patient and the one CT with three planes come more often
+FORMS_MIXTURE = REFINE_MIXTURE | {
+    "mr_slices": 0.34,
+    "ct_slices": 0.16,
+    "cxr_nih": 0.24,
+    "mednist": 0.06,
+    "us_pocus": 0.06,
+}
+
+
+def forms_config(seconds: float | None = None) -> TuneConfig:
+    """Stage 3, fourth leg: plane and view in every form of answer side by side."""
+    return replace(
+        refine_config(),
+        name="forms",
+        seconds=seconds or 3000.0,
+        lr_projector=1e-4,
+        lr_lora=2.5e-4,
+        every_form=("plane", "view"),
+        mixture=FORMS_MIXTURE,
+    )
+
+
+def texts_config(seconds: float | None = None) -> TuneConfig:
+    """Stage 3, fifth leg: questions in other people's words, captions to read."""
+    return replace(
+        forms_config(),
+        name="texts",
+        seconds=seconds or 1200.0,
+        lr_projector=5e-5,
+        lr_lora=1.2e-4,
+        reworded=0.4,
+        captions=4,
     )
 
 

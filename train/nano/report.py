@@ -8,7 +8,7 @@ Table = dict[str, dict[str, Score]]
 
 
 def stills(scores: Table, table: dict[str, str]) -> list[str]:
-    columns = ("seen", "unseen", "word", "yesno", "blank", "shuffled", "majority", "probe")
+    columns = ("seen", "unseen", "human", "word", "yesno", "blank", "shuffled", "majority", "probe")
     head = "| answer type @ source | n | " + " | ".join(columns) + " | unseen - probe | speaks |"
     lines = [head, "|---" * (len(columns) + 4) + "|"]
     for key, own in scores["unseen"].items():

@@ -27,10 +27,13 @@ def group_of(entry: Entry) -> str:
     return "ct_slices" if r.labels["modality"] == "CT" else "mr_slices"
 
 
-def cell_of(entry: Entry) -> str:
-    """What has equal weight inside a group: a patient; a picture where patients are unknown; and of chest X-rays
-    each pair of view and state, because pneumonia is commoner on PA films of that set (docs/nano.md)."""
+def cell_of(entry: Entry, item: Item) -> str:
+    """What has equal weight inside a group: a patient; a picture where patients are unknown; of chest X-rays each
+    pair of view and state, because pneumonia is commoner on PA films of that set (docs/nano.md); and of a CT with
+    slices in three planes each plane, because every other CT is axial."""
     r = entry.record
+    if r.kind == "volume" and r.labels["modality"] == "CT":
+        return f"{r.patient}/{item.plane}"
     if r.source == "cxr_nih":
         return f"{r.labels['view']}/{r.labels['state']}"
     return r.id if r.source == "mednist" else r.patient
@@ -45,11 +48,9 @@ class Pool:
         tree: dict[str, dict[str, dict[str, list[Item]]]] = {}
         for entry in bank.values():
             if entry.record.split == split:
-                items = items_of(entry)
-                if items:
-                    tree.setdefault(group_of(entry), {}).setdefault(cell_of(entry), {})[entry.record.id] = (
-                        items
-                    )
+                for item in items_of(entry):
+                    cells = tree.setdefault(group_of(entry), {})
+                    cells.setdefault(cell_of(entry, item), {}).setdefault(entry.record.id, []).append(item)
         self.groups = {g: [list(p.values()) for p in patients.values()] for g, patients in tree.items()}
 
     def draw(self, mixture: dict[str, float], rng: np.random.Generator) -> Item:

@@ -20,6 +20,7 @@ from train.nano.human import human_questions
 from train.nano.index import Record, build_index, write_splits
 from train.nano.lm import load_language_model
 from train.nano.parallel import current_group, launch
+from train.nano.texts import load_texts
 from train.nano.tune import Nano, tune
 from train.nano.vit import Vit
 from train.nano.warm import warm_up
@@ -31,9 +32,12 @@ PREVIOUS = {
     "mixed": "instruct",
     "polish": "adapt",
     "refine": "polish",
+    "forms": "blend",
+    "texts": "forms",
     "gate": "refine",
 }
-ADAPTED = ("polish", "refine", "gate", "eval", "export")  # stages that read pictures with the adapted encoder
+# stages that read pictures with the adapted encoder
+ADAPTED = ("polish", "refine", "forms", "texts", "gate", "eval", "export")
 
 
 def healed(runs: Path) -> Vit:
@@ -67,7 +71,9 @@ def build_nano(args: argparse.Namespace, bank: dict[str, Entry], records: list[R
     human = human_questions(args.data, rad)
     vit = encoder_of(args.runs, args.stage)
     cached = None if args.stage in ADAPTED else features(args.runs, bank, "train", vit)
-    return Nano(bank, vit, Projector(), language_model, tokenizer, cached, human, general)
+    return Nano(
+        bank, vit, Projector(), language_model, tokenizer, cached, human, general, texts=load_texts(args.data)
+    )
 
 
 def run(args: argparse.Namespace) -> None:
@@ -123,6 +129,12 @@ def run(args: argparse.Namespace) -> None:
         parts = {name: features(args.runs, bank, name, vit) for name in ("train", "train_clean", "test")}
         parts["clean"] = parts.pop("train_clean")
         beyond(bank, args.data, vit, parts, args.out or args.runs / "beyond")
+    elif args.stage == "ceiling":
+        from train.nano.ceiling import ceiling
+        from train.nano.teacher import build_teacher
+
+        teacher = build_teacher(args.encoder_onnx)
+        ceiling(bank, teacher, healed(args.runs), args.out or args.runs / "ceiling")
     elif args.stage == "export":
         from train.nano.export import export
 

@@ -23,10 +23,11 @@ from train.nano.lm import add_lora, lora_state, switch_lora
 from train.nano.loose import loosely
 from train.nano.pack import Packed, collate, forward_hidden, make_tree
 from train.nano.parallel import Group
-from train.nano.questions import QA, answer_sentence, ask, questions_for
+from train.nano.questions import QA, answer_sentence, ask, every_form, questions_for
 from train.nano.sampling import Pool
 from train.nano.store import Run, finish, restore_optimizer
 from train.nano.studies import StudyView, sequence_study, still
+from train.nano.texts import Texts, reworded
 from train.nano.views import items_of
 from train.nano.vit import Vit
 from train.nano.wordings import OUT_OF_SCOPE
@@ -56,6 +57,9 @@ class TuneConfig:
         0.0  # general questions per still: with a picture open, plain answers stay plain
     )
     loose: float = 0.0  # share of questions typed carelessly (``train/nano/loose.py``)
+    every_form: tuple[str, ...] = ()  # tasks asked in all their forms side by side, one of them per study
+    reworded: float = 0.0  # share of sentence questions put in the words of SLAKE (``train/nano/texts.py``)
+    captions: int = 0  # captions to read per step, without a picture
     sequences_every: int = 1  # volumes and clips only in every so-many-th step
     silent: dict[str, tuple[str, ...]] = field(
         default_factory=dict
@@ -73,7 +77,7 @@ class TuneConfig:
 
 
 class Nano:
-    """The parts in training. ``human`` and ``general``: prepared questions."""
+    """The parts in training. ``human``, ``general`` and ``texts``: prepared questions."""
 
     def __init__(  # type: ignore[no-untyped-def]
         self,
@@ -88,12 +92,13 @@ class Nano:
         rank: int = 16,
         alpha: float = 32.0,
         seed: int = 42,
+        texts: Texts | None = None,
     ) -> None:
         torch.manual_seed(seed)
         self.bank, self.vit, self.projector = bank, vit.eval().requires_grad_(False), projector
         self.lm, self.tokenizer, self.features = language_model, tokenizer, features
         self.general = [QA("text", "text", q, a) for q, a in general]
-        self.human = human
+        self.human, self.texts = human, texts or Texts()
         train_human = [q for r, qs in human.items() if bank[r].record.split == "train" for q in qs]
         self.declined = (
             *OUT_OF_SCOPE * 6,
@@ -155,12 +160,18 @@ def with_history(asked: list[QA], share: float, rng: np.random.Generator) -> lis
     return out
 
 
+def forms_of(study: StudyView, tasks: tuple[str, ...], rng: np.random.Generator) -> list[QA]:
+    """One of ``tasks`` that is labelled here, in every form; without a history, which would give the answer away."""
+    fits = [t for t in tasks if study.labels.get(t)]
+    return every_form(fits[rng.integers(len(fits))], study.labels, study.kind, rng) if fits else []
+
+
 def make_batch(
     nano: Nano, pool: Pool, sequences: list[list[Entry]], config: TuneConfig, step: int, group: Group = ALONE
 ) -> list[tuple[list[StudyView], Packed]]:
     """Micro-batches of one step: stills with general text, then volumes and clips. Pure in (seed, name, step, rank)."""
     rng = np.random.default_rng((config.seed, sum(config.name.encode()), step, group.rank))
-    out = []
+    out: list[tuple[list[StudyView], Packed]] = []
     sequences_now = 0 if step % config.sequences_every else config.sequences
     for is_sequence, count in ((False, group.part(config.stills)), (True, group.part(sequences_now))):
         studies, trees = [], []
@@ -190,7 +201,16 @@ def make_batch(
                 )
                 if config.loose:
                     asked = [loosely(q, rng) if rng.random() < config.loose else q for q in asked]
-                asked = with_history(asked, config.follow_ups, rng)
+                if config.reworded and study.kind != "video":
+                    words = nano.texts.wordings
+                    asked = [
+                        reworded(q, study.labels, words, rng) if rng.random() < config.reworded else q
+                        for q in asked
+                    ]
+                forms = forms_of(study, config.every_form, rng)
+                if config.loose:
+                    forms = [loosely(q, rng) if rng.random() < config.loose else q for q in forms]
+                asked = with_history(asked[: 2 if forms else None], config.follow_ups, rng) + forms
                 if not is_sequence and nano.general and rng.random() < config.general_on_studies:
                     asked.append(nano.general[rng.integers(len(nano.general))])
             if asked:
@@ -201,16 +221,23 @@ def make_batch(
         if not is_sequence and (general := group.part(config.general)) and nano.general:
             rows = rng.choice(len(nano.general), general, replace=False)
             trees.append(make_tree(nano.tokenizer, "image", (), None, [nano.general[i] for i in rows]))
+        captions = nano.texts.captions
+        if not is_sequence and (reading := group.part(config.captions)) and captions:
+            rows = rng.choice(len(captions), reading, replace=False)
+            trees.append(make_tree(nano.tokenizer, "image", (), None, [captions[i] for i in rows]))
         if trees:
             out.append((studies, collate(trees, nano.pad_id)))
     return out
 
 
-def dev_set(nano: Nano, per_group: int = 16, split: str = "dev") -> list[tuple[StudyView, list[QA]]]:
-    """Clean pictures of patients not trained on, one sentence question per labelled task. Fixed."""
+def dev_set(
+    nano: Nano, forms: tuple[str, ...] = (), per_group: int = 16, split: str = "dev"
+) -> list[tuple[StudyView, list[QA]]]:
+    """Clean pictures of patients not trained on, one sentence question per labelled task, and one word, yes and no
+    for the tasks in ``forms``. Fixed."""
     rng = np.random.default_rng(11)
     pool = Pool(nano.bank, split)
-    out = []
+    out: list[tuple[StudyView, list[QA]]] = []
     for group in sorted(pool.groups):
         for _ in range(per_group):
             item = pool.draw({group: 1.0}, rng)
@@ -222,6 +249,8 @@ def dev_set(nano: Nano, per_group: int = 16, split: str = "dev") -> list[tuple[S
                     while made is None or made.form != "sentence":
                         made = ask(task, study.labels, "image", rng)
                     asked.append(made)
+            for task in forms:
+                asked += every_form(task, study.labels, "image", np.random.default_rng((11, len(out))))[1:]
             out.append((study, asked))
     return out
 
@@ -230,7 +259,8 @@ def dev_set(nano: Nano, per_group: int = 16, split: str = "dev") -> list[tuple[S
 def exact(
     nano: Nano, studies: list[tuple[StudyView, list[QA]]], batch: int = 8
 ) -> dict[str, tuple[int, int]]:
-    """Greedy exact match per ``task`` and ``task@source``: argmax equals the target at every supervised place."""
+    """Greedy exact match per ``task`` (sentences), ``task:form`` (other forms) and ``task@source``: argmax equals the
+    target at every supervised place."""
     score: dict[str, list[int]] = {}
     for start in range(0, len(studies), batch):
         part = studies[start : start + batch]
@@ -243,7 +273,9 @@ def exact(
         for (row, number), value in good.items():
             study, asked = part[row]
             source = nano.bank[study.record_id].record.source
-            for key in (asked[number].task, f"{asked[number].task}@{source}"):
+            qa = asked[number]
+            name = qa.task if qa.form == "sentence" else f"{qa.task}:{qa.form}"
+            for key in (name, f"{name}@{source}"):
                 cell = score.setdefault(key, [0, 0])
                 cell[0] += value
                 cell[1] += 1
@@ -284,7 +316,11 @@ def tune(
         step, used, asked = facts["step"], facts["used_s"], facts["asked"]
         nano.load(weights)
         restore_optimizer(optimizer, moments)
-    pool, sequences, dev = Pool(nano.bank, "train"), sequence_pool(nano.bank), dev_set(nano)
+    pool, sequences, dev = (
+        Pool(nano.bank, "train"),
+        sequence_pool(nano.bank),
+        dev_set(nano, config.every_form),
+    )
     clock = last_save = last_dev = time.monotonic()
     average: dict[str, float] = {}
     while used < config.seconds:

@@ -79,7 +79,7 @@ def volume_window(entry: Entry, rng: np.random.Generator | None) -> tuple[float,
     """Low and high ends of one window for the whole volume (never per slice)."""
     if entry.record.labels.get("unit") == "HU":
         if rng is None:
-            level, width = (40.0, 400.0) if entry.record.labels["organ"] != "head" else (40.0, 80.0)
+            level, width = (40.0, 400.0) if entry.record.labels.get("organ") != "head" else (40.0, 80.0)
         else:
             level, width = CT_WINDOWS[rng.integers(len(CT_WINDOWS))]
             level, width = level + rng.normal(0, width * 0.06), width * math.exp(rng.normal(0, 0.2))
