@@ -10,7 +10,7 @@ import torch
 
 from tests.train.test_tune import nano  # noqa: F401  (the fixture)
 from train.nano.asking import other_study
-from train.nano.behaviour import follow_up_cases, plainly_right
+from train.nano.behaviour import disagrees, follow_up_cases, plainly_right
 from train.nano.evaluate import chosen_items, with_questions
 from train.nano.pack import collate, forward_hidden, make_tree
 from train.nano.questions import QA, silenced
@@ -113,3 +113,9 @@ def test_follow_ups_are_the_same_questions_with_a_turn_before_them(nano: Nano) -
         for q in asked
     )
     assert {q.form for _, asked in sets["out-of-scope follow-up, declined"] for q in asked} == {"refusal"}
+
+
+def test_going_along_with_a_wrong_premise_is_told_from_declining() -> None:
+    assert disagrees("This is not a CT scan; it is an MRI of the head.")
+    assert disagrees("I cannot tell that from this image; I was not trained for it.")
+    assert not disagrees("The lungs look normal.")

@@ -8,7 +8,20 @@ from pathlib import Path
 
 STAGES = (
     *("decode", "heal", "cache", "words", "general", "align", "instruct", "mixed"),
-    *("adapt", "polish", "refine", "blend", "forms", "texts", "gate", "eval", "beyond", "ceiling", "export"),
+    *(
+        "adapt",
+        "polish",
+        "refine",
+        "blend",
+        "forms",
+        "texts",
+        "settle",
+        "gate",
+        "eval",
+        "beyond",
+        "ceiling",
+        "export",
+    ),
 )
 
 

@@ -46,6 +46,11 @@ def plainly_right(question: str, answer: str) -> bool:
     return question not in FACTS or re.search(FACTS[question], answer.lower()) is not None
 
 
+def disagrees(answer: str) -> bool:
+    """Whether an answer to a wrong premise contradicts it or declines, rightly or not: it does not go along."""
+    return answer.startswith("This is not") or "cannot tell" in answer
+
+
 @dataclass(frozen=True)
 class Language:
     """Rows: question, untouched model, nano without a study. ``reading``: captions read rightly by both, asked."""

@@ -19,7 +19,7 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from train.nano.asking import Asking, digest, gathered
-from train.nano.behaviour import Language, behaviour_cases, compare_language, follow_up_cases
+from train.nano.behaviour import Language, behaviour_cases, compare_language, disagrees, follow_up_cases
 from train.nano.features import FeatureSet, build_features, features_of, joined, linear_probe
 from train.nano.lm import switch_lora
 from train.nano.many import Many
@@ -192,6 +192,9 @@ def evaluate(
     scores["behaviour"] = {}
     for name, rows in asking.run(behaviour_cases(nano, studies, silent), ANSWER_TOKENS).items():
         scores["behaviour"][name] = Score(sum(r[2] for r in rows), len(rows))
+        if name.startswith("wrong premise"):
+            refused = name.replace("corrected", "corrected or declined")
+            scores["behaviour"][refused] = Score(sum(disagrees(r[3]) for r in rows), len(rows))
     for name, rows in asking.run(follow_up_cases(named["unseen"]), ANSWER_TOKENS).items():
         scores["behaviour"][name] = Score(sum(r[2] for r in rows), len(rows))
     unseen_rows = answers["unseen"]

@@ -1,8 +1,9 @@
 """The nano recipe: which stage runs with which numbers, in the paper's order.
 
 Version 1: the mixed stage in three legs (``mixed``, ``polish``, ``refine``) with ``adapt`` after the first, where the
-last encoder blocks learn; the mean of the last two legs (``blend``) goes through two more (``forms``, ``texts``).
-``gate`` (tried, not shipped): types of answer that failed the ship rule are declined.
+last encoder blocks learn; the mean of the last two legs (``blend``) goes through two more (``forms``, ``texts``), and
+a fifth of what it was is kept in what ships (``settle``). ``gate`` (tried, not shipped): types of answer that failed
+the ship rule are declined.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from train.nano.tune import TuneConfig
 from train.nano.warm import WarmConfig
 
 TRAIN_VIEWS = 6000  # augmented views cached for the warm start and the auxiliary loss
-
+SETTLE_SHARE = 0.8  # of ``texts``, the rest of ``blend``: chosen on development pictures (docs/log.md)
 
 # what instruct had learnt (thumbnails) makes room for what it had not (MR sequence and plane, chest findings)
 MIXED_MIXTURE = {

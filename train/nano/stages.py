@@ -122,6 +122,9 @@ def run(args: argparse.Namespace) -> None:
     elif args.stage == "blend":
         legs = [args.runs / leg / "final.safetensors" for leg in ("polish", "refine")]
         blend(legs[0], legs[1], args.runs / "blend")
+    elif args.stage == "settle":
+        legs = [args.runs / leg / "final.safetensors" for leg in ("blend", "texts")]
+        blend(legs[0], legs[1], args.runs / "settle", recipe.SETTLE_SHARE)
     elif args.stage == "beyond":
         from train.nano.beyond import beyond
 
