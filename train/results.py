@@ -48,6 +48,17 @@ def digest_of(model: str) -> str:
     return hashlib.sha256(file.read_bytes()).hexdigest()[:16] if file.is_file() else "unknown"
 
 
+def weights_of(folder: Path, model: str) -> str:
+    """A line naming the weights whose answers ``folder`` holds: those of now, unless answers were there before."""
+    mark, now = folder / "weights.sha256", digest_of(model)
+    if not mark.exists():
+        folder.mkdir(parents=True, exist_ok=True)
+        mark.write_text(now + "\n", encoding="utf-8")
+    then = mark.read_text(encoding="utf-8").strip()
+    earlier = "" if then == now else ", an earlier version of nano; not asked again since"
+    return f"\nWeights asked here: sha256 {then}{earlier}.\n"
+
+
 def claim(name: str, setting: Setting, figures: Path) -> str:
     """Table and figure of a claim that was run, or how to run it."""
     folder = setting.out / name
@@ -62,6 +73,7 @@ def claim(name: str, setting: Setting, figures: Path) -> str:
 
 def write(setting: Setting, target: Path, rad: str, counts: tuple[int, int]) -> None:
     """docs/results.md from what is in ``OUT``."""
+    rad += weights_of(setting.out / "vqa_rad", setting.model)
     figures = target.parent / "figures"
     parts = [
         INTRO.format(model=setting.model, digest=digest_of(setting.model)),
@@ -86,6 +98,7 @@ def main(argv: list[str] | None = None) -> int:
     torch.set_num_threads(args.threads)
     setting = setting_of(args)
     try:
+        weights_of(setting.out / "vqa_rad", setting.model)  # marked before the first answer
         rad, counts = vqa_rad.run(setting), vqa_rad.counts(setting)
         write(setting, args.write, rad, counts)  # an interruption later on costs only what follows
         thresholds.run(replace(setting, minutes=0.0))

@@ -7,7 +7,7 @@ from pathlib import Path
 from train.claims.record import Cell
 from train.claims.report import Outcome, save
 from train.claims.setting import Setting
-from train.results import TRAINED, write
+from train.results import TRAINED, digest_of, weights_of, write
 
 
 def test_what_was_run_stands_and_what_was_not_is_said(tmp_path: Path) -> None:
@@ -23,3 +23,12 @@ def test_what_was_run_stands_and_what_was_not_is_said(tmp_path: Path) -> None:
     assert "![scaling](figures/scaling.png)" in text
     assert (tmp_path / "docs/figures/scaling.png").is_file()
     assert "3 of the official test part, 4 about pictures" in text
+
+
+def test_answers_of_earlier_weights_are_said_to_be(tmp_path: Path) -> None:
+    now = weights_of(tmp_path / "new", "nano")
+    assert digest_of("nano") in now
+    assert "earlier" not in now
+    (tmp_path / "old").mkdir()
+    (tmp_path / "old/weights.sha256").write_text("0123456789abcdef\n")
+    assert "0123456789abcdef, an earlier version of nano" in weights_of(tmp_path / "old", "nano")

@@ -31,7 +31,7 @@ BUDGET = {
     "frame_max_tokens": 16,
 }
 DESCRIPTION = (
-    "nano 1.0, a very small teaching model (ViT-S/14 with 2D rotary positions + SmolLM2-135M) that stands in "
+    "nano 1.1, a very small teaching model (ViT-S/14 with 2D rotary positions + SmolLM2-135M) that stands in "
     "for the large OmniV-Med models"
 )
 
