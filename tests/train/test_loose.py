@@ -34,7 +34,8 @@ def test_fixed_words_stay_in_capitals() -> None:
 
 
 def test_nothing_is_left_empty() -> None:
-    assert all(len(after.question.strip(" ?.")) >= 4 for _, after in asked(300))
+    for before, after in asked(300):  # "PA?" is as short as a question gets
+        assert len(after.question.strip(" ?.")) >= min(4, len(before.question.strip(" ?.")))
 
 
 def test_a_slip_is_one_edit() -> None:
