@@ -12,8 +12,8 @@ import sys
 import threading
 
 from omnivmed.io import warm_up
-from omnivmed.ui.environment import prepare
-from omnivmed.ui.settings import read_settings
+from omnivmed.ui.visit.environment import prepare
+from omnivmed.ui.visit.settings import read_settings
 
 logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
 logging.getLogger("httpx").setLevel(logging.WARNING)

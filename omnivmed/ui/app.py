@@ -8,25 +8,26 @@ from typing import Any
 
 import gradio as gr
 
-from omnivmed.ui import parts, texts
-from omnivmed.ui.api import add_api
-from omnivmed.ui.compare import Compare, ComparePage, build_compare
-from omnivmed.ui.controls import Page
-from omnivmed.ui.crop import CropPage, build_crop, wire_crop
-from omnivmed.ui.environment import PrivateRoot
-from omnivmed.ui.gate import Gate
-from omnivmed.ui.handlers import SUGGESTIONS, Handlers
-from omnivmed.ui.health import health_route
-from omnivmed.ui.leaving import Leaving
-from omnivmed.ui.samples import SAMPLES
-from omnivmed.ui.service import Loader, Meter, ModelService, SampleShelf
-from omnivmed.ui.session import SessionStore, on_forget
-from omnivmed.ui.settings import AppSettings
-from omnivmed.ui.studies import Context
-from omnivmed.ui.teach import build_teach, wire_teach
-from omnivmed.ui.theme import make_css, make_head, make_theme
-from omnivmed.ui.uploads import AnonymousNames, StudyFile, drop_forgotten, has_room
-from omnivmed.ui.viewer import StudyViewer
+from omnivmed.ui import texts
+from omnivmed.ui.canvas.viewer import StudyViewer
+from omnivmed.ui.page import parts
+from omnivmed.ui.page.theme import make_css, make_head, make_theme
+from omnivmed.ui.tabs.api import add_api
+from omnivmed.ui.tabs.compare import Compare, ComparePage, build_compare
+from omnivmed.ui.tabs.controls import Page
+from omnivmed.ui.tabs.crop import CropPage, build_crop, wire_crop
+from omnivmed.ui.tabs.handlers import SUGGESTIONS, Handlers
+from omnivmed.ui.tabs.teach import build_teach, wire_teach
+from omnivmed.ui.visit.environment import PrivateRoot
+from omnivmed.ui.visit.samples import SAMPLES
+from omnivmed.ui.visit.service import Loader, Meter, ModelService, SampleShelf
+from omnivmed.ui.visit.session import SessionStore, on_forget
+from omnivmed.ui.visit.settings import AppSettings
+from omnivmed.ui.visit.studies import Context
+from omnivmed.ui.visit.uploads import AnonymousNames, StudyFile, drop_forgotten, has_room
+from omnivmed.ui.web.gate import Gate
+from omnivmed.ui.web.health import health_route
+from omnivmed.ui.web.leaving import Leaving
 
 log = logging.getLogger("omnivmed.ui")
 SWEEP_S = 60.0
@@ -304,7 +305,7 @@ def launch(
 def _warm_up(context: Context) -> None:
     """Start the decoder and open the samples, the first one first: its picture is there when a page asks."""
     from omnivmed.io import warm_up
-    from omnivmed.ui.studies import Options, open_sample
+    from omnivmed.ui.visit.studies import Options, open_sample
 
     options = Options.bounded(context.limits, context.settings.threshold)
     try:

@@ -15,8 +15,8 @@ SECONDS_PER_TOKEN = 0.002
 
 
 def main(port: int, tokens_per_second: float = 2.5, ssr: bool = False) -> None:
-    from omnivmed.ui.environment import prepare
-    from omnivmed.ui.settings import AppSettings
+    from omnivmed.ui.visit.environment import prepare
+    from omnivmed.ui.visit.settings import AppSettings
 
     root = prepare(offline=True, base=Path(tempfile.mkdtemp()) / "root")
     from omnivmed.ui import app

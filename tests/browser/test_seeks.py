@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 import pytest
 
+from tests.browser import coded
 from tests.browser.conftest import Watched
-from tests.ui import coded
-from tests.ui.test_viewer_speed import SEEK_MS, SLACK, tell
+from tests.browser.test_viewer_speed import SEEK_MS, SLACK, tell
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(900)]
 Opener = Callable[..., Watched]

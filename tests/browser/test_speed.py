@@ -15,8 +15,8 @@ import numpy as np
 import pytest
 
 from tests.browser.conftest import Watched, serving
+from tests.browser.test_viewer_speed import KEY_MS, SLACK, renderer_mib, tell
 from tests.io.makers import dicom, dicom_bytes, nifti_bytes
-from tests.ui.test_viewer_speed import KEY_MS, SLACK, renderer_mib, tell
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow, pytest.mark.timeout(900)]
 Opener = Callable[..., Watched]

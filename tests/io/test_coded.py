@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from omnivmed.io import open_study
-from tests.ui import coded
+from tests.browser import coded
 
 FRAMES = 80
 

@@ -105,7 +105,7 @@ def test_a2_the_door_checks_again_what_a_worker_asks_for(tmp_path: Path) -> None
 
 def test_a2_the_promised_limits_hold_and_are_told_everywhere(capsys: pytest.CaptureFixture[str]) -> None:
     from omnivmed.cli.doctor import _decoder
-    from omnivmed.ui.parts import footer
+    from omnivmed.ui.page.parts import footer
 
     assert (PUBLIC.upload_bytes, LOCAL.upload_bytes) == (256 * 2**20, 2 * 2**30)
     for limits in (PUBLIC, LOCAL):

@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import test from 'node:test';
 
-import * as tokens from '../../omnivmed/ui/static/tokens.js';
+import * as tokens from '../../omnivmed/ui/canvas/static/tokens.js';
 
 const distance = Float32Array.of(Infinity, Infinity, Infinity, 0.1, 0.2, 0.05, 0.0, 0.3, 0.1);
 

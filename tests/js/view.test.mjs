@@ -3,11 +3,11 @@ import assert from 'node:assert/strict';
 import test from 'node:test';
 import { gzipSync } from 'node:zlib';
 
-import { parseHead, arrayOf, fetchPayload } from '../../omnivmed/ui/static/container.js';
-import { windowTable, rgbaTable, viridis } from '../../omnivmed/ui/static/lut.js';
-import { barSpan, heatAt } from '../../omnivmed/ui/static/paint.js';
-import { caption, crc32, npy, withText, wrap, zip } from '../../omnivmed/ui/static/save.js';
-import { aspect, clampView, clock, fitView, scaleBar, toCanvas, toPicture, zoomView } from '../../omnivmed/ui/static/view2d.js';
+import { parseHead, arrayOf, fetchPayload } from '../../omnivmed/ui/canvas/static/container.js';
+import { windowTable, rgbaTable, viridis } from '../../omnivmed/ui/canvas/static/lut.js';
+import { barSpan, heatAt } from '../../omnivmed/ui/canvas/static/paint.js';
+import { caption, crc32, npy, withText, wrap, zip } from '../../omnivmed/ui/canvas/static/save.js';
+import { aspect, clampView, clock, fitView, scaleBar, toCanvas, toPicture, zoomView } from '../../omnivmed/ui/canvas/static/view2d.js';
 
 test('fit keeps millimetres square and centres', () => {
   const stretch = aspect(1, 3); // pixels 1 mm wide, 3 mm high

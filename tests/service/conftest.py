@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from omnivmed.limits import LOCAL, PUBLIC
-from omnivmed.ui.settings import AppSettings
+from omnivmed.ui.visit.settings import AppSettings
 from tests.scripted import ScriptedAssistant
 from tests.service.page_client import PageClient
 
@@ -60,7 +60,7 @@ def start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Starter]:
     def starter(
         assistant: ScriptedAssistant | None = None, *, public: bool = False, **limits: Any
     ) -> Running:
-        from omnivmed.ui.environment import prepare
+        from omnivmed.ui.visit.environment import prepare
 
         root = prepare(offline=True, base=tmp_path / "root")
         from omnivmed.ui import app

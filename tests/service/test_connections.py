@@ -22,7 +22,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from omnivmed.ui.samples import ASSETS
+from omnivmed.ui.visit.samples import ASSETS
 from tests.service.conftest import free_port
 from tests.service.page_client import PageClient
 

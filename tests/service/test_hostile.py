@@ -12,7 +12,7 @@ import psutil
 import pytest
 
 from omnivmed.errors import STUDY_ERROR_CODES
-from omnivmed.ui.samples import SAMPLES
+from omnivmed.ui.visit.samples import SAMPLES
 from tests.service.conftest import Running, Starter
 from tests.service.page_client import PageClient
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from omnivmed.ui.samples import ASSETS
+from omnivmed.ui.visit.samples import ASSETS
 from tests.service.conftest import Running, Starter
 from tests.service.page_client import PageClient, last_of
 
@@ -65,7 +65,9 @@ def test_the_viewers_slider_and_window_reach_the_next_question(start: Starter) -
 def test_a_long_clip_becomes_seekable_in_the_background(
     start: Starter, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("omnivmed.ui.payload.CLIP_PIXELS", 1_000_000)  # so that this short one counts as long
+    monkeypatch.setattr(
+        "omnivmed.ui.canvas.payload.CLIP_PIXELS", 1_000_000
+    )  # so that this short one counts as long
     app = start()
     page = app.page()
     opened = page.dependency("sample-endoscopy_phantom", "click")
@@ -162,7 +164,7 @@ def test_the_teaching_page_ends_with_the_learners_own_file(start: Starter) -> No
 def test_an_overtaken_opening_leaves_the_page_alone(
     start: Starter, monkeypatch: pytest.MonkeyPatch, steps: int
 ) -> None:
-    from omnivmed.ui import studies
+    from omnivmed.ui.visit import studies
 
     app = start()
     begun, go_on, quick = threading.Event(), threading.Event(), studies.open_sample
@@ -177,7 +179,7 @@ def test_an_overtaken_opening_leaves_the_page_alone(
         progress("reading", steps, steps)
         return quick(context, key, options, progress)
 
-    monkeypatch.setattr("omnivmed.ui.studies.open_sample", slow)
+    monkeypatch.setattr("omnivmed.ui.visit.studies.open_sample", slow)
     page, same = app.page(), app.page()
     same.session = page.session
     click = page.dependency("sample-mr_head", "click")

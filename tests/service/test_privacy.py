@@ -15,7 +15,7 @@ import pytest
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian, generate_uid
 
-from omnivmed.ui.samples import ASSETS
+from omnivmed.ui.visit.samples import ASSETS
 from tests.service.conftest import Starter
 from tests.service.test_service import wait_until
 

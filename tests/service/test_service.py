@@ -16,7 +16,7 @@ import httpx
 import pytest
 
 from omnivmed.errors import ModelError
-from omnivmed.ui.samples import ASSETS
+from omnivmed.ui.visit.samples import ASSETS
 from tests.scripted import ScriptedAssistant
 from tests.service.conftest import Starter
 from tests.service.page_client import Busy, PageClient, last_of
@@ -118,7 +118,7 @@ def test_b2_full_queue_says_busy_at_once_and_recovers(start: Starter) -> None:
 
 
 def test_b2_one_page_cannot_keep_the_others_out(start: Starter, monkeypatch: pytest.MonkeyPatch) -> None:
-    from omnivmed.ui import studies
+    from omnivmed.ui.visit import studies
 
     app = start()
     go_on, quick = threading.Event(), studies.open_sample
@@ -127,7 +127,7 @@ def test_b2_one_page_cannot_keep_the_others_out(start: Starter, monkeypatch: pyt
         go_on.wait(60)
         return quick(*args)
 
-    monkeypatch.setattr("omnivmed.ui.studies.open_sample", slow)
+    monkeypatch.setattr("omnivmed.ui.visit.studies.open_sample", slow)
     greedy, other = app.page(), app.page()
     click = greedy.dependency("sample-mr_head", "click")
     body = {
@@ -273,7 +273,7 @@ def test_b7_a_request_as_large_as_no_page_sends_is_not_even_parsed(start: Starte
 
 
 def test_b7_files_nobody_opens_do_not_fill_the_disk(start: Starter, tmp_path: Path) -> None:
-    from omnivmed.ui.uploads import drop_forgotten
+    from omnivmed.ui.visit.uploads import drop_forgotten
 
     app = start(upload_bytes=100_000)
     page = app.page()

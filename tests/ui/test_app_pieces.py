@@ -14,14 +14,17 @@ import numpy as np
 import pytest
 
 from omnivmed.study import Study
-from omnivmed.ui import chat, figures, parts, saw, teach, texts
-from omnivmed.ui.environment import PrivateRoot
-from omnivmed.ui.export import conversation_markdown
-from omnivmed.ui.samples import ASSETS, SAMPLES, thumbnail_uri
-from omnivmed.ui.service import ModelService, SampleShelf
-from omnivmed.ui.session import OpenStudy, Session, SessionStore
-from omnivmed.ui.settings import AppSettings
-from omnivmed.ui.studies import Context, Options, facts_line, label_of
+from omnivmed.ui import texts
+from omnivmed.ui.page import figures, parts
+from omnivmed.ui.page.export import conversation_markdown
+from omnivmed.ui.tabs import saw, teach
+from omnivmed.ui.visit import chat
+from omnivmed.ui.visit.environment import PrivateRoot
+from omnivmed.ui.visit.samples import ASSETS, SAMPLES, thumbnail_uri
+from omnivmed.ui.visit.service import ModelService, SampleShelf
+from omnivmed.ui.visit.session import OpenStudy, Session, SessionStore
+from omnivmed.ui.visit.settings import AppSettings
+from omnivmed.ui.visit.studies import Context, Options, facts_line, label_of
 from tests import phantoms
 from tests.scripted import ScriptedAssistant
 
@@ -293,7 +296,7 @@ def test_cache_bytes_of_the_published_models() -> None:
 def test_side_by_side_starts_both_runs_from_nothing(context: Context, assistant: ScriptedAssistant) -> None:
     from types import SimpleNamespace
 
-    from omnivmed.ui.compare import Compare, ComparePage, comparison, table_text
+    from omnivmed.ui.tabs.compare import Compare, ComparePage, comparison, table_text
 
     session = opened_session(context, phantoms.clip_study())
     page = ComparePage(status="status", panes=("left", "right"), table="table", text="text")

@@ -12,13 +12,14 @@ from pathlib import Path
 
 import pytest
 
-from omnivmed.ui import texts, viewer
-from tests.ui.test_viewer_script import need_node
+from omnivmed.ui import texts
+from omnivmed.ui.canvas import viewer
+from tests.ui.canvas.test_viewer_script import need_node
 
 UI = Path(texts.__file__).parent
 WORDS = json.loads(texts.FILE.read_text(encoding="utf-8"))
 SCRIPTS = [*sorted(viewer.STATIC.glob("*.js")), *sorted((UI / "page").glob("*.js"))]
-MODULES = [path for path in sorted(UI.glob("*.py")) if path.name != "texts.py"]
+MODULES = [path for path in sorted(UI.glob("**/*.py")) if path.name != "texts.py"]
 
 TAG = re.compile(r"^[^<>]*\"?>|<[^>]*(>|$)")  # of markup, whole or cut by a value
 SENTENCE = re.compile(r"[^\W\d_]{2,}[,.:;?!]? +[^\W\d_]{2,}")

@@ -1,0 +1,131 @@
+"""The public interface: `/ask` and `/prune`, for scripts and (with --mcp) for other models.
+
+Each call brings its own file and leaves nothing behind. Everything else of the page is private.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from typing import Any
+
+import gradio as gr
+
+from omnivmed.errors import StudyError
+from omnivmed.ui import texts
+from omnivmed.ui.visit import chat, studies
+from omnivmed.ui.visit.session import OpenStudy, Session
+from omnivmed.ui.visit.studies import Context, Options
+from omnivmed.ui.visit.uploads import StudyFile, take_in
+
+log = logging.getLogger("omnivmed.ui")
+
+
+def add_api(context: Context, concurrency_id: str, concurrency_limit: int) -> None:
+    """Register the two endpoints; call inside the `gr.Blocks`. Their components are never shown."""
+
+    def open_file(session: Session, file: Any, options: Options) -> OpenStudy:
+        if not file:
+            raise StudyError("NotAnImage", texts.NO_FILE)
+        names = file if isinstance(file, list) else [file]
+        taken = take_in([str(name) for name in names], session.sources, context.root.served)
+        study = studies.open_study_files(context, session, taken)
+        return OpenStudy(study, studies.label_of(study), sources=studies.still_needed(study, taken))
+
+    def ask(
+        request: gr.Request, file: Any, question: str, threshold: float = 0.1, max_new_tokens: int = 128
+    ) -> Iterator[tuple[str, dict[str, Any]]]:
+        """Ask a question about a medical study and stream the answer. Not for clinical use.
+
+        Args:
+            file: DICOM, zip of a DICOM series, NIfTI, NRRD, MHA, picture or video.
+            question: what to ask, in plain words.
+            threshold: pruning threshold on pixels in [-1, 1], 0 to 2; 0.1 is the published one.
+            max_new_tokens: longest answer, in tokens.
+        """
+        options = Options.bounded(context.limits, threshold, "previous", None, max_new_tokens)
+        context.service.start()
+        with context.store.temporary(request.session_hash) as session:
+            try:
+                opened = open_file(session, file, options)
+                session.show(opened, session.begin_opening())
+                if opened.study.needs_confirmation:  # on the page a person is asked; here there is none
+                    log.info("session=%s ask kind=%s code=Phi", session.tag, opened.study.kind)
+                    raise StudyError("Phi", texts.CONFIRM_NOBODY)
+                session.stop.clear()
+                for state in chat.ask(context, session, question, options, record=False):
+                    if state.error:
+                        raise gr.Error(state.error, print_exception=False)
+                    yield state.text, details(context, opened, state)
+            except StudyError as error:
+                raise gr.Error(error.message, title=error.code, print_exception=False) from None
+            except chat.Refused as refusal:
+                raise gr.Error(refusal.message, print_exception=False) from None
+
+    def prune(file: Any, threshold: float = 0.1) -> dict[str, Any]:
+        """Which visual tokens of a study would be pruned; needs no model. Not for clinical use.
+
+        Args:
+            file: DICOM, zip of a DICOM series, NIfTI, NRRD, MHA, picture or video.
+            threshold: pruning threshold on pixels in [-1, 1], 0 to 2; 0.1 is the published one.
+        """
+        options = Options.bounded(context.limits, threshold)
+        with context.store.temporary() as session:
+            try:
+                opened = open_file(session, file, options)
+                session.show(opened, session.begin_opening())
+                return studies.plan(context, opened.study, options).to_dict()
+            except StudyError as error:
+                raise gr.Error(error.message, title=error.code, print_exception=False) from None
+
+    with gr.Row(visible=False):
+        file = StudyFile(label="file", file_count="multiple")
+        question = gr.Textbox(label="question")
+        threshold = gr.Number(0.1, label="threshold")
+        longest = gr.Number(128, label="max_new_tokens", precision=0)
+        text = gr.Textbox(label="answer")
+        facts = gr.JSON(label="details")
+        # Buttons nobody sees: an event needs a trigger that never fires by itself.
+        gr.Button("ask").click(
+            ask,
+            [file, question, threshold, longest],
+            [text, facts],
+            api_name="ask",
+            api_description=texts.API_ASK,
+            api_visibility="public",
+            concurrency_id=concurrency_id,
+            concurrency_limit=concurrency_limit,
+        )
+        gr.Button("prune").click(
+            prune,
+            [file, threshold],
+            facts,
+            api_name="prune",
+            api_description=texts.API_PRUNE,
+            api_visibility="public",
+            concurrency_id="open",
+            concurrency_limit=context.limits.workers,
+        )
+
+
+def details(context: Context, opened: OpenStudy, state: chat.Progressing) -> dict[str, Any]:
+    """What goes with the text: where it is, and at the end tokens, seconds, warnings."""
+    told: dict[str, Any] = {
+        "model": context.service.name,
+        "not_for_clinical_use": True,
+        "done": state.over,
+        "warnings": opened.study.warnings,
+    }
+    if state.step is not None:
+        told["stage"] = {"name": state.step.stage, "done": state.step.done, "total": state.step.total}
+    if state.answer is not None:
+        answer = state.answer
+        told |= {
+            "usage": dict(answer.usage),
+            "timings_s": {name: round(value, 3) for name, value in answer.timings_s.items()},
+            "threshold": answer.threshold,
+            "threshold_meaning": answer.mask.threshold_meaning,
+            "window": list(answer.window) if answer.window is not None else None,
+            "stopped": answer.stopped,
+        }
+    return told

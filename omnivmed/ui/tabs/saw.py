@@ -1,0 +1,138 @@
+"""The tab "What the model saw": the frames it was given, what was kept of each, and where the time went."""
+
+from __future__ import annotations
+
+import base64
+import json
+from html import escape
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from omnivmed import __version__
+from omnivmed.ui import texts
+from omnivmed.ui.visit.session import OpenStudy, Turn
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from omnivmed.inference import Answer
+    from omnivmed.pruning import KeepMask
+
+EDGE = 96  # longest edge of a small picture, pixels
+MOST = 128  # small pictures shown
+DIM = 0.22  # brightness of a pruned token
+
+
+def small_picture(frame: NDArray[np.uint8], mask: KeepMask, k: int) -> bytes:
+    """JPEG of sampled frame k with its pruned tokens darkened, longest edge EDGE pixels."""
+    import cv2
+
+    height, width = frame.shape[:2]
+    ratio = EDGE / max(height, width)
+    size = (max(1, round(width * ratio)), max(1, round(height * ratio)))
+    small = cv2.resize(frame, size, interpolation=cv2.INTER_AREA).astype(np.float32)
+    # Tokens tile the frame, so their grid is stretched over it.
+    light = np.where(mask.keep[k], 1.0, DIM).astype(np.float32)
+    shade = cv2.resize(light, size, interpolation=cv2.INTER_NEAREST)
+    shown = np.clip(small * shade[..., None], 0, 255).astype(np.uint8)
+    done, data = cv2.imencode(".jpg", shown[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, 72])
+    if not done:
+        raise RuntimeError(f"could not encode a {size} picture")
+    return bytes(data)
+
+
+def frames_html(opened: OpenStudy, mask: KeepMask) -> str:
+    """Small pictures of the frames that were taken; a click moves the viewer there."""
+    chosen = np.unique(
+        np.linspace(0, len(mask.frame_index) - 1, min(MOST, len(mask.frame_index))).astype(int)
+    )
+    pictures = opened.study.take(mask.frame_index[chosen])
+    per_frame = mask.keep.shape[1] * mask.keep.shape[2]
+    cells: list[str] = []
+    for frame, k in zip(pictures, chosen, strict=True):
+        index, kept = int(mask.frame_index[k]), int(mask.kept_per_frame[k])
+        uri = base64.b64encode(small_picture(frame, mask, int(k))).decode()
+        if mask.times_s is not None:
+            where = f"{float(mask.times_s[k]):.1f} s"
+        else:
+            where = str(index + 1)
+        title = texts.SAW_FRAME.format(where=where, kept=kept, total=per_frame)
+        cells.append(
+            f'<a href="#slice-{index + 1}" title="{escape(title)}" aria-label="{escape(title)}">'
+            f'<img alt="" src="data:image/jpeg;base64,{uri}">'
+            f'<i style="width:{100 * kept / per_frame:.0f}%"></i>'
+            f"<span><b>{escape(where)}</b>{kept}</span></a>"
+        )
+    return f'<div class="ov-frames">{"".join(cells)}</div>'
+
+
+def saw_html(opened: OpenStudy, mask: KeepMask, answer: Answer | None) -> str:
+    """The whole tab."""
+    t, h, w = mask.keep.shape
+    share = 100 * mask.kept_ratio
+    frames, shape = opened.study.shape[0], {"rows": h, "columns": w, "tokens": h * w}
+    taken = texts.SAW_TAKEN_IMAGE
+    if opened.study.kind != "image":
+        unit = texts.SAW_UNITS[opened.study.kind]
+        taken = texts.SAW_TAKEN.format(taken=t, frames=frames, unit=unit)
+    if t > 1:
+        reference = texts.REFERENCES[mask.reference]
+        numbers = {"kept": mask.kept, "total": mask.total, "share": share, "threshold": mask.threshold}
+        lines = [
+            texts.SAW_KEPT.format(
+                taken=taken, meaning=mask.threshold_meaning, reference=reference, **numbers, **shape
+            )
+        ]
+    else:
+        lines = [texts.SAW_ALONE.format(taken=taken, **shape)]
+    if answer is None:
+        lines.insert(0, texts.SAW_PLANNED)
+    warn = f'<ul class="ov-notes"><li>{escape(texts.SAW_FLOOR)}</li></ul>' if mask.all_at_floor else ""
+    body = "".join(f"<p>{escape(line)}</p>" for line in lines)
+    html = f'<div class="ov-saw">{body}{warn}{frames_html(opened, mask)}'
+    if answer is not None:
+        html += usage_table(answer)
+    return html + f"<p>{escape(texts.PRUNING_SAVES)}</p></div>"
+
+
+def usage_table(answer: Answer) -> str:
+    """Tokens and seconds of one answer."""
+    usage, seconds = answer.usage, answer.timings_s
+    rows = [(words, usage.get(name)) for name, words in texts.SAW_USAGE.items()]
+    left = "".join(
+        f'<tr><td>{escape(name)}</td><td class="n">{value:,}</td></tr>'
+        for name, value in rows
+        if value is not None
+    )
+    right = "".join(
+        f'<tr><td>{escape(words)}</td><td class="n">{1000 * seconds[key]:,.0f} ms</td></tr>'
+        for key, words in texts.SAW_TIMES.items()
+        if key in seconds and (key != "wait" or seconds[key] > 0.001)
+    )
+    return (
+        f'<h3>{escape(texts.SAW_TOKENS)}</h3><table class="ov-table">{left}</table>'
+        f'<h3>{escape(texts.SAW_TIME)}</h3><table class="ov-table">{right}</table>'
+    )
+
+
+def answer_json(opened: OpenStudy, turn: Turn) -> str:
+    """The download: question, answer, numbers and mask; the study by its technical facts only."""
+    study = opened.study
+    record = {
+        "schema": "omnivmed.answer/1",
+        "omnivmed": __version__,
+        "study": {
+            "kind": study.kind,
+            "shape": list(study.shape),
+            "modality": study.modality,
+            "spacing_mm": None if study.spacing_mm is None else list(study.spacing_mm),
+            "unit": study.unit,
+            "warnings": study.warnings,
+        },
+        "question": turn.question,
+        "answer": turn.answer.to_dict()
+        if turn.answer is not None
+        else {"text": turn.text, "stopped": "cancelled"},
+    }
+    return json.dumps(record, indent=1)

@@ -1,0 +1,303 @@
+"""One question from the page to the model and back: events in, states of the conversation out.
+
+`ask` is a generator of `Progressing` states and knows no Gradio: the page, the API and the side-by-side view
+all use it. Stopping is cooperative: `session.stop` goes to the engine as its cancel flag; the engine ends within
+one step and its last event carries the answer so far. When the generator itself is closed because the visitor
+went away, the engine's iterator is closed with it, which stops the computation as well.
+"""
+
+from __future__ import annotations
+
+import html
+import logging
+import re
+import time
+from collections.abc import Generator
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+from omnivmed.errors import ModelError, StudyError
+from omnivmed.inference.events import Done, Failed, MaskReady, Stage, Text
+from omnivmed.ui import texts
+from omnivmed.ui.visit.background import Step
+from omnivmed.ui.visit.session import OpenStudy, Session, Turn
+from omnivmed.ui.visit.studies import Context, Options
+
+if TYPE_CHECKING:
+    from omnivmed.inference import Answer
+    from omnivmed.pruning import KeepMask
+
+log = logging.getLogger("omnivmed.ui")
+TELL_EVERY_S = 0.06  # at most about 16 updates a second reach the page
+
+
+class Refused(Exception):
+    """A question that is not passed to the model; the message is for the person."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message)
+        self.message = message
+
+
+@dataclass(frozen=True)
+class Progressing:
+    """Where an answer is. `mask` is set once, the moment the model's own mask is known."""
+
+    question: str
+    text: str = ""
+    step: Step | None = None
+    mask: KeepMask | None = None
+    answer: Answer | None = None
+    error: str | None = None
+    stopped: bool = False
+    facts: str = ""
+
+    @property
+    def over(self) -> bool:
+        return self.answer is not None or self.error is not None or self.stopped
+
+
+def check_question(context: Context, session: Session, question: Any) -> tuple[str, OpenStudy]:
+    """The question, cleaned, and the study it is about. Raises Refused with a sentence for the person."""
+    text = str(question or "").strip()
+    if not text:
+        raise Refused(texts.NO_QUESTION)
+    if len(text) > context.limits.max_question_chars:
+        raise Refused(texts.TOO_LONG.format(limit=context.limits.max_question_chars))
+    if session.glimpse is not None:  # what is on the screen is not what a model would be given
+        raise Refused(texts.STILL_OPENING)
+    opened = session.current
+    if opened is None:
+        raise Refused(texts.NO_STUDY)
+    if opened.study.needs_confirmation and not opened.confirmed:
+        raise Refused(texts.CONFIRM_ASK)
+    return text, opened
+
+
+def ask(
+    context: Context,
+    session: Session,
+    question: str,
+    options: Options,
+    *,
+    history: bool = True,
+    record: bool = True,
+) -> Generator[Progressing, None, None]:
+    """Ask about the session's study; yields until the answer is over.
+
+    history: whether earlier turns go into the prompt; record: whether this one joins the conversation.
+    Raises Refused before anything is computed.
+    """
+    question, opened = check_question(context, session, question)
+    if not session.answering.acquire(blocking=False):
+        raise Refused(texts.ALREADY)
+    began = time.monotonic()
+    code = "closed"
+    state = Progressing(question)
+    try:
+        for state in _answer(context, session, opened, question, options, history):
+            if state.over:
+                code = "error" if state.error else "stopped" if state.stopped else "ok"
+                if record and not state.error and session.current is opened:
+                    _record(context, session, opened, state)
+            yield state
+    finally:
+        session.answering.release()
+        session.touch()
+        log.info(
+            "session=%s ask kind=%s seconds=%.2f code=%s",
+            session.tag, opened.study.kind, time.monotonic() - began, code,
+        )  # fmt: skip
+
+
+def _record(context: Context, session: Session, opened: OpenStudy, state: Progressing) -> None:
+    with session.lock:
+        session.turns.append(
+            Turn(state.question, state.text, context.service.name, state.facts, state.answer, state.stopped)
+        )
+        if state.answer is not None:
+            opened.mask, opened.answered = state.answer.mask, True
+
+
+def _answer(
+    context: Context,
+    session: Session,
+    opened: OpenStudy,
+    question: str,
+    options: Options,
+    with_history: bool,
+) -> Generator[Progressing, None, None]:
+    state = Progressing(question)
+    while not context.service.wait(0.2):
+        if session.stop.is_set():
+            yield replace(state, stopped=True)
+            return
+        yield replace(state, step=context.service.step or Step(texts.MODEL_LOADING, 0, 0))
+    assistant = context.service.assistant
+    if assistant is None:
+        error = context.service.error
+        yield replace(state, error=error.message if error is not None else texts.MODEL_MISSING)
+        return
+    if session.stop.is_set():
+        yield replace(state, stopped=True)
+        return
+    began = time.monotonic()
+    events = assistant.stream(
+        opened.study,
+        question,
+        history=session.history(context.limits) if with_history else [],
+        threshold=options.threshold,
+        reference=options.reference,
+        max_new_tokens=options.max_new_tokens,
+        max_frames=options.max_frames,
+        cancel=session.stop,
+    )
+    pieces: list[str] = []
+    mask: KeepMask | None = None
+    told = 0.0
+    try:
+        for event in events:
+            if isinstance(event, Done):
+                context.service.learn_cost(event.answer)
+                yield replace(
+                    state,
+                    text=event.answer.text,
+                    step=None,
+                    answer=event.answer,
+                    stopped=event.stopped == "cancelled",
+                    facts=answer_facts(event.answer),
+                )
+                return
+            if isinstance(event, Failed):
+                if event.code == "Cancelled":
+                    break
+                yield replace(state, step=None, error=event.message)
+                return
+            now = time.monotonic()
+            if isinstance(event, MaskReady):
+                mask = event.mask
+                yield replace(state, mask=mask)
+                continue
+            if isinstance(event, Text):
+                pieces.append(event.piece)
+                state = replace(state, text="".join(pieces).lstrip(), step=None)
+            elif isinstance(event, Stage) and not pieces:
+                state = replace(state, step=Step(event.name, event.done, event.total))
+            if now - told >= TELL_EVERY_S:
+                told = now
+                yield state
+        facts = stopped_facts(mask, time.monotonic() - began)
+        yield replace(state, step=None, stopped=True, facts=facts)
+    except (StudyError, ModelError) as error:
+        yield replace(state, step=None, error=error.message)
+    except MemoryError:
+        yield replace(state, step=None, error=texts.OUT_OF_MEMORY)
+    except Exception as error:
+        log.error("session=%s code=%s at=%s", session.tag, type(error).__name__, place_of(error))
+        yield replace(state, step=None, error=texts.UNEXPECTED)
+    finally:
+        close = getattr(events, "close", None)
+        if close is not None:
+            close()
+
+
+def place_of(error: BaseException) -> str:
+    """File and line where an error arose: code of ours, no values of anybody's."""
+    trace = error.__traceback__
+    while trace is not None and trace.tb_next is not None:
+        trace = trace.tb_next
+    if trace is None:
+        return "?"
+    return f"{trace.tb_frame.f_code.co_filename.rsplit('/', 1)[-1]}:{trace.tb_lineno}"
+
+
+# ------------------------------------------------------------------------------------- how it reads
+
+
+def answer_facts(answer: Answer) -> str:
+    """The line below an answer: tokens and seconds, all of them this run's, and what was left out and why."""
+    usage, seconds = answer.usage, answer.timings_s
+    before, after = usage["visual_tokens_before"], usage["visual_tokens_after"]
+    share = f" ({100 * after / before:.0f} %)" if before else ""
+    parts = [
+        texts.ANSWER_TOKENS.format(after=after, before=before, share=share),
+        texts.ANSWER_OUT.format(count=usage["output_tokens"]),
+    ]
+    if "first_token" in seconds:
+        parts.append(texts.ANSWER_FIRST.format(seconds=seconds["first_token"]))
+    parts.append(texts.ANSWER_TOTAL.format(seconds=seconds["total"]))
+    if usage.get("encoder_frames") == 0:
+        parts.append(texts.ANSWER_CACHED)
+    if answer.stopped == "length":
+        parts.append(texts.LENGTH)
+    if answer.stopped == "cancelled":
+        parts.append(texts.STOPPED)
+    return " · ".join([*parts, *answer.notes])
+
+
+def stopped_facts(mask: KeepMask | None, seconds: float) -> str:
+    """The same for an answer that was stopped."""
+    parts = [texts.STOPPED_AFTER.format(seconds=seconds)]
+    if mask is not None:
+        parts.insert(0, texts.ANSWER_TOKENS.format(after=mask.kept, before=mask.total, share=""))
+    return " · ".join(parts)
+
+
+_SLICE = re.compile(r"\b(slice|frame)s? (?:number )?(\d{1,6})\b", re.IGNORECASE)
+_TIME = re.compile(r"\b(?:at|time|second) (\d{1,6}(?:\.\d+)?) ?(?:s|seconds)?\b", re.IGNORECASE)
+_MARKDOWN = re.compile(r"([\\`*_\[\]|~]|^[#+-])", re.MULTILINE)
+
+
+def plain(text: str) -> str:
+    """Text of a person or a model as Markdown that shows exactly these characters: no tags, pictures, links."""
+    return _MARKDOWN.sub(r"\\\1", html.escape(text, quote=False)).replace("\n", "  \n")
+
+
+def linked(text: str, frames: int, seconds: float | None) -> str:
+    """`plain`, with "slice 12" or "at 3.5 s" made a link that moves the viewer, when the study has that place."""
+    out: list[str] = []
+    at = 0
+    marks = [
+        (m.start(), m.end(), f"#slice-{m.group(2)}", 1 <= int(m.group(2)) <= frames)
+        for m in _SLICE.finditer(text)
+    ]
+    if seconds is not None:
+        marks += [
+            (m.start(), m.end(), f"#time-{m.group(1)}", float(m.group(1)) <= seconds)
+            for m in _TIME.finditer(text)
+        ]
+    for start, end, target, exists in sorted(marks):
+        if start < at or not exists or frames < 2:
+            continue
+        out += [plain(text[at:start]), f"[{plain(text[start:end])}]({target})"]
+        at = end
+    return "".join([*out, plain(text[at:])])
+
+
+def messages(session: Session, running: Progressing | None = None) -> list[dict[str, Any]]:
+    """The conversation for `gr.Chatbot`: recorded turns, then the one being answered."""
+    with session.lock:
+        turns = list(session.turns)
+        study = session.current.study if session.current is not None else None
+    frames = study.shape[0] if study is not None else 0
+    times = study.times_s if study is not None else None
+    seconds = float(times[-1]) if times is not None and len(times) else None
+    shown: list[dict[str, Any]] = []
+    for turn in turns:
+        shown += _pair(turn.question, linked(turn.text, frames, seconds), turn.facts)
+    if running is not None:
+        body = linked(running.text, frames, seconds)
+        if running.error:
+            body = f"{body}\n\n**{plain(running.error)}**" if body else f"**{plain(running.error)}**"
+        shown += _pair(running.question, body, running.facts)
+    return shown
+
+
+def _pair(question: str, body: str, facts: str) -> list[dict[str, Any]]:
+    """The question, the answer, and the answer's numbers as a small line of their own."""
+    shown = [{"role": "user", "content": plain(question)}, {"role": "assistant", "content": body or "…"}]
+    if facts:
+        shown.append(
+            {"role": "assistant", "content": f'<small class="ov-facts">{html.escape(facts)}</small>'}
+        )
+    return shown

@@ -1,0 +1,213 @@
+"""What all visitors share: the model, loaded in the background, and the sample studies, opened once."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
+
+from omnivmed.errors import ModelError
+from omnivmed.ui import texts
+from omnivmed.ui.visit.background import Progress, Step
+from omnivmed.ui.visit.samples import find_sample
+from omnivmed.ui.visit.settings import AppSettings
+
+if TYPE_CHECKING:
+    from omnivmed.inference import Answer, Assistant
+    from omnivmed.study import Study
+    from omnivmed.vision import VisionBudget
+
+log = logging.getLogger("omnivmed.ui")
+State = Literal["waiting", "loading", "ready", "failed"]
+LEAST_READ = 64  # prompt tokens, as many as the first measurement reads
+T = TypeVar("T")
+Loader = Callable[..., "Assistant"]
+Meter = Callable[["Assistant"], float | None]
+
+
+class ModelService:
+    """The model and its state. `start` returns at once; the page works meanwhile."""
+
+    def __init__(
+        self, settings: AppSettings, loader: Loader | None = None, meter: Meter | None = None
+    ) -> None:
+        """loader, meter: in place of `load_model` and `seconds_per_token` of `omnivmed.inference`."""
+        self._settings = settings
+        self._loader = loader
+        self._meter = meter or _seconds_per_token
+        self._lock = threading.Lock()
+        self._done = threading.Event()
+        self._state: State = "waiting"
+        self.assistant: Assistant | None = None
+        self.error: ModelError | None = None
+        self.step: Step | None = None
+        self.seconds: float | None = None  # time to load
+        # To read one prompt token, for the viewer's cost estimate: measured once at the start, then from each answer.
+        self.seconds_per_token: float | None = None
+        self._settled = threading.Event()
+
+    @property
+    def state(self) -> State:
+        return self._state
+
+    @property
+    def settled(self) -> bool:
+        """Nothing more will be known of the model until somebody asks."""
+        return self._settled.is_set()
+
+    @property
+    def name(self) -> str:
+        """A name for the page; of a folder only its last part (a path is nobody's business)."""
+        if self.assistant is not None:
+            return self.assistant.name
+        return Path(self._settings.model).name
+
+    @property
+    def follows_conversations(self) -> bool:
+        """Whether earlier turns help this model. Of nano that has not been measured: off."""
+        return not self.name.startswith("nano")
+
+    @property
+    def budget(self) -> VisionBudget:
+        """How the model in use (or about to be) cuts a study into tokens."""
+        from omnivmed.vision import DEFAULT_BUDGET, NANO_BUDGET
+
+        if self.assistant is not None:
+            return self.assistant.budget
+        return NANO_BUDGET if self._settings.model == "nano" else DEFAULT_BUDGET
+
+    def start(self) -> None:
+        """Begin loading in a thread, once."""
+        with self._lock:
+            if self._state != "waiting":
+                return
+            self._state = "loading"
+        threading.Thread(target=self._load, name="omnivmed-model", daemon=True).start()
+
+    def wait(self, seconds: float) -> bool:
+        """True when loading has ended, well or badly."""
+        return self._done.wait(seconds)
+
+    def _load(self) -> None:
+        began = time.monotonic()
+        try:
+            loader = self._loader or _load_model
+            self.assistant = loader(
+                self._settings.model,
+                offline=self._settings.offline,
+                progress=self._progress,
+                limits=self._settings.limits,
+            )
+            self._state = "ready"
+        except ModelError as error:
+            self.error = error
+            self._state = "failed"
+        except Exception as error:
+            log.exception("model load failed: %s", type(error).__name__)
+            self.error = ModelError("Unsupported", texts.MODEL_UNLOADABLE)
+            self._state = "failed"
+        self.seconds = time.monotonic() - began
+        self._done.set()
+        code = self.error.code if self.error is not None else "ok"
+        log.info("model state=%s seconds=%.1f code=%s", self._state, self.seconds, code)
+        self._gauge()
+
+    def _gauge(self) -> None:
+        """How long reading a token takes, measured with a short prompt unless somebody has asked already."""
+        try:
+            if self.assistant is not None and self._state == "ready":
+                seconds = self._meter(self.assistant)
+                if self.seconds_per_token is None:
+                    self.seconds_per_token = seconds
+        except Exception as error:
+            log.warning("speed not measured code=%s", type(error).__name__)
+        finally:
+            self._settled.set()
+
+    def _progress(self, stage: str, done: int, total: int) -> None:
+        self.step = Step(stage, done, total)
+
+    def learn_cost(self, answer: Answer) -> None:
+        """Note how long a prompt token takes to read, when this answer had to read a real prompt: of the few tokens
+        of a next question each takes several times as long."""
+        read = answer.usage.get("prompt_tokens", 0) - answer.usage.get("cached_tokens", 0)
+        seconds = answer.timings_s.get("prefill")
+        if seconds is not None and read >= LEAST_READ:
+            self.seconds_per_token = seconds / read
+
+    def forget(self, study: Study) -> None:
+        """Drop what the model cached of this study."""
+        if self.assistant is not None:
+            self.assistant.forget(study)
+
+
+def _load_model(*args: Any, **kwargs: Any) -> Assistant:
+    from omnivmed.inference import load_model  # torch is imported here, off the page's way
+
+    return load_model(*args, **kwargs)
+
+
+def _seconds_per_token(assistant: Assistant) -> float | None:
+    from omnivmed.inference import Assistant
+    from omnivmed.inference.speed import seconds_per_token
+
+    return seconds_per_token(assistant) if isinstance(assistant, Assistant) else None
+
+
+def _open_study(*args: Any, **kwargs: Any) -> Study:
+    from omnivmed import open_study
+
+    return open_study(*args, **kwargs)
+
+
+@dataclass
+class _Place:
+    lock: threading.Lock
+    study: Study | None = None
+
+
+class SampleShelf:
+    """The samples, each opened once per process and shared by every session."""
+
+    def __init__(self, settings: AppSettings, opener: Callable[..., Study] | None = None) -> None:
+        self._limits = settings.limits
+        self._opener = opener
+        self._places: dict[str, _Place] = {}
+        self._lock = threading.Lock()
+        self._views: dict[Any, Any] = {}
+        self._making: dict[Any, threading.Lock] = {}
+
+    def open(self, key: str, progress: Progress | None = None) -> Study:
+        """The study of this sample; raises KeyError for an unknown key, StudyError when it cannot be read."""
+        sample = find_sample(key)
+        with self._lock:
+            place = self._places.setdefault(key, _Place(threading.Lock()))
+        with place.lock:
+            if place.study is None:
+                opener = self._opener or _open_study
+                place.study = opener(sample.path, limits=self._limits, progress=progress)
+            return place.study
+
+    def view(self, key: Any, make: Callable[[], T], sound: Callable[[T], bool] = lambda _: True) -> T:
+        """What `make` built for this key, made once: payloads of samples are the same for everybody.
+
+        sound: whether what is kept can still be used (its files may have been cleaned away).
+        """
+        with self._lock:
+            lock = self._making.setdefault(key, threading.Lock())
+        with lock:
+            if key in self._views and sound(self._views[key]):
+                kept: T = self._views[key]
+                return kept
+            made = make()
+            self._views[key] = made
+            return made
+
+    def close(self) -> None:
+        for place in self._places.values():
+            if place.study is not None:
+                place.study.close()

@@ -1,0 +1,336 @@
+"""Open a study for a visitor and prepare what the viewer needs: decode, plan the pruning, pack."""
+
+from __future__ import annotations
+
+import logging
+import math
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, cast
+
+from omnivmed.limits import Limits
+from omnivmed.ui import texts
+from omnivmed.ui.canvas import payload
+from omnivmed.ui.visit.background import Progress
+from omnivmed.ui.visit.environment import PrivateRoot
+from omnivmed.ui.visit.samples import find_sample
+from omnivmed.ui.visit.service import ModelService, SampleShelf
+from omnivmed.ui.visit.session import OpenStudy, Session, SessionStore
+from omnivmed.ui.visit.settings import AppSettings
+
+if TYPE_CHECKING:
+    from omnivmed.pruning import KeepMask
+    from omnivmed.study import Study
+    from omnivmed.ui.canvas.transcode import Clip
+    from omnivmed.vision import Patches
+
+log = logging.getLogger("omnivmed.ui")
+Reference = Literal["previous", "last_kept"]
+LOCAL_DISPLAY_BYTES = (
+    192 * 2**20
+)  # a 512 x 512 x 300 CT keeps every pixel where the browser is on the same machine
+LONG_CLIP = 250  # frames from which on choosing and decoding those for the model takes a while
+MOST_PIXELS = 12_000_000  # values; larger studies do without the "last kept" what-if in the browser
+
+
+@dataclass(frozen=True)
+class Context:
+    """What every handler needs; made once per app."""
+
+    settings: AppSettings
+    root: PrivateRoot
+    store: SessionStore
+    service: ModelService
+    shelf: SampleShelf
+
+    @property
+    def limits(self) -> Limits:
+        return self.settings.limits
+
+
+@dataclass(frozen=True)
+class Options:
+    """The settings of one question, already within their limits."""
+
+    threshold: float = 0.1
+    reference: Reference = "previous"
+    max_frames: int | None = None
+    max_new_tokens: int = 128
+
+    @classmethod
+    def bounded(
+        cls,
+        limits: Limits,
+        threshold: Any = 0.1,
+        reference: Any = "previous",
+        max_frames: Any = None,
+        max_new_tokens: Any = 128,
+    ) -> Options:
+        """Whatever a client sent, made safe: numbers out of range go to the nearest end, nonsense to the default."""
+        frames = int(_number(max_frames, 0, 0, limits.max_frames))
+        return cls(
+            threshold=_number(threshold, 0.1, 0.0, 2.0),
+            reference=cast(Reference, reference if reference in ("previous", "last_kept") else "previous"),
+            max_frames=frames or None,
+            max_new_tokens=int(_number(max_new_tokens, 128, 1, limits.max_new_tokens)),
+        )
+
+
+def _number(value: Any, default: float, low: float, high: float) -> float:
+    try:
+        number = float(value)
+    except (TypeError, ValueError):
+        return default
+    return default if math.isnan(number) else min(max(number, low), high)
+
+
+def open_upload(
+    context: Context,
+    session: Session,
+    files: Sequence[Path],
+    options: Options,
+    progress: Progress | None = None,
+    series: int | None = None,
+    sight: Callable[[Path], None] | None = None,
+) -> OpenStudy:
+    """Decode files that `take_in` has moved to the session's folder, and prepare the view.
+
+    `sight(payload)` is called once at most, with one slice or frame that can be shown while the rest is prepared.
+
+    Raises StudyError. The files of stills and volumes are deleted as soon as they are decoded, unless the
+    upload holds several series to choose from; those of clips stay as long as the clip is open.
+    """
+    glimpses: list[Path] = []
+
+    def look(one: Study) -> None:
+        if sight is not None and not glimpses:
+            glimpses.append(payload.payload_path(session.served_folder(), "glimpse"))
+            payload.pack_study(one, None, glimpses[0])
+            sight(glimpses[0])
+
+    study: Study | None = None
+    try:
+        study = open_study_files(context, session, files, progress, series, look)
+        opened = OpenStudy(study, label_of(study), sources=still_needed(study, files), served=glimpses)
+        if study.kind == "video" and study.shape[0] >= LONG_CLIP:
+            look(first_frame(study))
+        _prepare(context, opened, session.served_folder(), options, progress)
+    except BaseException:
+        if study is not None:
+            study.close()
+        for path in glimpses:
+            path.unlink(missing_ok=True)
+        raise
+    return opened
+
+
+def first_frame(study: Study) -> Study:
+    """The beginning of a clip as a clip of one frame: decoded at once, while the frames for the model take longer."""
+    from omnivmed.study import Study as Made
+
+    frame = study.take([0])
+    times = None if study.times_s is None else study.times_s[:1]
+    return Made.from_array(
+        frame, "video", spacing_mm=study.spacing_mm, times_s=times, modality=study.modality
+    )
+
+
+def still_needed(study: Study, files: Sequence[Path]) -> list[Path]:
+    """Delete the uploaded files of a decoded study; those of a clip, or of a choice of series, are returned."""
+    if study.kind == "video" or len(study.series) > 1:
+        return list(files)
+    for path in files:
+        path.unlink(missing_ok=True)
+    return []
+
+
+def open_study_files(
+    context: Context,
+    session: Session,
+    files: Sequence[Path],
+    progress: Progress | None = None,
+    series: int | None = None,
+    glimpse: Callable[[Study], None] | None = None,
+) -> Study:
+    """`open_study` under the limits of this page, with one line in the log. Raises StudyError."""
+    from omnivmed import open_study
+
+    began = time.monotonic()
+    size = sum(path.stat().st_size for path in files)
+    source: Any = files[0] if len(files) == 1 else list(files)
+    code, kind = "ok", "unknown"
+    try:
+        study: Study = open_study(
+            source, limits=context.limits, series=series, progress=progress, glimpse=glimpse
+        )
+        kind = study.kind
+        return study
+    except Exception as error:
+        code = getattr(error, "code", type(error).__name__)
+        raise
+    finally:
+        seconds = time.monotonic() - began
+        log.info(
+            "session=%s open kind=%s bytes=%d seconds=%.2f code=%s", session.tag, kind, size, seconds, code
+        )
+
+
+def open_sample(context: Context, key: str, options: Options, progress: Progress | None = None) -> OpenStudy:
+    """A sample with its view; both are made once per process and setting, and shared. Raises KeyError."""
+    sample = find_sample(key)
+    study = context.shelf.open(key, progress)
+    opened = OpenStudy(study, sample.name, sample=key, shared=True, confirmed=True)
+
+    def make() -> OpenStudy:
+        folder = payload_folder(context.root)
+        made = OpenStudy(study, sample.name)
+        _prepare(context, made, folder, options, progress)
+        return made
+
+    view_key = (key, options.threshold, options.reference, options.max_frames, context.service.budget)
+    view = context.shelf.view(view_key, make, lambda kept: all(path.exists() for path in kept.served))
+    opened.mask, opened.payload, opened.pixels = view.mask, view.payload, view.pixels
+    opened.needs_clip = view.needs_clip
+    return opened
+
+
+def open_part(
+    context: Context,
+    session: Session,
+    opened: OpenStudy,
+    rows: tuple[int, int],
+    columns: tuple[int, int],
+    options: Options,
+    progress: Progress | None = None,
+) -> OpenStudy:
+    """Only this part of the study on the screen (of the whole one, if it is a part already), with a view of its own."""
+    whole = (opened.whole or opened.study).with_window(opened.study.window)
+    part = whole.with_crop(rows, columns)
+    made = OpenStudy(
+        part,
+        opened.label,
+        sample=opened.sample,
+        shared=opened.shared,
+        confirmed=opened.sample is not None,  # another part has to be looked at anew
+        whole=None if part.shape == whole.shape else whole,
+        part_of=opened,
+    )
+    _prepare(context, made, session.served_folder(), options, progress)
+    return made
+
+
+def payload_folder(root: PrivateRoot) -> Path:
+    """The folder of payloads that belong to nobody (samples)."""
+    folder = root.served / "samples"
+    folder.mkdir(mode=0o700, exist_ok=True)
+    return folder
+
+
+def cut(context: Context, study: Study, options: Options) -> Patches:
+    """The study as the model would be given it: sampled and cut to the model's own budget."""
+    from omnivmed.vision import prepare
+
+    return prepare(study, context.service.budget, max_frames=options.max_frames)
+
+
+def plan(context: Context, study: Study, options: Options) -> KeepMask:
+    """What would be pruned if the model were asked now; needs no model."""
+    from omnivmed.pruning import keep_mask
+
+    return keep_mask(cut(context, study, options), options.threshold, options.reference)
+
+
+def _prepare(
+    context: Context, opened: OpenStudy, folder: Path, options: Options, progress: Progress | None
+) -> None:
+    from omnivmed.pruning import keep_mask
+
+    patches = cut(context, opened.study, options)
+    opened.mask = keep_mask(patches, options.threshold, options.reference)
+    local = not context.settings.public
+    info = payload.pack_study(
+        opened.study,
+        opened.mask,
+        payload.payload_path(folder, "study"),
+        max_bytes=LOCAL_DISPLAY_BYTES if local else payload.DISPLAY_BYTES,
+        compress=None if local else True,
+        progress=progress,
+    )
+    opened.payload = info.path
+    opened.served.append(info.path)
+    sent = info.header.get("picture_index")
+    opened.needs_clip = (
+        opened.study.kind == "video" and sent is not None and len(sent) < opened.study.shape[0]
+    )
+    if len(opened.mask.frame_index) > 1 and patches.patches.size <= MOST_PIXELS:
+        opened.pixels = payload.pack_pixels(
+            patches, payload.payload_path(folder, "pixels"), content_id=opened.study.content_id
+        ).path
+        opened.served.append(opened.pixels)
+
+
+def make_clip(
+    context: Context, session: Session, opened: OpenStudy, stopped: Callable[[], bool], progress: Progress
+) -> Clip | None:
+    """A copy of a long clip that the browser can seek in; samples share theirs. None when stopped.
+
+    Raises StudyError when a frame cannot be decoded.
+    """
+    from omnivmed.ui.canvas.transcode import transcode
+
+    def tell(done: int, total: int) -> None:
+        progress("transcoding", done, total)
+
+    if opened.sample is not None and opened.whole is None:
+        path = payload.payload_path(payload_folder(context.root), "clip").with_suffix(".mp4")
+        return context.shelf.view(
+            ("clip", opened.sample),
+            lambda: transcode(opened.study, path, progress=tell),
+            lambda kept: kept is not None and kept.path.exists(),
+        )
+    path = payload.payload_path(session.served_folder(), "clip").with_suffix(".mp4")
+    opened.served.append(path)
+    return transcode(opened.study, path, progress=tell, stopped=stopped)
+
+
+def first_look(opened: OpenStudy) -> int | None:
+    """Slice a volume opens on: the one nearest the middle that the model is given, so its tokens show at once."""
+    if opened.mask is None or opened.study.kind != "volume":
+        return None
+    middle = opened.study.shape[0] // 2
+    return int(min(opened.mask.frame_index, key=lambda index: abs(int(index) - middle)))
+
+
+def label_of(study: Study) -> str:
+    """A name for a study made of technical facts only: "CT volume", "ultrasound clip", "picture"."""
+    modality, noun = texts.MODALITIES.get(study.modality or ""), texts.KINDS[study.kind]
+    words = f"{modality} {noun}" if modality else texts.PICTURE if study.kind == "image" else noun
+    return words[0].upper() + words[1:]
+
+
+def facts_line(opened: OpenStudy) -> str:
+    """One line under the picture: what it is, how large, at which window."""
+    study = opened.study
+    frames, rows, columns = study.shape
+    parts = [opened.label]
+    if study.modality and study.modality not in opened.label:
+        parts.append(study.modality)
+    if study.kind == "image":
+        parts.append(texts.FACTS_IMAGE.format(rows=rows, columns=columns))
+    elif study.kind == "volume":
+        plane = f"{study.plane} " if study.plane else ""
+        parts.append(texts.FACTS_VOLUME.format(frames=frames, plane=plane, rows=rows, columns=columns))
+    else:
+        length = float(study.times_s[-1]) if study.times_s is not None else 0.0
+        parts.append(texts.FACTS_VIDEO.format(frames=frames, rows=rows, columns=columns, seconds=length))
+    if study.spacing_mm is not None and study.kind != "video":
+        parts.append(" × ".join(f"{s:.3g}" for s in study.spacing_mm if s is not None) + " mm")
+    if study.window is not None:
+        unit = " HU" if study.unit == "HU" else ""
+        level, width = study.window
+        parts.append(texts.FACTS_WINDOW.format(level=level, width=width, unit=unit))
+    if opened.sample and find_sample(opened.sample).synthetic:
+        parts.append(texts.SYNTHETIC)
+    return " · ".join(parts)

@@ -1,0 +1,85 @@
+"""What reading the kept tokens costs: measured when the model is ready, not only after a first answer."""
+
+from __future__ import annotations
+
+import threading
+from typing import Any
+
+import pytest
+
+from omnivmed.errors import ModelError
+from omnivmed.inference.speed import seconds_per_token
+from omnivmed.ui.page import parts
+from omnivmed.ui.visit.service import ModelService
+from omnivmed.ui.visit.settings import AppSettings
+from tests.inference.mock import MockRuntime, assistant
+from tests.scripted import ScriptedAssistant
+
+
+def started(loader: Any, meter: Any = None) -> ModelService:
+    service = ModelService(AppSettings(model="scripted"), loader, meter)
+    service.start()
+    assert service.wait(10)
+    assert service._settled.wait(10)
+    return service
+
+
+def test_the_cost_is_known_with_the_model() -> None:
+    service = started(lambda *_, **__: ScriptedAssistant(), lambda _: 0.25)
+    assert service.seconds_per_token == 0.25
+    assert 'data-state="ready" data-seconds-per-token="0.25"' in parts.model_card(service)
+
+
+def test_the_model_is_ready_before_it_is_measured() -> None:
+    """A first question does not wait for the measurement, and what an answer took counts for more."""
+    go = threading.Event()
+    service = ModelService(AppSettings(), lambda *_, **__: ScriptedAssistant(), lambda _: float(go.wait(10)))
+    service.start()
+    assert service.wait(10)
+    assert service.state == "ready"
+    assert not service.settled
+    service.seconds_per_token = 0.5  # as `learn_cost` does
+    go.set()
+    assert service._settled.wait(10)
+    assert service.seconds_per_token == 0.5
+
+
+def test_without_a_model_there_is_no_cost() -> None:
+    def fails(*_: Any, **__: Any) -> Any:
+        raise ModelError("WeightsMissing", "There are no weights.")
+
+    service = started(fails, lambda _: pytest.fail("nothing to measure"))
+    assert service.seconds_per_token is None
+    assert 'data-state="failed"' in parts.model_card(service)
+    assert "data-seconds" not in parts.model_card(service)
+
+
+def test_a_measurement_that_fails_harms_nothing() -> None:
+    def fails(_: Any) -> float:
+        raise RuntimeError
+
+    service = started(lambda *_, **__: ScriptedAssistant(), fails)
+    assert (service.state, service.seconds_per_token) == ("ready", None)
+
+
+def test_measured_with_a_short_prompt_and_only_while_nobody_is_served() -> None:
+    model = assistant(MockRuntime())
+    seconds = seconds_per_token(model)
+    assert seconds is not None
+    assert 0 < seconds < 1
+    assert model.waiting == 0
+    ticket = model._turns.join()
+    assert ticket is not None
+    assert seconds_per_token(model) is None
+    assert model.waiting == 1
+
+
+def test_a_short_next_question_does_not_spoil_the_estimate() -> None:
+    from types import SimpleNamespace
+
+    service = ModelService(AppSettings(model="scripted"))
+    whole = SimpleNamespace(usage={"prompt_tokens": 200, "cached_tokens": 0}, timings_s={"prefill": 0.2})
+    after = SimpleNamespace(usage={"prompt_tokens": 220, "cached_tokens": 200}, timings_s={"prefill": 0.1})
+    for answer in (whole, after):
+        service.learn_cost(answer)  # type: ignore[arg-type]
+    assert service.seconds_per_token == 0.001
