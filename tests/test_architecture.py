@@ -14,6 +14,8 @@ from pathlib import Path
 
 import pytest
 
+from tests import rooms
+
 ROOT = Path(__file__).resolve().parents[1]
 SOURCES = sorted([*ROOT.glob("omnivmed/**/*.py"), *ROOT.glob("train/**/*.py"), ROOT / "app.py"])
 
@@ -50,6 +52,13 @@ FORBIDDEN = {
 }
 
 
+# Packages with inner rooms: their floors, the ground first. A room imports only from floors below its own.
+FLOORS = {
+    "omnivmed.ui": ["texts", "canvas", "visit", "page", "tabs", "web", "app"],
+}
+MOST_ROOMS, MOST_ARROWS = 9, 24
+
+
 @dataclass(frozen=True)
 class Source:
     """What a file imports (dotted names, wherever the statement stands) and calls (line, name)."""
@@ -61,7 +70,7 @@ class Source:
 
 def read_source(path: Path) -> Source:
     tree = ast.parse(path.read_text(encoding="utf-8"))
-    return Source(path, list(imports(tree)), list(calls(tree)))
+    return Source(path, list(rooms.imports(tree, rooms.dotted(path))), list(calls(tree)))
 
 
 @pytest.fixture(scope="module")
@@ -70,14 +79,6 @@ def sources() -> list[Source]:
     servers of earlier tests may leave threads that compile templates."""
     with ProcessPoolExecutor(1, get_context("spawn")) as pool:
         return list(pool.map(read_source, SOURCES, chunksize=len(SOURCES)))
-
-
-def imports(tree: ast.AST) -> Iterator[str]:
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Import):
-            yield from (alias.name for alias in node.names)
-        elif isinstance(node, ast.ImportFrom) and node.module and node.level == 0:
-            yield node.module
 
 
 @pytest.mark.parametrize(("folder", "banned"), FORBIDDEN.items())
@@ -91,6 +92,49 @@ def test_imports_point_one_way(sources: list[Source], folder: str, banned: tuple
         if any(name == b or name.startswith(b + ".") for b in banned)
     ]
     assert wrong == []
+
+
+@pytest.fixture(scope="module")
+def imported(sources: list[Source]) -> dict[str, list[str]]:
+    """Dotted name of each file → names it imports."""
+    return {rooms.dotted(source.path): source.imports for source in sources}
+
+
+@pytest.mark.parametrize(("package", "floors"), FLOORS.items())
+def test_inner_rooms_are_few_and_point_downwards(
+    imported: dict[str, list[str]], package: str, floors: list[str]
+) -> None:
+    graph = rooms.rooms(imported, package)
+    assert set(graph) == set(floors)
+    assert rooms.upwards(graph, floors) == []
+    assert rooms.circle(rooms.modules(imported, package)) == []  # within a room either
+    assert len(graph) <= MOST_ROOMS
+    assert rooms.arrows(graph) <= MOST_ARROWS
+
+
+def test_the_house_has_no_circle(imported: dict[str, list[str]]) -> None:
+    graph = rooms.rooms(imported, "omnivmed")
+    assert "study" in graph["io"]
+    assert rooms.circle(graph) == []
+
+
+def test_the_plan_sees_a_circle_and_an_arrow_upwards() -> None:
+    files = {
+        "a.b": ["a.c.inner", "os"],
+        "a.c.inner": ["a.c.other", "a.d"],
+        "a.c.other": [],
+        "a.d": ["a", "a.b"],
+        "a.__init__": ["a.b"],
+    }
+    graph = rooms.rooms(files, "a")
+    assert graph == {"b": {"c"}, "c": {"d"}, "d": {"b"}}
+    assert rooms.arrows(graph) == 3
+    assert rooms.circle(graph) == ["b", "c", "d", "b"]
+    assert rooms.upwards(graph, ["d", "c", "b"]) == ["d imports b"]
+    assert rooms.upwards(graph, ["d", "c"]) == ["b has no floor"]
+    assert rooms.circle({"a": {"b", "c"}, "b": {"c"}, "c": set()}) == []
+    tree = ast.parse("from . import near\nfrom ..far import thing\ndef f():\n    import late")
+    assert set(rooms.imports(tree, "p.q.r")) == {"p.q", "p.q.near", "p.far", "p.far.thing", "late"}
 
 
 def test_nothing_in_the_app_needs_the_training_stack(sources: list[Source]) -> None:
