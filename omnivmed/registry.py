@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from omnivmed.errors import ModelError
+from omnivmed.resources import nano_dir
 from omnivmed.weights import cache_dir
 
 NANO_FORMAT = "omnivmed-nano/1"
@@ -33,10 +34,10 @@ class Source:
 
 
 def nano_folder() -> Path:
-    """`assets/nano` of this checkout, or the folder that $OMNIVMED_NANO names."""
+    """The one that ships with the code (`omnivmed.resources`), or the folder that $OMNIVMED_NANO names."""
     if chosen := os.environ.get("OMNIVMED_NANO"):
         return Path(chosen).expanduser()
-    return Path(__file__).resolve().parents[1] / "assets" / "nano"
+    return nano_dir()
 
 
 def resolve(name: str) -> Source:

@@ -7,9 +7,8 @@ from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
+from omnivmed.resources import samples_dir
 from omnivmed.ui import texts
-
-ASSETS = Path(__file__).resolve().parents[3] / "assets"
 
 
 @dataclass(frozen=True)
@@ -23,11 +22,11 @@ class Sample:
 
     @property
     def path(self) -> Path:
-        return ASSETS / "samples" / self.file
+        return samples_dir() / self.file
 
     @property
     def thumbnail(self) -> Path:
-        return ASSETS / "samples" / "thumbs" / f"{self.key}.jpg"
+        return samples_dir() / "thumbs" / f"{self.key}.jpg"
 
 
 SAMPLES: tuple[Sample, ...] = (
