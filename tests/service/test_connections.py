@@ -22,7 +22,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from omnivmed.ui.visit.samples import ASSETS
+from omnivmed.resources import samples_dir
 from tests.service.conftest import free_port
 from tests.service.page_client import PageClient
 
@@ -118,7 +118,7 @@ def serve(tmp_path: Path, *options: str, before: tuple[str, ...] = ()) -> Iterat
 def use(page: PageClient) -> None:
     """A sample, an upload, both pages of the site: all that a visitor does but ask."""
     page.open_first()
-    page.open_upload(ASSETS / "samples" / "mr_head.nii.gz")
+    page.open_upload(samples_dir() / "mr_head.nii.gz")
     page.open_sample("echo_cine")
     for path in ("/", "/teach"):
         html = page.get(path).text

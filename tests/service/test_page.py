@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from omnivmed.ui.visit.samples import ASSETS
+from omnivmed.resources import samples_dir
 from tests.service.conftest import Running, Starter
 from tests.service.page_client import PageClient, last_of
 
@@ -146,7 +146,7 @@ def test_the_teaching_page_ends_with_the_learners_own_file(start: Starter) -> No
     app = start()
     page = app.page()
     upload = page.dependency("teach-upload", "upload")
-    where = page.upload(ASSETS / "samples" / "ct_abdomen.nii.gz", "Zebrowski.nii.gz")
+    where = page.upload(samples_dir() / "ct_abdomen.nii.gz", "Zebrowski.nii.gz")
     shown = json.dumps(
         page.fire(upload, [[{"path": where, "meta": {"_type": "gradio.FileData"}}], 5, 0.1, "previous"])
     )

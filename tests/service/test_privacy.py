@@ -15,7 +15,7 @@ import pytest
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian, generate_uid
 
-from omnivmed.ui.visit.samples import ASSETS
+from omnivmed.resources import samples_dir
 from tests.service.conftest import Starter
 from tests.service.test_service import wait_until
 
@@ -355,7 +355,7 @@ def test_api_streams_and_leaves_nothing(start: Starter) -> None:
 
     app = start()
     client = Client(app.url, verbose=False)
-    sample = str(ASSETS / "samples" / "mr_head.nii.gz")
+    sample = str(samples_dir() / "mr_head.nii.gz")
     job = client.submit([handle_file(sample)], "Which organ?", 0.1, 10**9, api_name="/ask")
     text, details = job.result()
     assert "You asked: Which organ?" in text

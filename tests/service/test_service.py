@@ -16,7 +16,7 @@ import httpx
 import pytest
 
 from omnivmed.errors import ModelError
-from omnivmed.ui.visit.samples import ASSETS
+from omnivmed.resources import samples_dir
 from tests.scripted import ScriptedAssistant
 from tests.service.conftest import Starter
 from tests.service.page_client import Busy, PageClient, last_of
@@ -197,7 +197,7 @@ def test_b3_leaving_frees_the_model_within_two_steps_and_the_next_is_served(star
 def test_b3_a_caller_of_the_api_who_leaves_frees_the_model_within_two_steps(start: Starter) -> None:
     app = start(ScriptedAssistant(tokens_per_second=10, script=lambda *_: "word " * 500))
     page = app.page()
-    where = page.upload(ASSETS / "samples" / "chest_xray.dcm")
+    where = page.upload(samples_dir() / "chest_xray.dcm")
     ask = next(d for d in page.config["dependencies"] if d["api_name"] == "ask")
     file = {"path": where, "meta": {"_type": "gradio.FileData"}}
     stream = page.stream(ask, [[file], "Tell me everything.", 0.1, 128])
@@ -306,7 +306,7 @@ def test_b7_another_session_is_not_reached_by_its_tag_or_folder(start: Starter) 
 def test_b8_health_answers_within_a_second_while_eight_decodes_run(start: Starter) -> None:
     app = start()
     pages = [app.page() for _ in range(8)]
-    volume = ASSETS / "samples" / "mr_head.nii.gz"
+    volume = samples_dir() / "mr_head.nii.gz"
     seconds = []
     with ThreadPoolExecutor(8) as pool, httpx.Client(timeout=30) as probe:
         work = [
@@ -365,7 +365,7 @@ def test_b6_two_hundred_mixed_requests_leave_nothing(start: Starter, tmp_path: P
     def round_trip(k: int) -> None:
         page = app.page()
         if k % 4 == 0:
-            page.open_upload(ASSETS / "samples" / "ct_abdomen.nii.gz")
+            page.open_upload(samples_dir() / "ct_abdomen.nii.gz")
         elif k % 4 == 1:
             page.open_upload(broken)
         else:
@@ -399,7 +399,7 @@ def test_b4_a_broken_file_costs_one_request(start: Starter, tmp_path: Path) -> N
         said = pool.submit(good.ask, "Still there?")
         assert "You asked" in said.result()
         assert "ov-error" in json.dumps(refused.result())
-    assert "112 axial slices" in json.dumps(bad.open_upload(ASSETS / "samples" / "ct_abdomen.nii.gz"))
+    assert "112 axial slices" in json.dumps(bad.open_upload(samples_dir() / "ct_abdomen.nii.gz"))
 
 
 @pytest.mark.skipif(os.name != "posix", reason="signals of POSIX systems")
@@ -427,14 +427,14 @@ def test_b4_a_dying_or_hanging_decoder_costs_one_request(start: Starter, fate: s
     striker = threading.Thread(target=strike)
     striker.start()
     began = time.monotonic()
-    told = json.dumps(bad.open_upload(ASSETS / "samples" / "ct_abdomen.nii.gz"))
+    told = json.dumps(bad.open_upload(samples_dir() / "ct_abdomen.nii.gz"))
     seconds = time.monotonic() - began
     over.set()
     striker.join()
     assert "ov-error" in told
     assert seconds < 30
     assert "You asked" in good.ask("Still there?")
-    assert "112 axial slices" in json.dumps(bad.open_upload(ASSETS / "samples" / "ct_abdomen.nii.gz"))
+    assert "112 axial slices" in json.dumps(bad.open_upload(samples_dir() / "ct_abdomen.nii.gz"))
     assert family.children() == []
     assert app.context.store.get(bad.session).sources.exists()
     assert [p for p in app.files() if p.suffix == ".gz"] == []

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from omnivmed.resources import assets_dir, samples_dir
 from omnivmed.study import Study
 from omnivmed.ui import texts
 from omnivmed.ui.page import figures, parts
@@ -20,7 +21,7 @@ from omnivmed.ui.page.export import conversation_markdown
 from omnivmed.ui.tabs import saw, teach
 from omnivmed.ui.visit import chat
 from omnivmed.ui.visit.environment import PrivateRoot
-from omnivmed.ui.visit.samples import ASSETS, SAMPLES, thumbnail_uri
+from omnivmed.ui.visit.samples import SAMPLES, thumbnail_uri
 from omnivmed.ui.visit.service import ModelService, SampleShelf
 from omnivmed.ui.visit.session import OpenStudy, Session, SessionStore
 from omnivmed.ui.visit.settings import AppSettings
@@ -220,7 +221,7 @@ def test_facts_line_is_made_of_technical_facts() -> None:
 
 
 def test_samples_are_those_of_the_sources_page() -> None:
-    sources = (ASSETS / "SOURCES.md").read_text()
+    sources = (assets_dir() / "SOURCES.md").read_text()
     for sample in SAMPLES:
         digest = hashlib.sha256(sample.path.read_bytes()).hexdigest()
         assert f"`{sample.file}`" in sources
@@ -232,7 +233,7 @@ def test_dicom_samples_carry_no_identity() -> None:
     import pydicom
 
     for name in ("chest_xray.dcm", "echo_cine.dcm"):
-        data = pydicom.dcmread(ASSETS / "samples" / name, stop_before_pixels=True)
+        data = pydicom.dcmread(samples_dir() / name, stop_before_pixels=True)
         assert data.PatientIdentityRemoved == "YES"
         for tag in ("PatientName", "PatientID", "PatientBirthDate", "StudyDate", "AccessionNumber"):
             assert str(data.get(tag, "")) == ""
