@@ -8,8 +8,7 @@ from __future__ import annotations
 from typing import Any
 
 import torch
-from transformers.models.video_llama_3.configuration_video_llama_3 import VideoLlama3Config
-from transformers.models.video_llama_3.modeling_video_llama_3 import VideoLlama3ForConditionalGeneration
+from transformers import VideoLlama3Config, VideoLlama3ForConditionalGeneration
 
 from omnivmed import weights
 from omnivmed.errors import ModelError

@@ -137,6 +137,30 @@ def test_the_plan_sees_a_circle_and_an_arrow_upwards() -> None:
     assert set(rooms.imports(tree, "p.q.r")) == {"p.q", "p.q.near", "p.far", "p.far.thing", "late"}
 
 
+INNER_TRANSFORMERS = "transformers."
+"""Dotted names below the package are its inner modules; what it promises is imported from `transformers` itself."""
+
+
+def test_one_module_knows_the_inside_of_transformers() -> None:
+    """Tests too: what they need of it they take from the top or from `upstream`."""
+    with ProcessPoolExecutor(1, get_context("spawn")) as pool:
+        paths = sorted([*SOURCES, *ROOT.glob("tests/**/*.py"), *ROOT.glob("benchmarks/**/*.py")])
+        everything = list(pool.map(read_modules, paths, chunksize=len(paths)))
+    inside = {
+        str(path.relative_to(ROOT))
+        for path, modules in zip(paths, everything, strict=True)
+        if any(name.startswith(INNER_TRANSFORMERS) for name in modules)
+    }
+    assert inside == {"omnivmed/model/upstream.py"}
+
+
+def read_modules(path: Path) -> list[str]:
+    """Return the modules that a file imports from; `from a import b` gives `a`."""
+    nodes = list(ast.walk(ast.parse(path.read_text(encoding="utf-8"))))
+    whole = [alias.name for node in nodes if isinstance(node, ast.Import) for alias in node.names]
+    return [*whole, *(node.module for node in nodes if isinstance(node, ast.ImportFrom) and node.module)]
+
+
 def test_nothing_in_the_app_needs_the_training_stack(sources: list[Source]) -> None:
     wrong = [
         f"{source.path.relative_to(ROOT)} imports {name}"

@@ -6,12 +6,8 @@ from typing import Literal
 
 from huggingface_hub.dataclasses import strict
 from transformers import LlamaConfig, Qwen2Config
-from transformers.models.video_llama_3.configuration_video_llama_3 import (
-    VideoLlama3Config,
-    VideoLlama3VisionConfig,
-)
 
-from omnivmed.model.encoder import nano_vision_config
+from omnivmed.model.upstream import VideoLlama3Config, VideoLlama3VisionConfig
 
 
 @strict
@@ -43,6 +39,20 @@ def so400m_vision_config() -> VideoLlama3VisionConfig:
         hidden_act="gelu_pytorch_tanh",
         layer_norm_eps=1e-6,
         rope_parameters={"rope_type": "axial", "rope_theta": 10000.0},
+    )
+
+
+def nano_vision_config() -> VideoLlama3VisionConfig:
+    """Return the encoder of the embedded model: ViT-S/14 with 2D RoPE (theta 100), input in [-1, 1]."""
+    return VideoLlama3VisionConfig(
+        hidden_size=384,
+        intermediate_size=1536,
+        num_hidden_layers=12,
+        num_attention_heads=6,
+        patch_size=14,
+        hidden_act="gelu",
+        layer_norm_eps=1e-6,
+        rope_parameters={"rope_type": "axial", "rope_theta": 100.0},
     )
 
 

@@ -25,9 +25,9 @@ from typing import Any, Protocol
 
 import torch
 from torch.nn import functional
-from transformers import DynamicCache
 
 from omnivmed.model.cache import Cache, KVCache
+from omnivmed.model.upstream import CACHE, DynamicCache
 
 PREFILL_CHUNK = 512
 """Prompt positions computed together; bounds memory, and the time until a stop is noticed."""
@@ -113,9 +113,9 @@ class ReferenceDecoder:
         positions = torch.arange(cache.length, cache.length + embeds_SW.shape[0], device=embeds_SW.device)
         return self._text(
             inputs_embeds=embeds_SW[None],
-            past_key_values=cache.stored,
             position_ids=positions[None],
             use_cache=True,
+            **{CACHE: cache.stored},
         ).last_hidden_state
 
 

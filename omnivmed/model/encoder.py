@@ -16,13 +16,15 @@ from typing import Any, ClassVar
 
 import torch
 from torch import nn
-from transformers.modeling_layers import GradientCheckpointingLayer
-from transformers.modeling_outputs import BaseModelOutputWithPooling
-from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
-from transformers.models.video_llama_3.configuration_video_llama_3 import VideoLlama3VisionConfig
-from transformers.models.video_llama_3.modeling_video_llama_3 import (
+
+from omnivmed.model.rotary import axial_frequencies, patch_positions, rotary_tables, rotate
+from omnivmed.model.upstream import (
+    ALL_ATTENTION_FUNCTIONS,
+    BaseModelOutputWithPooling,
+    GradientCheckpointingLayer,
     VideoLlama3PreTrainedModel,
     VideoLlama3VisionAttention,
+    VideoLlama3VisionConfig,
     VideoLlama3VisionEmbeddings,
     VideoLlama3VisionMLP,
     VideoLlama3VisionModel,
@@ -30,24 +32,8 @@ from transformers.models.video_llama_3.modeling_video_llama_3 import (
     eager_attention_forward,
 )
 
-from omnivmed.model.rotary import axial_frequencies, patch_positions, rotary_tables, rotate
-
 CHUNK_PATCHES = 8192
 """Patches that pass through the layers together; bounds activation memory without gradients."""
-
-
-def nano_vision_config() -> VideoLlama3VisionConfig:
-    """Return the encoder of the embedded model: ViT-S/14 with 2D RoPE (theta 100), input in [-1, 1]."""
-    return VideoLlama3VisionConfig(
-        hidden_size=384,
-        intermediate_size=1536,
-        num_hidden_layers=12,
-        num_attention_heads=6,
-        patch_size=14,
-        hidden_act="gelu",
-        layer_norm_eps=1e-6,
-        rope_parameters={"rope_type": "axial", "rope_theta": 100.0},
-    )
 
 
 @dataclass(frozen=True)

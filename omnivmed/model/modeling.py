@@ -1,7 +1,8 @@
 """OmniV-Med: encoder, projector, [kept tokens], language model.
 
 Built on transformers' `video_llama_3`, which is also the numerical reference: parameter names, inputs and
-results are the same. Ours are the batched encoder, a loss over supervised positions only, logits of the
+results are the same. Argument lists and output classes are ours and the same under every version of transformers
+(`upstream`). Ours are also the batched encoder, a loss over supervised positions only, logits of the
 wanted positions only, and a keep mask for stills as well as videos, applied in `tokens.select_kept`.
 
 Legend: ``N`` patches, ``M`` merged tokens, ``K`` kept tokens of all studies; ``B`` prompts of length ``S``;
@@ -15,21 +16,29 @@ from typing import Any, ClassVar
 import torch
 from torch import nn
 from transformers import AutoModel
-from transformers.modeling_outputs import BaseModelOutputWithPooling
-from transformers.models.video_llama_3.modeling_video_llama_3 import (
-    VideoLlama3CausalLMOutputWithPast,
-    VideoLlama3ForConditionalGeneration,
-    VideoLlama3Model,
-    VideoLlama3ModelOutputWithPast,
-    VideoLlama3PreTrainedModel,
-    VideoLlama3Projector,
-)
-from transformers.utils.generic import can_return_tuple
 
 from omnivmed.model.config import OmniVMedConfig
 from omnivmed.model.encoder import OmniVMedVisionModel
 from omnivmed.model.loss import CHUNK_TOKENS, supervised_loss
+from omnivmed.model.outputs import OmniVMedModelOutput, OmniVMedOutput
 from omnivmed.model.tokens import place_tokens, select_kept
+from omnivmed.model.upstream import (
+    CACHE,
+    BaseModelOutputWithPooling,
+    Cache,
+    VideoLlama3ForConditionalGeneration,
+    VideoLlama3Model,
+    VideoLlama3PreTrainedModel,
+    VideoLlama3Projector,
+    can_return_tuple,
+)
+
+
+def one_cache(cache: Cache | None, past_key_values: Cache | None) -> Cache | None:
+    """Return the keys and values, given under either name. Raises ValueError when both are given."""
+    if cache is not None and past_key_values is not None:
+        raise ValueError("give the keys and values once: cache (past_key_values is its older name)")
+    return past_key_values if cache is None else cache
 
 
 class OmniVMedModel(VideoLlama3Model):
@@ -75,7 +84,7 @@ class OmniVMedModel(VideoLlama3Model):
         input_ids: torch.Tensor | None = None,
         attention_mask: torch.Tensor | None = None,
         position_ids: torch.Tensor | None = None,
-        past_key_values: Any = None,
+        cache: Cache | None = None,
         inputs_embeds: torch.Tensor | None = None,
         use_cache: bool | None = None,
         pixel_values: torch.Tensor | None = None,
@@ -87,15 +96,17 @@ class OmniVMedModel(VideoLlama3Model):
         video_merge_sizes: torch.Tensor | None = None,
         video_compression_mask: torch.Tensor | None = None,
         mm_encoder_outputs: dict[str, BaseModelOutputWithPooling] | None = None,
+        past_key_values: Cache | None = None,
         **kwargs: Any,
-    ) -> VideoLlama3ModelOutputWithPast:
+    ) -> OmniVMedModelOutput:
         """Run prompts with any number of stills and videos (volumes count as videos) of any size.
 
         pixel_values, pixel_values_videos: ``(N, 588)`` in [-1, 1], all of the batch concatenated.
         image_compression_mask, video_compression_mask: bool ``(M,)``, True = kept; None keeps everything.
         mm_encoder_outputs: outputs of `get_image_features` / `get_video_features` under "image" / "video",
         in place of the pixels (a study encoded once, asked many times).
-        `input_ids` holds one placeholder per kept token.
+        `input_ids` holds one placeholder per kept token. cache: keys and values of earlier positions; the older name
+        `past_key_values` is taken too.
         """
         if (pixel_values is not None or pixel_values_videos is not None) and mm_encoder_outputs:
             raise ValueError("give either pixels or encoder outputs, not both")
@@ -128,14 +139,14 @@ class OmniVMedModel(VideoLlama3Model):
             input_ids=None,
             position_ids=position_ids,
             attention_mask=attention_mask,
-            past_key_values=past_key_values,
             inputs_embeds=inputs_embeds,
             use_cache=use_cache,
+            **{CACHE: one_cache(cache, past_key_values)},
             **kwargs,
         )
-        return VideoLlama3ModelOutputWithPast(
+        return OmniVMedModelOutput(
             last_hidden_state=outputs.last_hidden_state,
-            past_key_values=outputs.past_key_values,
+            cache=getattr(outputs, CACHE),
             hidden_states=outputs.hidden_states,
             attentions=outputs.attentions,
             image_hidden_states=kept.get("image"),
@@ -190,7 +201,7 @@ class OmniVMedForConditionalGeneration(VideoLlama3ForConditionalGeneration):
         input_ids: torch.Tensor | None = None,
         attention_mask: torch.Tensor | None = None,
         position_ids: torch.Tensor | None = None,
-        past_key_values: Any = None,
+        cache: Cache | None = None,
         inputs_embeds: torch.Tensor | None = None,
         labels: torch.Tensor | None = None,
         use_cache: bool | None = None,
@@ -205,21 +216,23 @@ class OmniVMedForConditionalGeneration(VideoLlama3ForConditionalGeneration):
         mm_encoder_outputs: dict[str, BaseModelOutputWithPooling] | None = None,
         logits_to_keep: int | torch.Tensor = 0,
         num_items_in_batch: torch.Tensor | float | None = None,
+        past_key_values: Cache | None = None,
         **kwargs: Any,
-    ) -> VideoLlama3CausalLMOutputWithPast:
+    ) -> OmniVMedOutput:
         """Inputs as in `OmniVMedModel.forward`.
 
         With `labels` ``(B, S)`` (-100 = not supervised) the loss is computed from the supervised positions
         and `logits` is None. Without labels `logits` are those of the last `logits_to_keep` positions
         (0 = all; `generate` asks for 1), or of the positions in a 1-D index tensor.
         """
-        if labels is not None and past_key_values is None and use_cache is None:
+        cache = one_cache(cache, past_key_values)
+        if labels is not None and cache is None and use_cache is None:
             use_cache = False
         outputs = self.model(
             input_ids=input_ids,
             attention_mask=attention_mask,
             position_ids=position_ids,
-            past_key_values=past_key_values,
+            cache=cache,
             inputs_embeds=inputs_embeds,
             use_cache=use_cache,
             pixel_values=pixel_values,
@@ -243,10 +256,10 @@ class OmniVMedForConditionalGeneration(VideoLlama3ForConditionalGeneration):
         else:
             wanted = slice(-logits_to_keep, None) if isinstance(logits_to_keep, int) else logits_to_keep
             logits = self.lm_head(hidden_BSW[:, wanted])
-        return VideoLlama3CausalLMOutputWithPast(
+        return OmniVMedOutput(
             loss=loss,
             logits=logits,
-            past_key_values=outputs.past_key_values,
+            cache=outputs.cache,
             hidden_states=outputs.hidden_states,
             attentions=outputs.attentions,
             image_hidden_states=outputs.image_hidden_states,

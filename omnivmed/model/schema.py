@@ -20,10 +20,10 @@ import dataclasses
 from typing import Any
 
 from transformers import LlamaConfig, Qwen2Config, Qwen3Config
-from transformers.models.video_llama_3.configuration_video_llama_3 import VideoLlama3VisionConfig
 
 from omnivmed.errors import ModelError
 from omnivmed.model.config import OmniVMedConfig
+from omnivmed.model.upstream import VideoLlama3VisionConfig
 from omnivmed.vision.budget import VisionBudget
 
 MODEL_FORMAT = "omnivmed/1"

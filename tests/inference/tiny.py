@@ -106,8 +106,7 @@ def tiny_nano(folder: Path, spec: weights.PackagedBackbone, seed: int = 0, **cha
     """A folder like assets/nano for the tiny backbone: random encoder, projector and adapter."""
     import torch
     from safetensors.torch import save_file
-    from transformers import LlamaConfig
-    from transformers.models.video_llama_3.configuration_video_llama_3 import VideoLlama3VisionConfig
+    from transformers import LlamaConfig, VideoLlama3VisionConfig
 
     from omnivmed.model.config import OmniVMedConfig
     from omnivmed.model.modeling import OmniVMedForConditionalGeneration

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import pytest
 import torch
-from transformers.models.video_llama_3.modeling_video_llama_3 import VideoLlama3VisionModel
+from transformers import VideoLlama3VisionModel
 
-from omnivmed.model.encoder import OmniVMedVisionModel, group_frames, merge_tokens, nano_vision_config
+from omnivmed.model.config import nano_vision_config
+from omnivmed.model.encoder import OmniVMedVisionModel, group_frames, merge_tokens
 from tests.model.tiny import randomise, tiny_vision
 
 GRIDS = torch.tensor([[3, 4, 6], [1, 5, 7], [2, 4, 6], [1, 6, 4], [1, 6, 9], [2, 4, 6]])

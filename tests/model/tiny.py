@@ -5,12 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import torch
-from transformers import LlamaConfig, Qwen2Config, Qwen3Config
-from transformers.models.video_llama_3.configuration_video_llama_3 import (
+from transformers import (
+    LlamaConfig,
+    Qwen2Config,
+    Qwen3Config,
     VideoLlama3Config,
+    VideoLlama3ForConditionalGeneration,
     VideoLlama3VisionConfig,
 )
-from transformers.models.video_llama_3.modeling_video_llama_3 import VideoLlama3ForConditionalGeneration
 
 from omnivmed.model.config import OmniVMedConfig
 from omnivmed.model.modeling import OmniVMedForConditionalGeneration

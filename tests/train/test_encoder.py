@@ -7,7 +7,8 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from omnivmed.model.encoder import OmniVMedVisionModel, nano_vision_config
+from omnivmed.model.config import nano_vision_config
+from omnivmed.model.encoder import OmniVMedVisionModel
 from omnivmed.vision import patchify
 from train.nano.export import tensors
 from train.nano.heal import distill_loss

@@ -13,8 +13,6 @@ import torch
 from safetensors.torch import save_file
 from torch import nn
 from transformers import PreTrainedTokenizerFast, Qwen2Config
-from transformers.models.video_llama_3.configuration_video_llama_3 import VideoLlama3VisionConfig
-from transformers.models.video_llama_3.modeling_video_llama_3 import VideoLlama3Projector
 
 from omnivmed import weights
 from omnivmed.model.config import OmniVMedConfig, qwen2_5_config
@@ -23,6 +21,7 @@ from omnivmed.model.load import LORA_FILE, load_encoder, load_pretrained, read_t
 from omnivmed.model.load import build as assemble
 from omnivmed.model.modeling import OmniVMedForConditionalGeneration, OmniVMedModel
 from omnivmed.model.schema import model_json
+from omnivmed.model.upstream import VideoLlama3Projector, VideoLlama3VisionConfig
 from omnivmed.vision.budget import VisionBudget
 from train.data.encode import Placeholders
 from train.plan.sizes import MODELS

@@ -65,7 +65,7 @@ def plain_attention(  # type: ignore[no-untyped-def]
 
 
 def use_plain_attention(model) -> None:  # type: ignore[no-untyped-def]
-    from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
+    from omnivmed.model.upstream import ALL_ATTENTION_FUNCTIONS
 
     ALL_ATTENTION_FUNCTIONS.register("omnivmed_plain", plain_attention)
     model.config._attn_implementation = "omnivmed_plain"

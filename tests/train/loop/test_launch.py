@@ -45,13 +45,15 @@ def test_offload_settings() -> None:
 
 
 def test_fsdp_wraps_layers_that_exist() -> None:
-    from transformers.models.qwen2.modeling_qwen2 import Qwen2DecoderLayer
+    from transformers import AutoModel
 
     from omnivmed.model.encoder import OmniVMedVisionModel
+    from train.loop.build import tiny_config
 
     values = settings("fsdp2")
     assert values["version"] == 2
-    names = {OmniVMedVisionModel.__name__, Qwen2DecoderLayer.__name__}
+    language = AutoModel.from_config(tiny_config().text_config)
+    names = {OmniVMedVisionModel.__name__, type(language.layers[0]).__name__}
     assert set(values["transformer_layer_cls_to_wrap"]) == names
 
 

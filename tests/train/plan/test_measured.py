@@ -9,8 +9,7 @@ from collections.abc import Iterator
 
 import pytest
 import torch
-from transformers import Qwen2Config
-from transformers.models.video_llama_3.configuration_video_llama_3 import VideoLlama3VisionConfig
+from transformers import Qwen2Config, VideoLlama3VisionConfig
 
 from omnivmed.model.config import OmniVMedConfig
 from omnivmed.model.modeling import OmniVMedForConditionalGeneration
