@@ -1,4 +1,4 @@
-"""The command line: ask, prune, info, doctor, convert, weights.
+"""The command line: ask, serve, prune, info, doctor, convert, weights.
 
 Results go to stdout; progress, notes and the summary to stderr. Wrong input is one sentence on stderr and exit
 code 2, never a traceback; an interrupted run ends with 130. Each command imports what it needs when it runs.

@@ -8,6 +8,8 @@ import math
 from collections.abc import Callable
 from typing import NoReturn
 
+from omnivmed.ui.visit.settings import add_arguments
+
 NOTICE = "Not for clinical use."
 
 
@@ -86,6 +88,10 @@ def build_parser() -> argparse.ArgumentParser:
         "--json", action="store_true", help="print the answer with mask, counts and times as JSON"
     )
     ask.set_defaults(run=_command("ask"))
+
+    serve = commands.add_parser("serve", help="open the page in a browser")
+    add_arguments(serve)
+    serve.set_defaults(run=_command("serve"))
 
     prune = commands.add_parser(
         "prune", help="show which tokens are pruned; needs no model", description=f"Prune a study. {NOTICE}"

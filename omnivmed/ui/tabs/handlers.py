@@ -1,4 +1,4 @@
-"""What happens on each click: plain generators of updates, wired to components in `app.py`.
+"""What happens on each click: plain generators of updates, wired to components in `ui/app.py`.
 
 Every handler takes Gradio's request first, then its values, and yields dictionaries {component: update} for
 the components of `Page` it changes. Nothing a client sends is trusted: numbers are bounded by `Options.bounded`,

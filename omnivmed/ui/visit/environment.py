@@ -1,6 +1,6 @@
 """What must be true of the process before Gradio is imported: a private folder, and nobody to talk to.
 
-`prepare()` runs once, first thing in `app.py`. It makes the folder in which everything of this run lives::
+`prepare()` runs once, first thing in `omnivmed serve`. It makes the folder in which everything of this run lives::
 
     <system temp>/omnivmed-<user>/           0700
         run-<random>/                        0700, held by a lock on its file `alive`

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import argparse
+import importlib.util
 import math
 import os
-from collections.abc import Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import NoReturn
 
 from omnivmed.limits import LOCAL, PUBLIC, Limits
 from omnivmed.ui import texts
@@ -37,41 +39,41 @@ class AppSettings:
         return self.own_limits or (PUBLIC if self.public else LOCAL)
 
 
-def read_settings(argv: Sequence[str] | None = None) -> AppSettings:
-    """Parse the command line; on a hub Space host, port and `public` come from its environment.
-
-    Raises SystemExit with a sentence when a value is out of range, or when the page would be open to the
-    network without `--public` or `--login`.
-    """
-    space, told = "SPACE_ID" in os.environ, texts.COMMAND_HELP
-    parser = argparse.ArgumentParser(
-        prog="app.py",
-        description=texts.COMMAND_ABOUT,
-    )
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Describe `omnivmed serve` and its options; on a hub Space host, port and `public` come from its environment."""
+    told = texts.COMMAND_HELP
+    parser.description = texts.COMMAND_ABOUT
     parser.add_argument("--model", default="nano", help=told["model"])
-    parser.add_argument("--host", default=os.environ.get("GRADIO_SERVER_NAME", "127.0.0.1"))
-    parser.add_argument("--port", type=int, default=int(os.environ.get("GRADIO_SERVER_PORT", "7860")))
     parser.add_argument(
-        "--public",
-        action="store_true",
-        default=space,
-        help=told["public"],
+        "--host", default=os.environ.get("GRADIO_SERVER_NAME", "127.0.0.1"), help=told["host"]
+    )
+    port = os.environ.get("GRADIO_SERVER_PORT", "7860")
+    parser.add_argument("--port", type=int, default=port, metavar="N", help=told["port"])
+    parser.add_argument(
+        "--public", action="store_true", default="SPACE_ID" in os.environ, help=told["public"]
     )
     parser.add_argument("--offline", action="store_true", help=told["offline"])
-    parser.add_argument("--threshold", type=float, default=0.1, help=told["threshold"])
+    parser.add_argument("--threshold", type=float, default=0.1, metavar="X", help=told["threshold"])
     parser.add_argument("--login", metavar="NAME:PASSWORD", help=told["login"])
     parser.add_argument("--mcp", action="store_true", help=told["mcp"])
-    got = parser.parse_args(argv)
+
+
+def settings_of(got: argparse.Namespace, refuse: Callable[[str], NoReturn]) -> AppSettings:
+    """What `add_arguments` parsed, checked. `refuse` is called with a sentence (and must not return) when a value is
+    out of range, when the page would be open to the network without `--public` or `--login`, or when `--mcp` lacks
+    its package."""
     if not 0 <= got.threshold <= 2 or not math.isfinite(got.threshold):
-        parser.error(texts.COMMAND_THRESHOLD)
+        refuse(texts.COMMAND_THRESHOLD)
     if not 0 <= got.port <= 65535:
-        parser.error(texts.COMMAND_PORT)
+        refuse(texts.COMMAND_PORT)
     login = None
     if got.login is not None:
         name, colon, password = got.login.partition(":")
         if not (name and colon and password):
-            parser.error(texts.COMMAND_LOGIN)
+            refuse(texts.COMMAND_LOGIN)
         login = (name, password)
     if got.host not in LOOPBACK and not got.public and login is None:
-        parser.error(texts.COMMAND_OPEN.format(host=got.host))
+        refuse(texts.COMMAND_OPEN.format(host=got.host))
+    if got.mcp and importlib.util.find_spec("mcp") is None:
+        refuse(texts.COMMAND_MCP)
     return AppSettings(got.model, got.host, got.port, got.public, got.offline, got.threshold, login, got.mcp)

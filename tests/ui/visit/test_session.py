@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import os
 import subprocess
 import sys
@@ -17,7 +18,7 @@ from omnivmed.study import Study
 from omnivmed.ui.visit import environment
 from omnivmed.ui.visit.background import Abandoned, Step, run_with_progress
 from omnivmed.ui.visit.session import OpenStudy, SessionStore, Turn, private_mode
-from omnivmed.ui.visit.settings import AppSettings, read_settings
+from omnivmed.ui.visit.settings import AppSettings, add_arguments, settings_of
 from omnivmed.ui.visit.studies import Options
 from omnivmed.ui.visit.uploads import MultipartRewriter, known_extension, random_name, take_in
 
@@ -252,6 +253,22 @@ def test_numbers_are_brought_within_their_limits() -> None:
     assert (low.threshold, low.max_frames, low.max_new_tokens) == (0.0, None, 1)
     assert (high.threshold, high.max_frames, high.max_new_tokens) == (2.0, 64, 256)
     assert high.reference == "last_kept"
+
+
+def read_settings(argv: list[str]) -> AppSettings:
+    parser = argparse.ArgumentParser()
+    add_arguments(parser)
+    return settings_of(parser.parse_args(argv), parser.error)
+
+
+def test_mcp_without_its_package_says_what_to_install(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    with pytest.raises(SystemExit):
+        read_settings(["--mcp"])
+    assert "pip install 'mcp" in capsys.readouterr().err
+    assert not read_settings([]).mcp
 
 
 def test_d5_the_network_needs_public_or_a_log_in(
