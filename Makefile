@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV ?= .venv
 RUN := $(VENV)/bin/python
 
-.PHONY: app test check lint types slow fuzz recipe-tiny
+.PHONY: app test check lint types slow wheel fuzz recipe-tiny
 
 app: $(VENV)/app.ready
 	$(RUN) app.py $(ARGS)
@@ -22,6 +22,10 @@ types: $(VENV)/dev.ready
 
 slow: $(VENV)/dev.ready
 	$(RUN) -m pytest -m slow $(ARGS)
+
+# Build the wheel, install it in an environment of its own, use it from another folder.
+wheel: $(VENV)/dev.ready
+	$(RUN) -m pytest -m slow tests/test_wheel.py $(ARGS)
 
 fuzz: $(VENV)/dev.ready
 	$(RUN) -m tests.fuzz --minutes 60 $(ARGS)

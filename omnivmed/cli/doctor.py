@@ -12,6 +12,7 @@ from pathlib import Path
 
 from omnivmed import __version__, weights
 from omnivmed.errors import ModelError
+from omnivmed.resources import samples_dir
 
 PACKAGES = (
     "torch transformers tokenizers safetensors gradio numpy pillow pydicom pylibjpeg-libjpeg nibabel SimpleITK "
@@ -29,7 +30,7 @@ def run(args: argparse.Namespace) -> int:
     _machine(args.device, args.dtype)
     ready = _weights()
     if missing:
-        print(f"Missing: {', '.join(missing)}. Run: pip install -r requirements.txt")
+        print(f"Missing: {', '.join(missing)}. Install the package again, or in the repository: make app")
     elif ready and not args.quick:
         _speed(args.device, args.dtype)
     return 0 if ready and not missing else 1
@@ -85,6 +86,7 @@ def _machine(device: str, dtype: str) -> None:
     while not place.exists() and place != place.parent:
         place = place.parent
     print(f"  {'cache':24} {cache} ({shutil.disk_usage(place).free / 2**30:.1f} GB free)")
+    print(f"  {'samples':24} {samples_dir()}")
     try:
         from omnivmed.inference.hardware import choose, use_physical_cores
 

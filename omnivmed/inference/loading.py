@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 Progress = Callable[[str, int, int], None]
 
-NANO_ADVICE = "The folder assets/nano is incomplete; get the repository again."
+NANO_ADVICE = "The folder of nano is incomplete; get the repository or install the package again."
 NANO_FILES = ("config.json", "encoder_projector.safetensors", "lora.safetensors")
 #: Closed schema of nano's config.json: any other key is refused.
 NANO_KEYS = frozenset(
@@ -140,7 +140,7 @@ def read_nano_config(source: Source) -> dict[str, Any]:
     if not config:
         raise ModelError(
             "WeightsMissing",
-            "The embedded model nano has no trained weights here (assets/nano is empty), and an untrained model "
+            "The embedded model nano has no trained weights here (its folder is empty), and an untrained model "
             "gives no answers. Pruning and viewing work without it.",
         )
     if unknown := sorted(set(config) - NANO_KEYS):
