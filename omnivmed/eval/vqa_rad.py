@@ -45,7 +45,7 @@ def read(root: Path, split: str, convention: Convention = "original") -> Reading
 def part_by_image(image_name: str) -> str:
     """ "train" or "test", from the image's name alone: stable when rows are added, and no image is in both.
 
-    The recipe of nano splits its VQA-RAD pictures by the same rule (`train/nano/index.py`), which a test holds.
+    The recipe of nano splits its VQA-RAD pictures by the same rule (`train/nano/data/index.py`), which a test holds.
     """
     number = int.from_bytes(hashlib.sha256(f"vqa_rad/{image_name}".encode()).digest()[:4], "big")
     return "test" if number / 2**32 < TEST_SHARE else "train"

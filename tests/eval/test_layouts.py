@@ -154,7 +154,7 @@ def test_unknown_names_list_the_known_ones() -> None:
 
 
 def test_vqa_rad_by_image_is_the_split_that_nano_is_trained_on() -> None:
-    from train.nano.index import by_share
+    from train.nano.data.index import by_share
 
     names = [f"synpic{i}.jpg" for i in range(200)]
     for name in names:

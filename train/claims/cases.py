@@ -15,11 +15,11 @@ from train.claims.parts import Parts
 from train.claims.positions import pictures
 from train.claims.record import Said, read, write
 from train.claims.steps import prune_at
-from train.nano.lm import switch_lora
-from train.nano.pack import collate, make_tree
-from train.nano.questions import QA, ask
-from train.nano.studies import StudyView, clip, planes_of, still, volume
-from train.nano.tune import Nano
+from train.nano.data.studies import StudyView, clip, planes_of, still, volume
+from train.nano.fit.pack import collate, make_tree
+from train.nano.fit.tuning import Nano
+from train.nano.parts.language_model import switch_lora
+from train.nano.text.questions import QA, ask
 
 TASKS = ("modality", "organ", "plane", "sequence", "view", "state")
 FRAMES = 16

@@ -9,12 +9,12 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from train.claims.setting import Setting
-from train.nano.features import build_features
-from train.nano.lm import load_language_model
-from train.nano.tune import Nano
-from train.nano.vit import Vit
-from train.nano.warm import WarmConfig, warm_up
-from train.nano.words import Projector, word_table
+from train.nano.fit.tuning import Nano
+from train.nano.fit.warm_start import WarmConfig, warm_up
+from train.nano.parts.features import build_features
+from train.nano.parts.language_model import load_language_model
+from train.nano.parts.vit import Vit
+from train.nano.parts.words import Projector, word_table
 
 VIEWS = 2000
 """Cached views for the warm start and the auxiliary word loss: a minute."""

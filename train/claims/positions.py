@@ -25,14 +25,13 @@ from torch import Tensor, nn
 from train.claims.record import Said, difference, read, score, write
 from train.claims.report import Outcome, save
 from train.claims.setting import Setting
-from train.nano.bank import Entry
-from train.nano.features import labels_of, thin
-from train.nano.heal import MIXTURE, distill_loss
-from train.nano.sampling import Pool
-from train.nano.store import Run, finish, restore_optimizer
-from train.nano.teacher import build_teacher
-from train.nano.views import FACTOR, Item, augment, picture, resize, to_pixels
-from train.nano.vit import PATCH, Vit, merge2
+from train.nano.data.bank import Entry
+from train.nano.data.sampling import Pool
+from train.nano.data.store import Run, finish, restore_optimizer
+from train.nano.data.views import FACTOR, Item, augment, labels_of, picture, resize, thin, to_pixels
+from train.nano.fit.distillation import MIXTURE, distill_loss
+from train.nano.parts.teacher import build_teacher
+from train.nano.parts.vit import PATCH, Vit, merge2
 
 ARMS = ("rope", "table anew", "table kept")
 SEEN = (4, 4)

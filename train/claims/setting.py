@@ -6,8 +6,8 @@ import argparse
 from dataclasses import dataclass
 from pathlib import Path
 
-from train.nano.bank import Entry, build_bank, load_bank
-from train.nano.index import build_index
+from train.nano.data.bank import Entry, build_bank, load_bank
+from train.nano.data.index import build_index
 
 
 @dataclass(frozen=True)

@@ -19,15 +19,14 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from train.claims.parts import Parts
-from train.nano.features import MIXTURE
-from train.nano.lm import lora_state, switch_lora
-from train.nano.pack import Packed, collate, make_tree
-from train.nano.questions import ask, questions_for
-from train.nano.sampling import Pool
-from train.nano.store import Run, finish, restore_optimizer
-from train.nano.studies import StudyView, prune, sequence_study, still
-from train.nano.tune import Nano, sequence_pool
-from train.nano.words import word_loss
+from train.nano.data.sampling import MIXTURE, Pool
+from train.nano.data.store import Run, finish, restore_optimizer
+from train.nano.data.studies import StudyView, prune, sequence_study, still
+from train.nano.fit.pack import Packed, collate, make_tree
+from train.nano.fit.tuning import Nano, sequence_pool
+from train.nano.parts.language_model import lora_state, switch_lora
+from train.nano.parts.words import word_loss
+from train.nano.text.questions import ask, questions_for
 
 STEPS_PER_MINUTE = 8
 """What two busy cores manage with 24 questions a step (docs/log.md)."""

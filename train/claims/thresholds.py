@@ -17,10 +17,10 @@ from train.claims import cases as asking
 from train.claims.record import Said, average, difference, read, score, write
 from train.claims.report import Outcome, save
 from train.claims.setting import Setting
-from train.nano.bank import Entry
-from train.nano.questions import QA
-from train.nano.studies import planes_of
-from train.nano.views import isotropic, plane_length, slice_values, volume_window
+from train.nano.data.bank import Entry
+from train.nano.data.studies import planes_of
+from train.nano.data.views import isotropic, plane_length, slice_values, volume_window
+from train.nano.text.questions import QA
 
 THRESHOLDS = (0.0, 0.05, 0.1, 0.3)
 NEW_TOKENS = 32

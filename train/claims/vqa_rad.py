@@ -26,17 +26,17 @@ from omnivmed.eval.report import Row, markdown
 from train.claims.parts import Parts, backbone_folder, healed_encoder
 from train.claims.setting import Setting
 from train.claims.steps import Kind, Rates, Step, asked_in, stage, steps_of, train
-from train.nano.lm import load_language_model, switch_lora
-from train.nano.many import Many
-from train.nano.pack import Packed, collate, make_tree
-from train.nano.questions import QA
-from train.nano.sampling import Pool
-from train.nano.speak import speak
-from train.nano.studies import StudyView, still
-from train.nano.tune import Nano
-from train.nano.views import STILL_TOKENS, augment, fit
-from train.nano.views import Item as Picture
-from train.nano.words import Projector
+from train.nano.data.sampling import Pool
+from train.nano.data.studies import StudyView, still
+from train.nano.data.views import STILL_TOKENS, augment, fit
+from train.nano.data.views import Item as Picture
+from train.nano.fit.pack import Packed, collate, make_tree
+from train.nano.fit.tuning import Nano
+from train.nano.measure.many import Many
+from train.nano.measure.speak import speak
+from train.nano.parts.language_model import load_language_model, switch_lora
+from train.nano.parts.words import Projector
+from train.nano.text.questions import QA
 
 SPLITS = {"vqa_rad": "test", "vqa_rad-by-image": "test-by-image"}
 RATES = Rates(projector=2e-4, lora=4e-4)

@@ -12,11 +12,11 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from omnivmed.inference.withhold import NAMES, asks
-from train.nano.recipe import instruct_config
-from train.nano.score import silent_of
-from train.nano.store import write_json
-from train.nano.vit import HEADS, HIDDEN, LAYERS, MLP, PATCH, Vit
-from train.nano.words import Projector
+from train.nano.data.store import write_json
+from train.nano.fit.recipe import instruct_config
+from train.nano.measure.score import silent_of
+from train.nano.parts.vit import HEADS, HIDDEN, LAYERS, MLP, PATCH, Vit
+from train.nano.parts.words import Projector
 
 ENCODER_FILE, LORA_FILE = "encoder_projector.safetensors", "lora.safetensors"
 VERSION = "1.0"

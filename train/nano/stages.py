@@ -9,22 +9,22 @@ from pathlib import Path
 
 from safetensors.torch import load_file
 
-from train.nano import recipe
-from train.nano.adapt import adapt
-from train.nano.bank import Entry, build_bank, load_bank
-from train.nano.blend import blend
-from train.nano.features import FeatureSet, build_features
-from train.nano.general import build_general
-from train.nano.heal import heal
-from train.nano.human import human_questions
-from train.nano.index import Record, build_index, write_splits
-from train.nano.lm import load_language_model
-from train.nano.parallel import current_group, launch
-from train.nano.texts import load_texts
-from train.nano.tune import Nano, tune
-from train.nano.vit import Vit
-from train.nano.warm import warm_up
-from train.nano.words import Projector, word_table
+from train.nano.data.bank import Entry, build_bank, load_bank
+from train.nano.data.index import Record, build_index, write_splits
+from train.nano.fit import recipe
+from train.nano.fit.adaptation import adapt
+from train.nano.fit.average import blend
+from train.nano.fit.distillation import heal
+from train.nano.fit.tuning import Nano, tune
+from train.nano.fit.warm_start import warm_up
+from train.nano.parts.features import FeatureSet, build_features
+from train.nano.parts.language_model import load_language_model
+from train.nano.parts.processes import current_group, launch
+from train.nano.parts.vit import Vit
+from train.nano.parts.words import Projector, word_table
+from train.nano.text.human import human_questions
+from train.nano.text.plain import build_general
+from train.nano.text.texts import load_texts
 
 PREVIOUS = {
     "align": "words",
@@ -113,7 +113,7 @@ def run(args: argparse.Namespace) -> None:
             config = getattr(recipe, f"{args.stage}_config")(args.seconds)
         tune(nano, args.runs / args.stage, config, start, group)
     elif args.stage == "eval":
-        from train.nano.evaluate import evaluate
+        from train.nano.measure.evaluation import evaluate
 
         before = args.runs / "report/scores.json"
         silent = json.loads(before.read_text())["silent"] if args.gated else {}
@@ -126,15 +126,15 @@ def run(args: argparse.Namespace) -> None:
         legs = [args.runs / leg / "final.safetensors" for leg in ("blend", "texts")]
         blend(legs[0], legs[1], args.runs / "settle", recipe.SETTLE_SHARE)
     elif args.stage == "beyond":
-        from train.nano.beyond import beyond
+        from train.nano.measure.probes import beyond
 
         vit = healed(args.runs)
         parts = {name: features(args.runs, bank, name, vit) for name in ("train", "train_clean", "test")}
         parts["clean"] = parts.pop("train_clean")
         beyond(bank, args.data, vit, parts, args.out or args.runs / "beyond")
     elif args.stage == "ceiling":
-        from train.nano.ceiling import ceiling
-        from train.nano.teacher import build_teacher
+        from train.nano.measure.ceiling import ceiling
+        from train.nano.parts.teacher import build_teacher
 
         teacher = build_teacher(args.encoder_onnx)
         ceiling(bank, teacher, healed(args.runs), args.out or args.runs / "ceiling")

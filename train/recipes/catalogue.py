@@ -174,7 +174,7 @@ RECIPES: dict[str, Callable[[], TrainConfig]] = {
 
 def recipe(name: str) -> TrainConfig:
     """The recipe of that name. Raises ValueError listing the names."""
-    if name == "nano":  # other parts and stages than OmniV-Med's: its values are in train/nano/recipe.py
+    if name == "nano":  # other parts and stages than OmniV-Med's: its values are in train/nano/fit/recipe.py
         raise ValueError("nano has a recipe and a command of its own: python -m train.nano --help")
     if name not in RECIPES:
         raise ValueError(f"no recipe {name!r}; choose from {', '.join(RECIPES)}")

@@ -12,10 +12,10 @@ from tests.train.tiny import ByteTokenizer, tiny_language_model
 from train.claims import steps
 from train.claims.parts import Parts
 from train.claims.setting import Setting
-from train.nano.features import build_features
-from train.nano.tune import Nano
-from train.nano.vit import Vit
-from train.nano.words import Projector
+from train.nano.fit.tuning import Nano
+from train.nano.parts.features import build_features
+from train.nano.parts.vit import Vit
+from train.nano.parts.words import Projector
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ import torch
 from train.claims import positions
 from train.claims.record import read
 from train.claims.setting import Setting
-from train.nano.vit import Vit
+from train.nano.parts.vit import Vit
 
 
 @pytest.fixture

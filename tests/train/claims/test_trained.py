@@ -71,8 +71,8 @@ def test_pruning_arms_differ_in_tokens_alone(setting: Setting, parts: Parts) -> 
 def test_same_questions_with_and_without_pruning(parts: Parts) -> None:
     step = steps.Step(steps.MIXED, 0)
     whole = steps.Step(steps.replace(steps.MIXED, threshold=None), 0)
-    from train.nano.sampling import Pool
-    from train.nano.tune import sequence_pool
+    from train.nano.data.sampling import Pool
+    from train.nano.fit.tuning import sequence_pool
 
     pool, moving = Pool(parts.nano.bank, "train"), sequence_pool(parts.nano.bank)
     (_, a), (_, b) = (steps.batch(parts.nano, pool, moving, s, 7)[1] for s in (step, whole))

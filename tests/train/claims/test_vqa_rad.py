@@ -15,11 +15,11 @@ from omnivmed.eval.__main__ import main
 from train.claims import vqa_rad
 from train.claims.parts import Parts
 from train.claims.setting import Setting
-from train.nano.bank import Entry
-from train.nano.index import Record
-from train.nano.speak import speak
-from train.nano.studies import still
-from train.nano.views import Item
+from train.nano.data.bank import Entry
+from train.nano.data.index import Record
+from train.nano.data.studies import still
+from train.nano.data.views import Item
+from train.nano.measure.speak import speak
 
 IMAGES = [f"synpic{i}.jpg" for i in range(12)]
 

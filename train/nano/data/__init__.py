@@ -1,0 +1,1 @@
+"""The data folder as pictures: index, decoded pixels, views, studies; and run folders."""

@@ -1,0 +1,168 @@
+"""Stage 0: position table out, 2D RoPE in, healed by distillation from the encoder's former self.
+
+Loss per patch: (1 - cos) + 0.1 smooth-L1 at the end, 0.5 (1 - cos) after blocks 4 and 8.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+import cv2
+import numpy as np
+import torch
+import torch.nn.functional as F
+from safetensors.torch import load_file
+from torch import Tensor
+
+from train.nano.data.bank import Entry
+from train.nano.data.sampling import Pool
+from train.nano.data.store import Run, finish, restore_optimizer
+from train.nano.data.views import FACTOR, augment, picture, resize, to_pixels
+from train.nano.parts.teacher import build_student, build_teacher
+from train.nano.parts.vit import Vit, merge2
+
+# merged tokens high x wide: 12 to 64 tokens, aspects 2:3 to 3:2
+GRIDS = (
+    (4, 4),
+    (4, 4),
+    (4, 5),
+    (5, 4),
+    (4, 3),
+    (3, 4),
+    (6, 6),
+    (6, 6),
+    (6, 6),
+    (5, 6),
+    (6, 5),
+    (7, 5),
+    (5, 7),
+    (4, 6),
+    (6, 4),
+    (8, 8),
+    (8, 6),
+    (6, 8),
+)
+MIXTURE = {
+    "mednist": 0.2,
+    "cxr_nih": 0.22,
+    "mr_slices": 0.2,
+    "ct_slices": 0.1,
+    "vqa_rad": 0.12,
+    "us_pocus": 0.08,
+    "bccd": 0.05,
+    "endo_lap": 0.02,
+    "fundus_berens": 0.01,
+}
+
+
+@dataclass(frozen=True)
+class HealConfig:
+    seconds: float = 1500.0  # wall time of the cosine schedule: the run ends when it is used up
+    tokens_per_batch: int = 576  # merged tokens: 16 pictures of 36
+    lr: float = 2e-4
+    warmup_steps: int = 20
+    weight_decay: float = 0.02
+    theta: float = 100.0
+    seed: int = 42
+    mixture: dict[str, float] = field(default_factory=lambda: dict(MIXTURE))
+
+
+def batch(pool: Pool, config: HealConfig, step: int) -> Tensor:
+    """Pixels (B,3,H,W) in [-1,1]: all of one grid, a pure function of (seed, step)."""
+    rng = np.random.default_rng((config.seed, step))
+    gh, gw = GRIDS[rng.integers(len(GRIDS))]
+    size = (gh * FACTOR, gw * FACTOR)
+    views = []
+    for _ in range(max(4, config.tokens_per_batch // (gh * gw))):
+        item = pool.draw(config.mixture, rng)
+        image = augment(picture(pool.bank[item.record_id], item, rng), rng, flip=0.5)
+        views.append(to_pixels(resize(image, size)))
+    return torch.stack(views)
+
+
+def distill_loss(student: Vit, teacher: Vit, pixels: Tensor) -> Tensor:
+    with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
+        target, target_taps = teacher(pixels, taps=(4, 8))
+    with torch.autocast("cpu", torch.bfloat16):
+        out, taps = student(pixels, taps=(4, 8))
+    loss = (1 - F.cosine_similarity(out.float(), target.float(), dim=-1)).mean()
+    loss = loss + 0.1 * F.smooth_l1_loss(out.float(), target.float())
+    for ours, theirs in zip(taps, target_taps, strict=True):
+        loss = loss + 0.5 * (1 - F.cosine_similarity(ours.float(), theirs.float(), dim=-1)).mean()
+    return loss
+
+
+def probe_pictures(bank: dict[str, Entry], count: int = 96) -> list[np.ndarray]:
+    """Clean pictures of unseen patients, the same ones at every call."""
+    pool = Pool(bank, "test")
+    rng = np.random.default_rng(7)
+    items = [pool.draw(MIXTURE, rng) for _ in range(count)]
+    return [picture(bank[i.record_id], i) for i in items]
+
+
+@torch.no_grad()
+def cosine(student: Vit, teacher: Vit, pictures: list[np.ndarray], side: int) -> float:
+    """Mean cosine of merged features at side x side merged tokens."""
+    size = (side * FACTOR, side * FACTOR)
+    total = 0.0
+    for start in range(0, len(pictures), 16):
+        pixels = torch.stack([to_pixels(resize(p, size)) for p in pictures[start : start + 16]])
+        a, b = (merge2(m(pixels)[0], 2 * side, 2 * side) for m in (student, teacher))
+        total += float(F.cosine_similarity(a, b, dim=-1).mean(1).sum())
+    return total / len(pictures)
+
+
+def heal(bank: dict[str, Entry], onnx_path: Path, folder: Path, config: HealConfig) -> Vit:
+    """Runs or resumes; returns the healed encoder. Final weights in ``folder/final.safetensors``."""
+    cv2.setNumThreads(1)
+    torch.manual_seed(config.seed)
+    teacher = build_teacher(onnx_path)
+    student = build_student(teacher, config.theta)
+    if (folder / "done.json").exists():
+        student.load_state_dict(load_file(folder / "final.safetensors"))
+        return student.eval()
+    run = Run(folder, asdict(config))
+    optimizer = torch.optim.AdamW(student.parameters(), lr=config.lr, weight_decay=config.weight_decay)
+    step, used = 0, 0.0
+    if (saved := run.load()) is not None:
+        state, weights, moments = saved
+        step, used = state["step"], state["used_s"]
+        student.load_state_dict(weights)
+        restore_optimizer(optimizer, moments)
+    pool, pictures = Pool(bank, "train"), probe_pictures(bank)
+    run.log(step=step, items=len(pool.all_items()), cosine36=cosine(student, teacher, pictures, 6))
+    clock = last_save = last_probe = time.monotonic()
+    average, seen = 0.0, 0
+    while used < config.seconds:
+        lr = config.lr * min(1.0, (step + 1) / config.warmup_steps)
+        lr *= 0.5 * (1 + math.cos(math.pi * min(1.0, used / config.seconds))) * 0.98 + 0.02
+        for group in optimizer.param_groups:
+            group["lr"] = lr
+        pixels = batch(pool, config, step)
+        student.train()
+        loss = distill_loss(student, teacher, pixels)
+        optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(student.parameters(), 1.0)
+        optimizer.step()
+        step, seen = step + 1, seen + len(pixels)
+        average = 0.95 * average + 0.05 * float(loss.detach()) if average else float(loss.detach())
+        now = time.monotonic()
+        used, clock = used + now - clock, now
+        if step % 20 == 0:
+            run.log(step=step, used_s=round(used), loss=round(average, 4), lr=lr, seen=seen)
+        if now - last_probe > 240:
+            run.log(step=step, used_s=round(used), cosine36=cosine(student.eval(), teacher, pictures, 6))
+            last_probe = clock = time.monotonic()
+        if now - last_save > 90:
+            run.save(step, student.state_dict(), optimizer, used_s=used)
+            last_save = time.monotonic()
+    student.eval()
+    run.save(step, student.state_dict(), optimizer, used_s=used)
+    scores = {f"cosine{n * n}": cosine(student, teacher, pictures, n) for n in (4, 6, 8)}
+    run.log(step=step, used_s=round(used), **scores)
+    finish(folder, student.state_dict(), step=step, used_s=used, **scores)
+    return student

@@ -1,0 +1,80 @@
+"""Warm start of the projector by words, on cached features: minutes, no pass through the language model."""
+
+from __future__ import annotations
+
+import math
+import time
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from safetensors.torch import load_file
+from torch import Tensor
+
+from train.nano.data.store import Run, finish
+from train.nano.parts.features import FeatureSet
+from train.nano.parts.words import Projector, word_loss
+
+
+@dataclass(frozen=True)
+class WarmConfig:
+    steps: int = 900
+    batch: int = 48
+    lr: float = 2e-3
+    seed: int = 42
+
+
+def standardise(projector: Projector, features: FeatureSet) -> None:
+    """Mean and deviation per channel of the cached tokens, into the projector's buffers."""
+    mask = torch.arange(features.features.shape[1])[None, :] < features.counts[:, None]
+    tokens = features.features[mask].float()
+    projector.mean.copy_(tokens.mean(0))
+    projector.std.copy_(tokens.std(0) + 1e-4)
+
+
+@torch.no_grad()
+def nearest_word(projector: Projector, features: FeatureSet, table: dict[str, Tensor]) -> dict[str, float]:
+    """Share of pictures whose nearest word is the true one, per attribute."""
+    right: dict[str, list[int]] = {}
+    for start in range(0, len(features.labels), 256):
+        rows = np.arange(start, min(start + 256, len(features.labels)))
+        for name, (good, asked) in word_loss(projector, features.batch(rows), table)[1].items():
+            cell = right.setdefault(name, [0, 0])
+            cell[0] += good
+            cell[1] += asked
+    return {k: round(a / b, 4) for k, (a, b) in right.items()}
+
+
+def warm_up(
+    train: FeatureSet, dev: FeatureSet, table: dict[str, Tensor], folder: Path, config: WarmConfig
+) -> dict[str, Tensor]:
+    """Returns projector weights (``projector.*``). Minutes long: restarts rather than resumes."""
+    if (folder / "done.json").exists():
+        return load_file(folder / "final.safetensors")
+    run = Run(folder, asdict(config))
+    torch.manual_seed(config.seed)
+    projector = Projector()
+    standardise(projector, train)
+    optimizer = torch.optim.AdamW(projector.parameters(), lr=config.lr, weight_decay=0.01)
+    began = time.monotonic()
+    for step in range(config.steps):
+        for group in optimizer.param_groups:
+            group["lr"] = config.lr * 0.5 * (1 + math.cos(math.pi * step / config.steps))
+        rng = np.random.default_rng((config.seed, 5, step))
+        rows = rng.integers(len(train.labels), size=config.batch)
+        loss, _ = word_loss(projector, train.batch(rows), table)
+        optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        optimizer.step()
+        if step % 100 == 99:
+            seconds = round(time.monotonic() - began)
+            run.log(
+                step=step + 1,
+                seconds=seconds,
+                loss=round(float(loss.detach()), 4),
+                **nearest_word(projector, dev, table),
+            )
+    state = {f"projector.{k}": v for k, v in projector.state_dict().items()}
+    finish(folder, state, steps=config.steps, dev=nearest_word(projector, dev, table))
+    return state

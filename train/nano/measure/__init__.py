@@ -1,0 +1,1 @@
+"""What nano says on unseen patients, and what it may say."""

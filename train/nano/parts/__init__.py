@@ -1,0 +1,1 @@
+"""What is trained: encoder and its teacher, projector, language model with LoRA."""

@@ -1,0 +1,1 @@
+"""Questions and answers: wordings, templates, borrowed texts; whether an answer is right."""
