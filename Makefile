@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV ?= .venv
 RUN := $(VENV)/bin/python
 
-.PHONY: app test check lint types slow wheel fuzz recipe-tiny
+.PHONY: app test check lint types slow wheel fuzz lock recipe-tiny
 
 app: $(VENV)/app.ready
 	$(RUN) app.py $(ARGS)
@@ -30,15 +30,38 @@ wheel: $(VENV)/dev.ready
 fuzz: $(VENV)/dev.ready
 	$(RUN) -m tests.fuzz --minutes 60 $(ARGS)
 
-$(VENV)/app.ready: requirements.txt
+# Exactly what the lock holds, each file by its sha256; then torch, as the build that fits this machine (decision 0004).
+define locked
 	test -x $(RUN) || $(PYTHON) -m venv $(VENV)
-	$(RUN) -m pip install --quiet --requirement requirements.txt
+	$(RUN) -m pip install --quiet --no-deps --require-hashes --requirement $(1)
+	$(RUN) -m pip install --quiet --constraint requirements.txt torch
+endef
+
+$(VENV)/app.ready: locks/app.txt
+	$(call locked,$<)
 	touch $@
 
-$(VENV)/dev.ready: requirements.txt pyproject.toml
-	test -x $(RUN) || $(PYTHON) -m venv $(VENV)
-	$(RUN) -m pip install --quiet --requirement requirements.txt --editable ".[dev,eval]"
+$(VENV)/dev.ready: locks/dev.txt pyproject.toml
+	$(call locked,$<)
+	$(RUN) -m pip install --quiet --no-deps --no-build-isolation --editable .
 	touch $@
+
+# Renew the lock to the newest that the ranges in pyproject.toml allow; UPGRADE="--upgrade-package gradio" moves one
+# package, UPGRADE= none (after a change of pyproject.toml).
+UPGRADE ?= --upgrade
+UV := $(VENV)/uv/bin/uv
+COMPILE = $(UV) pip compile pyproject.toml --quiet --universal --python-version 3.11 --fork-strategy fewest \
+	--annotation-style line --custom-compile-command "make lock" $(UPGRADE)
+HASHED = --generate-hashes --no-emit-package torch --constraint requirements.txt
+
+lock: $(UV)
+	$(COMPILE) --output-file requirements.txt
+	$(COMPILE) $(HASHED) --output-file locks/app.txt
+	$(COMPILE) $(HASHED) --extra dev --extra eval --output-file locks/dev.txt
+
+$(UV):
+	$(PYTHON) -m venv $(VENV)/uv
+	$(VENV)/uv/bin/python -m pip install --quiet "uv>=0.13,<0.14"
 
 recipe-tiny: $(VENV)/dev.ready
 	$(RUN) -m train tiny $(ARGS)

@@ -1,13 +1,12 @@
 """The hub copies of VQA-RAD and PathVQA, as published: Parquet with pictures inside → folders the readers know.
 
-`data/<split>-00000-of-00001.parquet`, columns image {bytes, path}, question, answer. Needs pyarrow (part of the
-training extra). A picture that several questions share is written once.
+`data/<split>-00000-of-00001.parquet`, columns image {bytes, path}, question, answer. Needs pyarrow (the extra
+`eval`). A picture that several questions share is written once.
 """
 
 from __future__ import annotations
 
 import hashlib
-import importlib
 import json
 from pathlib import Path
 from typing import Any
@@ -24,9 +23,9 @@ def unpack(source: Path, target: Path) -> dict[str, int]:
     Raises LayoutError when there is no such Parquet file, or pyarrow is missing.
     """
     try:
-        parquet: Any = importlib.import_module("pyarrow.parquet")
+        from pyarrow import parquet
     except ModuleNotFoundError:
-        raise LayoutError('reading Parquet needs pyarrow: pip install "omnivmed[train]"') from None
+        raise LayoutError('reading Parquet needs pyarrow: pip install "omnivmed[eval]"') from None
     files = sorted(source.glob("data/*-*-of-*.parquet"))
     if not files:
         raise LayoutError("no data/<split>-00000-of-00001.parquet: download the hub copy whole")

@@ -20,7 +20,7 @@ from typing import Any, Literal
 from omnivmed.errors import ModelError
 
 TESTED = ("5.23.0", "5.24.0")
-"""Versions of transformers that pass the whole suite; others within requirements.txt's range are tried."""
+"""Versions of transformers that pass the whole suite; others within the range of pyproject.toml are tried."""
 
 
 def unknown_version(found: str, lacks: str) -> ModelError:

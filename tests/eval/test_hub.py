@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import io
+import sys
 from pathlib import Path
-from typing import Any
 
 import numpy as np
+import pyarrow
 import pytest
 from PIL import Image
+from pyarrow import parquet
 
 from omnivmed.eval import hub, vqa_rad
 from omnivmed.eval.__main__ import main
@@ -22,9 +24,6 @@ def picture(grey: int, kind: str) -> bytes:
 
 
 def test_parquet_becomes_folders(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    pyarrow: Any = pytest.importorskip("pyarrow", reason="needs pyarrow, part of the training extra")
-    import pyarrow.parquet as parquet
-
     shared = {"bytes": picture(80, "JPEG"), "path": "synpic1.jpg"}
     rows = [
         {"image": shared, "question": "Is there fluid?", "answer": "yes"},
@@ -49,5 +48,11 @@ def test_parquet_becomes_folders(tmp_path: Path, capsys: pytest.CaptureFixture[s
 
 
 def test_a_folder_without_parquet_says_so(tmp_path: Path) -> None:
-    with pytest.raises(LayoutError, match=r"parquet|pyarrow"):
+    with pytest.raises(LayoutError, match="parquet"):
+        hub.unpack(tmp_path, tmp_path / "out")
+
+
+def test_without_pyarrow_the_extra_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "pyarrow", None)
+    with pytest.raises(LayoutError, match=r"pip install \"omnivmed\[eval\]\""):
         hub.unpack(tmp_path, tmp_path / "out")
