@@ -18,6 +18,8 @@ lint: $(VENV)/dev.ready
 	$(RUN) -m ruff format --check .
 
 types: $(VENV)/dev.ready
+	# Gradio writes an interface file beside each component class; mypy would believe it rather than the class.
+	find omnivmed -name '*.pyi' -delete
 	$(RUN) -m mypy omnivmed train app.py
 
 slow: $(VENV)/dev.ready

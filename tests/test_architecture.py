@@ -54,7 +54,7 @@ FORBIDDEN = {
 
 # Packages with inner rooms: their floors, the ground first. A room imports only from floors below its own.
 FLOORS = {
-    "omnivmed.ui": ["texts", "canvas", "visit", "page", "tabs", "web", "app"],
+    "omnivmed.ui": ["texts", "upstream", "canvas", "visit", "page", "tabs", "web", "app"],
     "train.nano": ["data", "text", "parts", "fit", "measure", "export", "stages", "__main__"],
 }
 MOST_ROOMS, MOST_ARROWS = 9, 24
@@ -62,16 +62,18 @@ MOST_ROOMS, MOST_ARROWS = 9, 24
 
 @dataclass(frozen=True)
 class Source:
-    """What a file imports (dotted names, wherever the statement stands) and calls (line, name)."""
+    """What a file imports (dotted names, wherever the statement stands), calls (line, name), and which names with an
+    underscore of somebody else's it touches (line, name)."""
 
     path: Path
     imports: list[str]
     calls: list[tuple[int, str]]
+    private: list[tuple[int, str]]
 
 
 def read_source(path: Path) -> Source:
     tree = ast.parse(path.read_text(encoding="utf-8"))
-    return Source(path, list(rooms.imports(tree, rooms.dotted(path))), list(calls(tree)))
+    return Source(path, list(rooms.imports(tree, rooms.dotted(path))), list(calls(tree)), list(private(tree)))
 
 
 @pytest.fixture(scope="module")
@@ -182,6 +184,58 @@ def calls(tree: ast.AST) -> Iterator[tuple[int, str]]:
                     isinstance(keyword.value, ast.Constant) and keyword.value.value is False
                 ):
                     yield node.lineno, keyword.arg
+
+
+def private(tree: ast.AST) -> Iterator[tuple[int, str]]:
+    """Names that begin with one underscore and are read from, given to or imported from something that is not this
+    file's own: `demo._queue`, `launch(_frontend=False)`, `from gradio import _x`. What the file defines is its own."""
+    own = {
+        node.name
+        for node in ast.walk(tree)
+        if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef))
+    } | {node.attr for node in ast.walk(tree) if isinstance(node, ast.Attribute) and is_own(node.value)}
+    for node in ast.walk(tree):
+        names = []
+        if isinstance(node, ast.Attribute) and not is_own(node.value):
+            names = [node.attr]
+        elif isinstance(node, ast.keyword) and node.arg is not None:
+            names = [node.arg]
+        elif isinstance(node, ast.ImportFrom):
+            names = [part for alias in node.names for part in [*(node.module or "").split("."), alias.name]]
+        for name in names:
+            if name.startswith("_") and not name.startswith("__") and name not in own:
+                yield getattr(node, "lineno", 0), name
+
+
+def is_own(node: ast.AST) -> bool:
+    return isinstance(node, ast.Name) and node.id in ("self", "cls")
+
+
+def test_private_names_of_the_framework_stand_in_one_module(sources: list[Source]) -> None:
+    found = {
+        str(source.path.relative_to(ROOT)): {name for _, name in source.private}
+        for source in sources
+        if source.path.is_relative_to(ROOT / "omnivmed/ui") and source.private
+    }
+    assert found == {
+        "omnivmed/ui/upstream.py": {"_queue", "_data"},
+    }
+    # These two are taken by defining or naming them, which is their own file's business in any other module.
+    for name in ("_process_single_file", "_frontend"):
+        holders = [
+            str(path.relative_to(ROOT))
+            for path in ROOT.glob("omnivmed/ui/**/*.py")
+            if name in path.read_text(encoding="utf-8")
+        ]
+        assert holders == ["omnivmed/ui/upstream.py"]
+
+
+def test_private_names_are_seen() -> None:
+    tree = ast.parse(
+        "from gradio import _x\nimport y\nclass A:\n  def __init__(self): self._own = 1\n"
+        "def f(a):\n  a._own; a.__dict__; a._theirs; launch(_front=1); self._mine"
+    )
+    assert [name for _, name in private(tree)] == ["_x", "_theirs", "_front"]
 
 
 def test_nothing_unpickles_or_runs_foreign_code(sources: list[Source]) -> None:

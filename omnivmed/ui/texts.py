@@ -1,240 +1,226 @@
 """Every sentence the page shows. The words are in `texts.json`, the one file to translate; here are their names.
 
-The section `page` of that file is read here, `viewer` by the viewer's script (`static/texts.js`).
+The section `page` of that file is read here, `viewer` by the viewer's script (`canvas/static/texts.js`). The rest of
+the page says `from omnivmed.ui import texts`, then `texts.ASK`: the package hands out the one object made below.
 """
 
 from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import ClassVar
 
-FILE = Path(__file__).with_name("texts.json")
-
-TITLE: str
-TAGLINE: str
-NOT_CLINICAL: str
-NOT_CLINICAL_LONG: str
-PUBLIC_BANNER: str
-
-# Picking a study
-UPLOAD: str
-UPLOAD_DROP: str
-SERIES: str
-CONFIRM_LABEL: str
-CONFIRM_ASK: str
-CONFIRM_NOBODY: str
-CROP: str
-CROP_INFO: str
-CROP_SIDES: tuple[str, ...]
-CROP_CUT: str
-CROP_WHOLE: str
-CROP_ALT: str
-CROP_TOO_MUCH: str
-SYNTHETIC: str
-
-# Opening
-OPENING: str
-UPLOADING_DONE: str
-STAGES: dict[str, str]
-STAGE_UNITS: dict[str, str]
-
-# The model
-MODEL_LOADING: str
-MODEL_FAILED: str
-MODEL_MISSING: str
-MAY_ASK: str
-MAY_ASK_KINDS: dict[str, str]
-MAY_ASK_NONE: str
-
-# Asking
-QUESTION: str
-ASK_TAB: str
-ASK: str
-STOP: str
-ASK_PLACEHOLDER: str
-CHAT_EMPTY: str
-CHAT_LABEL: str
-NEW_CHAT: str
-STOPPED: str
-LENGTH: str
-NO_STUDY: str
-STILL_OPENING: str
-NO_QUESTION: str
-ALREADY: str
-TOO_LONG: str
-BUSY: str
-BUSY_PAGE: str
-NO_ROOM: str
-TOO_MUCH_DATA: str
-STUDY_CHANGED: str
-OUT_OF_MEMORY: str
-UNEXPECTED: str
-
-# Settings
-SETTINGS: str
-THRESHOLD: str
-THRESHOLD_INFO: str
-REFERENCE: str
-REFERENCES: dict[str, str]
-REFERENCE_INFO: str
-MAX_FRAMES: str
-MAX_FRAMES_INFO: str
-MAX_NEW_TOKENS: str
-REMEMBER: str
-REMEMBER_INFO: str
-LIMITS: str
-
-# What the model saw
-SAW: str
-SAW_EMPTY: str
-SAW_PLANNED: str
-SAW_FLOOR: str
-PRUNING_SAVES: str
-DOWNLOAD_JSON: str
-DOWNLOAD_CHAT: str
-MAKE_CLIP: str
-DOWNLOAD_OVERLAY: str
-
-# Side by side
-COMPARE: str
-COMPARE_INFO: str
-COMPARE_COPY: str
-COMPARE_NOTE: str
-COMPARE_RUN: str
-COMPARE_LEFT: str
-COMPARE_RIGHT: str
-
-# Default questions, by kind of study, where the model does not bring its own
-QUESTIONS: dict[str, tuple[str, ...]]
-API_ASK: str
-API_PRUNE: str
-
-# Pages
-TO_TEACH: str
-TO_APP: str
-TEACH_TITLE: str
-TEACH_TAGLINE: str
-TEACH_STUDY: str
-TEACH_PLACE: str
-TEACH_MEANS: str
-TEACH_ALONE: str
-TEACH_SLICE: str
-TEACH_FRAME_AT: str
-TEACH_TOKENS: str
-TEACH_CHANGE: str
-TEACH_DISTANCES: str
-TEACH_KEPT: str
-TEACH_GIVEN: str
-TEACH_COUNT: str
-TEACH_LEFT: str
-TEACH_HISTOGRAM: str
-TEACH_HISTOGRAM_CAPTION: str
-TEACH_THRESHOLD: str
-TEACH_COST_HEAD: tuple[str, ...]
-TEACH_COST: dict[str, str]
-TEACH_OWN: str
-TEACH_OWN_WORDS: str
-TEACH_STEPS: tuple[tuple[str, ...], ...]
-
-# Names of studies, made of technical facts; the line of facts below the samples
-MODALITIES: dict[str, str]
-KINDS: dict[str, str]
-PICTURE: str
-SAMPLE_NAMES: dict[str, str]
-FACTS_IMAGE: str
-FACTS_VOLUME: str
-FACTS_VIDEO: str
-FACTS_WINDOW: str
-NOTES_LABEL: str
-
-# The line below an answer
-ANSWER_TOKENS: str
-ANSWER_OUT: str
-ANSWER_FIRST: str
-ANSWER_TOTAL: str
-ANSWER_CACHED: str
-STOPPED_AFTER: str
-NO_ANSWER: str
-ASK_AT_TIME: str
-ASK_ON_SLICE: str
-
-# What the model saw, in numbers
-SAW_UNITS: dict[str, str]
-SAW_TAKEN: str
-SAW_TAKEN_IMAGE: str
-SAW_KEPT: str
-SAW_ALONE: str
-SAW_FRAME: str
-SAW_TOKENS: str
-SAW_TIME: str
-SAW_USAGE: dict[str, str]
-SAW_TIMES: dict[str, str]
-
-# Side by side, in numbers
-COMPARE_TITLE: str
-COMPARE_HEAD: tuple[str, ...]
-COMPARE_ROWS: dict[str, str]
-YES: str
-NO: str
-
-# The conversation as a file
-EXPORT_TITLE: str
-EXPORT_STUDY: str
-EXPORT_PROGRAM: str
-EXPORT_MODEL: str
-EXPORT_PRUNING: str
-EXPORT_WINDOW: str
-EXPORT_NO_WINDOW: str
-
-# The command line, the start, the edges
-NO_FILE: str
-UPLOAD_GONE: str
-MODEL_UNLOADABLE: str
-NOT_HERE: str
-FOOTER_PROGRAM: str
-PROGRESS_COUNT: str
-PROGRESS_BYTES: str
-COMMAND_ABOUT: str
-COMMAND_HELP: dict[str, str]
-COMMAND_THRESHOLD: str
-COMMAND_PORT: str
-COMMAND_LOGIN: str
-COMMAND_MCP: str
-COMMAND_OPEN: str
-FOLDER_NOT_PLAIN: str
-FOLDER_NOT_OURS: str
+from pydantic import BaseModel
 
 
-def read(path: Path = FILE) -> dict[str, Any]:
-    """The section `page` of a file of words, lists as tuples.
+class Texts(BaseModel, frozen=True, extra="forbid", strict=False):
+    """The words of the page. Names in braces are filled in by `str.format` where the sentence is used."""
 
-    Raises ValueError when a name is missing or unknown, or its words have another shape than declared above.
-    """
-    with path.open(encoding="utf-8") as file:
-        page = {name: _frozen(words) for name, words in json.load(file)["page"].items()}
-    names = {name: shape for name, shape in __annotations__.items() if name != "FILE"}
-    if wrong := {name for name in names.keys() | page.keys() if names.get(name) != _shape(page.get(name))}:
-        raise ValueError(f"{path.name}: missing, unknown or of another shape: {', '.join(sorted(wrong))}")
-    return page
+    FILE: ClassVar[Path] = Path(__file__).with_name("texts.json")
+
+    TITLE: str
+    TAGLINE: str
+    NOT_CLINICAL: str
+    NOT_CLINICAL_LONG: str
+    PUBLIC_BANNER: str
+
+    # Picking a study
+    UPLOAD: str
+    UPLOAD_DROP: str
+    SERIES: str
+    CONFIRM_LABEL: str
+    CONFIRM_ASK: str
+    CONFIRM_NOBODY: str
+    CROP: str
+    CROP_INFO: str
+    CROP_SIDES: tuple[str, ...]
+    CROP_CUT: str
+    CROP_WHOLE: str
+    CROP_ALT: str
+    CROP_TOO_MUCH: str
+    SYNTHETIC: str
+
+    # Opening
+    OPENING: str
+    UPLOADING_DONE: str
+    STAGES: dict[str, str]
+    STAGE_UNITS: dict[str, str]
+
+    # The model
+    MODEL_LOADING: str
+    MODEL_FAILED: str
+    MODEL_MISSING: str
+    MAY_ASK: str
+    MAY_ASK_KINDS: dict[str, str]
+    MAY_ASK_NONE: str
+
+    # Asking
+    QUESTION: str
+    ASK_TAB: str
+    ASK: str
+    STOP: str
+    ASK_PLACEHOLDER: str
+    CHAT_EMPTY: str
+    CHAT_LABEL: str
+    NEW_CHAT: str
+    STOPPED: str
+    LENGTH: str
+    NO_STUDY: str
+    STILL_OPENING: str
+    NO_QUESTION: str
+    ALREADY: str
+    TOO_LONG: str
+    BUSY: str
+    BUSY_PAGE: str
+    NO_ROOM: str
+    TOO_MUCH_DATA: str
+    STUDY_CHANGED: str
+    OUT_OF_MEMORY: str
+    UNEXPECTED: str
+
+    # Settings
+    SETTINGS: str
+    THRESHOLD: str
+    THRESHOLD_INFO: str
+    REFERENCE: str
+    REFERENCES: dict[str, str]
+    REFERENCE_INFO: str
+    MAX_FRAMES: str
+    MAX_FRAMES_INFO: str
+    MAX_NEW_TOKENS: str
+    REMEMBER: str
+    REMEMBER_INFO: str
+    LIMITS: str
+
+    # What the model saw
+    SAW: str
+    SAW_EMPTY: str
+    SAW_PLANNED: str
+    SAW_FLOOR: str
+    PRUNING_SAVES: str
+    DOWNLOAD_JSON: str
+    DOWNLOAD_CHAT: str
+    MAKE_CLIP: str
+    DOWNLOAD_OVERLAY: str
+
+    # Side by side
+    COMPARE: str
+    COMPARE_INFO: str
+    COMPARE_COPY: str
+    COMPARE_NOTE: str
+    COMPARE_RUN: str
+    COMPARE_LEFT: str
+    COMPARE_RIGHT: str
+
+    # Default questions, by kind of study, where the model does not bring its own
+    QUESTIONS: dict[str, tuple[str, ...]]
+    API_ASK: str
+    API_PRUNE: str
+
+    # Pages
+    TO_TEACH: str
+    TO_APP: str
+    TEACH_TITLE: str
+    TEACH_TAGLINE: str
+    TEACH_STUDY: str
+    TEACH_PLACE: str
+    TEACH_MEANS: str
+    TEACH_ALONE: str
+    TEACH_SLICE: str
+    TEACH_FRAME_AT: str
+    TEACH_TOKENS: str
+    TEACH_CHANGE: str
+    TEACH_DISTANCES: str
+    TEACH_KEPT: str
+    TEACH_GIVEN: str
+    TEACH_COUNT: str
+    TEACH_LEFT: str
+    TEACH_HISTOGRAM: str
+    TEACH_HISTOGRAM_CAPTION: str
+    TEACH_THRESHOLD: str
+    TEACH_COST_HEAD: tuple[str, ...]
+    TEACH_COST: dict[str, str]
+    TEACH_OWN: str
+    TEACH_OWN_WORDS: str
+    TEACH_STEPS: tuple[tuple[str, ...], ...]
+
+    # Names of studies, made of technical facts; the line of facts below the samples
+    MODALITIES: dict[str, str]
+    KINDS: dict[str, str]
+    PICTURE: str
+    SAMPLE_NAMES: dict[str, str]
+    FACTS_IMAGE: str
+    FACTS_VOLUME: str
+    FACTS_VIDEO: str
+    FACTS_WINDOW: str
+    NOTES_LABEL: str
+
+    # The line below an answer
+    ANSWER_TOKENS: str
+    ANSWER_OUT: str
+    ANSWER_FIRST: str
+    ANSWER_TOTAL: str
+    ANSWER_CACHED: str
+    STOPPED_AFTER: str
+    NO_ANSWER: str
+    ASK_AT_TIME: str
+    ASK_ON_SLICE: str
+
+    # What the model saw, in numbers
+    SAW_UNITS: dict[str, str]
+    SAW_TAKEN: str
+    SAW_TAKEN_IMAGE: str
+    SAW_KEPT: str
+    SAW_ALONE: str
+    SAW_FRAME: str
+    SAW_TOKENS: str
+    SAW_TIME: str
+    SAW_USAGE: dict[str, str]
+    SAW_TIMES: dict[str, str]
+
+    # Side by side, in numbers
+    COMPARE_TITLE: str
+    COMPARE_HEAD: tuple[str, ...]
+    COMPARE_ROWS: dict[str, str]
+    YES: str
+    NO: str
+
+    # The conversation as a file
+    EXPORT_TITLE: str
+    EXPORT_STUDY: str
+    EXPORT_PROGRAM: str
+    EXPORT_MODEL: str
+    EXPORT_PRUNING: str
+    EXPORT_WINDOW: str
+    EXPORT_NO_WINDOW: str
+
+    # The command line, the start, the edges
+    NO_FILE: str
+    UPLOAD_GONE: str
+    MODEL_UNLOADABLE: str
+    NOT_HERE: str
+    FOOTER_PROGRAM: str
+    PROGRESS_COUNT: str
+    PROGRESS_BYTES: str
+    COMMAND_ABOUT: str
+    COMMAND_HELP: dict[str, str]
+    COMMAND_THRESHOLD: str
+    COMMAND_PORT: str
+    COMMAND_LOGIN: str
+    COMMAND_MCP: str
+    COMMAND_OPEN: str
+    FOLDER_NOT_PLAIN: str
+    FOLDER_NOT_OURS: str
+    UNKNOWN_GRADIO: str
+
+    @classmethod
+    def read(cls, path: Path | None = None) -> Texts:
+        """The section `page` of a file of words; `FILE` unless given.
+
+        Raises pydantic's ValidationError, which lists every name that is missing, unknown or of another shape.
+        """
+        page = json.loads((path or cls.FILE).read_text(encoding="utf-8"))["page"]
+        return cls.model_validate(page)
 
 
-def _frozen(words: Any) -> Any:
-    if isinstance(words, list):
-        return tuple(_frozen(each) for each in words)
-    if isinstance(words, dict):
-        return {name: _frozen(each) for name, each in words.items()}
-    return words
-
-
-def _shape(words: Any) -> str:
-    """As an annotation: "str", "tuple[str, ...]", "dict[str, str]" …"""
-    if isinstance(words, (tuple, dict)):
-        inner = "|".join(
-            sorted({_shape(each) for each in (words.values() if isinstance(words, dict) else words)})
-        )
-        return f"dict[str, {inner}]" if isinstance(words, dict) else f"tuple[{inner}, ...]"
-    return type(words).__name__
-
-
-globals().update(read())
+texts = Texts.read()

@@ -108,7 +108,7 @@ def test_start_over_forgets_the_conversation_and_keeps_the_study(start: Starter)
     page.ask("One?")
     page.fire(page.dependency("ov-fresh", "click"))
     session = app.context.store.get(page.session)
-    assert session.turns == []
+    assert session.turns == ()
     assert session.current.sample == "chest_xray"
     page.ask("Two?")
     assert app.assistant.asked[-1] == ("Two?", 0)

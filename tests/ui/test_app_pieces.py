@@ -300,12 +300,13 @@ def test_side_by_side_starts_both_runs_from_nothing(context: Context, assistant:
     from omnivmed.ui.tabs.compare import Compare, ComparePage, comparison, table_text
 
     session = opened_session(context, phantoms.clip_study())
-    page = ComparePage(status="status", panes=("left", "right"), table="table", text="text")
+    named = {name: name for name in ("question", "left", "right", "run", "stop", "status", "table", "text")}
+    page = ComparePage(**named, panes=("left", "right"))  # type: ignore[arg-type]
     request: Any = SimpleNamespace(session_hash="page")
     told = list(Compare(context, page).run(request, "What moves?", 0.0, 0.5, "previous", 0, 64))
     assert assistant.forgotten == [session.current.study.content_id] * 2  # type: ignore[union-attr]
     assert [turns for _, turns in assistant.asked] == [0, 0]
-    assert session.turns == []
+    assert session.turns == ()
     few, many = assistant.masks[1], assistant.masks[0]
     assert few.kept < many.kept
     assert f">{few.kept:,}<" in told[-1]["table"]

@@ -16,7 +16,7 @@ from omnivmed.ui import texts
 from omnivmed.ui.canvas import viewer
 from tests.ui.canvas.test_viewer_script import need_node
 
-UI = Path(texts.__file__).parent
+UI = texts.FILE.parent
 WORDS = json.loads(texts.FILE.read_text(encoding="utf-8"))
 SCRIPTS = [*sorted(viewer.STATIC.glob("*.js")), *sorted((UI / "page").glob("*.js"))]
 MODULES = [path for path in sorted(UI.glob("**/*.py")) if path.name != "texts.py"]

@@ -20,13 +20,13 @@ How the app uses it
     role    "preview" (pruned, nothing asked yet) or "answer" (the mask the last answer used)
     goto    slice or frame to jump to (index into the study), `goto_seq` any number that changes per wish
     seconds_per_token  measured prefill seconds per visual token of this model, for the live cost estimate
-
-`value.state |= {"glimpse": name}` marks a value as a first look at one slice; a later value whose state has `follows`
-set to that name belongs to the same study, and the slice stays on the screen until it has come.
+    model, model_state, version  who speaks, whether it can yet, and this program's version, for what is saved
+    glimpse  marks a value as a first look at one slice: any name; a later value whose `follows` is that name belongs
+            to the same study, and the slice stays on the screen until it has come
 
 The same study path keeps position, zoom and window. `value=None` shows the empty state.
 
-Events back to Python (`viewer.<name>(fn)`; `fn(event: gr.EventData)`, data in `event._data`)
+Events back to Python (`viewer.<name>(fn)`; `fn(event: gr.EventData)`, data by `upstream.event_data(event)`)
 ---------------------------------------------------------------------------------------------
     threshold_release  {"threshold": 0.15, "reference": "previous"}   slider or histogram line let go
     ask_slice          {"index": 41, "time_s": 12.0 | None, "plane": "axial" | None}   "ask about this slice"
@@ -50,6 +50,7 @@ from typing import Any, Literal
 
 import gradio as gr
 from gradio.data_classes import FileData, GradioModel
+from pydantic import ConfigDict
 
 from omnivmed.ui import texts
 
@@ -79,6 +80,24 @@ MODULES = (
 EVENTS = ("threshold_release", "ask_slice", "use_window", "viewer_ready")
 
 
+class ViewerState(GradioModel):
+    """The settings that travel with a value; the script reads them by these names (`@typedef State` in types.js)."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    role: Literal["preview", "answer"] = "preview"
+    goto: int | None = None
+    goto_seq: int = 0
+    video_fps: float | None = None
+    video_progress: float | None = None
+    seconds_per_token: float | None = None
+    model: str | None = None
+    model_state: Literal["waiting", "loading", "ready", "failed"] | None = None
+    version: str | None = None
+    glimpse: str | None = None
+    follows: str | None = None
+
+
 class ViewerValue(GradioModel):
     """What travels with the component: addresses of payloads, and a few settings."""
 
@@ -86,7 +105,7 @@ class ViewerValue(GradioModel):
     mask: FileData | None = None
     pixels: FileData | None = None
     video: FileData | None = None
-    state: dict[str, Any] = {}  # noqa: RUF012 - pydantic copies defaults
+    state: ViewerState = ViewerState()
 
 
 def show(
@@ -95,28 +114,22 @@ def show(
     mask: str | Path | None = None,
     pixels: str | Path | None = None,
     video: str | Path | None = None,
-    video_fps: float | None = None,
-    video_progress: float | None = None,
-    role: Literal["preview", "answer"] = "preview",
-    goto: int | None = None,
-    goto_seq: int = 0,
-    seconds_per_token: float | None = None,
+    **state: Any,
 ) -> ViewerValue:
-    """The viewer's value; see the module's text for each argument."""
+    """The viewer's value; `state`: fields of `ViewerState`. See the module's text for each argument.
+
+    Raises pydantic's ValidationError for a field that does not exist or has another type.
+    """
 
     def file(path: str | Path | None) -> FileData | None:
         return None if path is None else FileData(path=str(path))
 
-    state = {
-        "role": role,
-        "goto": goto,
-        "goto_seq": goto_seq,
-        "video_fps": video_fps,
-        "video_progress": video_progress,
-        "seconds_per_token": seconds_per_token,
-    }
     return ViewerValue(
-        study=file(study), mask=file(mask), pixels=file(pixels), video=file(video), state=state
+        study=file(study),
+        mask=file(mask),
+        pixels=file(pixels),
+        video=file(video),
+        state=ViewerState(**state),
     )
 
 
@@ -181,10 +194,13 @@ class StudyViewer(gr.HTML):
         return value
 
     def example_payload(self) -> Any:
+        """Nothing that could be sent."""
         return None
 
     def example_value(self) -> Any:
+        """Nothing that could be shown."""
         return None
 
     def api_info(self) -> dict[str, Any]:
+        """The component has no part in the public interface."""
         return {"type": "object"}

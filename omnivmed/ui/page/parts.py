@@ -101,20 +101,18 @@ def may_be_asked(answers: dict[str, list[str]]) -> str:
 
 
 def model_card(service: ModelService) -> str:
-    """Which model speaks, in which state, and what it can be trusted with; its state and speed for the viewer."""
-    cost = service.seconds_per_token
-    data = f'data-state="{service.state}"' + (f' data-seconds-per-token="{cost:.3g}"' if cost else "")
+    """Which model speaks, in which state, and what it can be trusted with."""
     name = escape(service.name)
     if service.state == "ready" and service.assistant is not None:
         assistant = service.assistant
         return (
-            f'<div class="ov-model" {data}><span class="ov-dot ready"></span><b>{name}</b> · '
+            f'<div class="ov-model"><span class="ov-dot ready"></span><b>{name}</b> · '
             f"{escape(assistant.description)}<br>{escape(assistant.trust)}{may_be_asked(assistant.answers)}</div>"
         )
     if service.state == "failed":
         message = service.error.message if service.error is not None else texts.MODEL_MISSING
         return (
-            f'<div class="ov-model" {data}><span class="ov-dot failed"></span><b>{escape(texts.MODEL_FAILED)}</b> · '
+            f'<div class="ov-model"><span class="ov-dot failed"></span><b>{escape(texts.MODEL_FAILED)}</b> · '
             f"{escape(message)}<br>{escape(texts.MODEL_MISSING)}</div>"
         )
     step = service.step
@@ -124,6 +122,6 @@ def model_card(service: ModelService) -> str:
         if step.total > 1:
             detail += f" {100 * step.done // step.total} %"
     return (
-        f'<div class="ov-model" {data}><span class="ov-dot loading"></span><b>{escape(texts.MODEL_LOADING)}</b> · '
+        f'<div class="ov-model"><span class="ov-dot loading"></span><b>{escape(texts.MODEL_LOADING)}</b> · '
         f"{name}{escape(detail)}</div>"
     )

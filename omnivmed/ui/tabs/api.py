@@ -13,16 +13,21 @@ import gradio as gr
 
 from omnivmed.errors import StudyError
 from omnivmed.ui import texts
+from omnivmed.ui.tabs.bench import Bench
+from omnivmed.ui.upstream import UnopenedFile
 from omnivmed.ui.visit import chat, studies
 from omnivmed.ui.visit.session import OpenStudy, Session
 from omnivmed.ui.visit.studies import Context, Options
-from omnivmed.ui.visit.uploads import StudyFile, take_in
+from omnivmed.ui.visit.uploads import take_in
 
 log = logging.getLogger("omnivmed.ui")
 
 
-def add_api(context: Context, concurrency_id: str, concurrency_limit: int) -> None:
+def add_api(bench: Bench) -> None:
     """Register the two endpoints; call inside the `gr.Blocks`. Their components are never shown."""
+    context = bench.context
+    model = {name: bench.model[name] for name in ("concurrency_id", "concurrency_limit")}
+    heavy = {name: bench.heavy[name] for name in ("concurrency_id", "concurrency_limit")}
 
     def open_file(session: Session, file: Any, options: Options) -> OpenStudy:
         if not file:
@@ -79,7 +84,7 @@ def add_api(context: Context, concurrency_id: str, concurrency_limit: int) -> No
                 raise gr.Error(error.message, title=error.code, print_exception=False) from None
 
     with gr.Row(visible=False):
-        file = StudyFile(label="file", file_count="multiple")
+        file = UnopenedFile(label="file", file_count="multiple")
         question = gr.Textbox(label="question")
         threshold = gr.Number(0.1, label="threshold")
         longest = gr.Number(128, label="max_new_tokens", precision=0)
@@ -93,8 +98,7 @@ def add_api(context: Context, concurrency_id: str, concurrency_limit: int) -> No
             api_name="ask",
             api_description=texts.API_ASK,
             api_visibility="public",
-            concurrency_id=concurrency_id,
-            concurrency_limit=concurrency_limit,
+            **model,
         )
         gr.Button("prune").click(
             prune,
@@ -103,8 +107,7 @@ def add_api(context: Context, concurrency_id: str, concurrency_limit: int) -> No
             api_name="prune",
             api_description=texts.API_PRUNE,
             api_visibility="public",
-            concurrency_id="open",
-            concurrency_limit=context.limits.workers,
+            **heavy,
         )
 
 

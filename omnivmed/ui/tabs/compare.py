@@ -12,59 +12,60 @@ import gradio as gr
 
 from omnivmed.ui import texts
 from omnivmed.ui.page import parts
+from omnivmed.ui.tabs.bench import Bench, Tab
+from omnivmed.ui.tabs.screen import Updates
 from omnivmed.ui.visit import chat
+from omnivmed.ui.visit.session import OpenStudy
 from omnivmed.ui.visit.studies import Context, Options
 
 if TYPE_CHECKING:
     from omnivmed.inference import Answer
 
 log = logging.getLogger("omnivmed.ui")
-Updates = dict[Any, Any]
 
 
-@dataclass
+@dataclass(frozen=True)
 class ComparePage:
     """The components of the tab."""
 
-    question: Any = None
-    left: Any = None
-    right: Any = None
-    run: Any = None
-    stop: Any = None
-    status: Any = None
-    panes: tuple[Any, ...] = ()
-    table: Any = None
-    text: Any = None
+    question: Any
+    left: Any
+    right: Any
+    run: Any
+    stop: Any
+    status: Any
+    panes: tuple[Any, Any]
+    table: Any
+    text: Any
 
 
-def build_compare(context: Context) -> ComparePage:
+def build(context: Context) -> ComparePage:
     """Lay the tab out; call inside a `gr.Tab`."""
-    page = ComparePage()
     gr.HTML(f'<div class="ov-saw"><p>{escape(texts.COMPARE_INFO)}</p></div>', padding=False)
-    page.question = gr.Textbox(
+    question = gr.Textbox(
         label=texts.QUESTION,
         value=texts.QUESTIONS["image"][0],
         max_length=context.limits.max_question_chars,
         elem_id="cmp-question",
     )
     with gr.Row():
-        page.left = gr.Slider(0, 2, 0.0, step=0.01, label=texts.COMPARE_LEFT, elem_id="cmp-left")
-        page.right = gr.Slider(
+        left = gr.Slider(0, 2, 0.0, step=0.01, label=texts.COMPARE_LEFT, elem_id="cmp-left")
+        right = gr.Slider(
             0, 2, context.settings.threshold, step=0.01, label=texts.COMPARE_RIGHT, elem_id="cmp-right"
         )
     with gr.Row(elem_id="cmp-go"):
-        page.run = gr.Button(texts.COMPARE_RUN, variant="primary", elem_id="cmp-run")
-        page.stop = gr.Button(texts.STOP, interactive=False, elem_id="cmp-stop")
-    page.status = gr.HTML("", elem_id="cmp-status", padding=False)
+        run = gr.Button(texts.COMPARE_RUN, variant="primary", elem_id="cmp-run")
+        stop = gr.Button(texts.STOP, interactive=False, elem_id="cmp-stop")
+    status = gr.HTML("", elem_id="cmp-status", padding=False)
     with gr.Row(equal_height=True):
-        page.panes = tuple(
+        one, other = (
             gr.HTML(pane("", "", ""), elem_id=f"cmp-pane-{k}", padding=False, min_width=180) for k in (0, 1)
         )
-    page.table = gr.HTML("", elem_id="cmp-table", padding=False)
-    page.text = gr.Textbox(
+    table = gr.HTML("", elem_id="cmp-table", padding=False)
+    text = gr.Textbox(
         label=texts.COMPARE_COPY, lines=7, max_lines=14, buttons=["copy"], visible=False, elem_id="cmp-text"
     )
-    return page
+    return ComparePage(question, left, right, run, stop, status, (one, other), table, text)
 
 
 def pane(title: str, text: str, facts: str) -> str:
@@ -75,6 +76,7 @@ def pane(title: str, text: str, facts: str) -> str:
 
 
 def title_of(threshold: float) -> str:
+    """What stands over one answer."""
     return texts.COMPARE_TITLE.format(value=threshold)
 
 
@@ -86,6 +88,7 @@ class Compare:
         self.page = page
 
     def begin(self, request: gr.Request) -> Updates:
+        """Two answers are about to be written: the buttons say so."""
         session = self.context.store.get(request.session_hash)
         if not session.answering.locked():
             session.stop.clear()
@@ -157,8 +160,34 @@ class Compare:
         """Memory the model holds for later questions, of all studies together."""
         return getattr(self.context.service.assistant, "kept_bytes", None)
 
+    def stop(self, request: gr.Request) -> None:
+        """Stop the answer that is being written; the second is not begun."""
+        session = self.context.store.peek(request.session_hash)
+        if session is not None:
+            session.stop.set()
+
+    def shown(self, opened: OpenStudy) -> Updates:
+        """Another study: a question that fits."""
+        return {self.page.question: texts.QUESTIONS[opened.study.kind][0]}
+
     def finish(self) -> Updates:
+        """Both answers are over, or the first was stopped."""
         return {self.page.run: gr.Button(interactive=True), self.page.stop: gr.Button(interactive=False)}
+
+
+def wire(bench: Bench, page: ComparePage) -> None:
+    """Events of the tab."""
+    compare, options = Compare(bench.context, page), bench.options
+    bench.when_shown.add(compare.shown, [page.question])
+    inputs = [
+        page.question, page.left, page.right, options.reference, options.max_frames, options.max_new_tokens,
+    ]  # fmt: skip
+    outputs = [*page.panes, page.table, page.text, page.status]
+    buttons = [page.run, page.stop]
+    asked = page.run.click(compare.begin, None, buttons, **bench.light)
+    done = asked.then(compare.run, inputs, outputs, **bench.model)
+    done.then(compare.finish, None, buttons, **bench.light)
+    page.stop.click(compare.stop, None, None, **bench.light)
 
 
 Row = tuple[str, str, str]
@@ -190,6 +219,7 @@ def comparison(left: Answer, right: Answer, memory: Sequence[int | None] = ()) -
 
 
 def table_html(rows: list[Row]) -> str:
+    """The table for the page."""
     body = "".join(
         f'<tr><td>{escape(name)}</td><td class="n">{escape(a)}</td><td class="n">{escape(b)}</td></tr>'
         for name, a, b in rows
@@ -204,3 +234,6 @@ def table_text(rows: list[Row]) -> str:
     """The table as Markdown, for a report."""
     lines = ["| | {} | {} |".format(*texts.COMPARE_HEAD[1:]), "|---|---|---|"]
     return "\n".join([*lines, *(f"| {name} | {a} | {b} |" for name, a, b in rows)])
+
+
+TAB = Tab(build, wire, id="compare", title=texts.COMPARE)

@@ -19,9 +19,9 @@ from omnivmed.errors import StudyError
 from omnivmed.frames import inside_margins
 from omnivmed.ui import texts
 from omnivmed.ui.page import parts
-from omnivmed.ui.tabs.handlers import Handlers, Updates
-from omnivmed.ui.visit import studies
-from omnivmed.ui.visit.background import run_with_progress
+from omnivmed.ui.tabs.bench import Bench, Panel
+from omnivmed.ui.tabs.screen import Screen, Updates
+from omnivmed.ui.visit import opening
 from omnivmed.ui.visit.studies import Context, Options
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ MOVE = """(top, bottom, left, right) => {
 }"""
 
 
-@dataclass
+@dataclass(frozen=True)
 class CropPage:
     """The components of the tool."""
 
@@ -47,7 +47,7 @@ class CropPage:
     whole: Any
 
 
-def build_crop() -> CropPage:
+def build(context: Context) -> CropPage:
     """The closed panel below the warnings."""
     with gr.Accordion(texts.CROP, open=False, elem_id="ov-crop") as panel, gr.Row():
         look = gr.HTML("", elem_id="ov-crop-look", padding=False)
@@ -69,9 +69,9 @@ def build_crop() -> CropPage:
 class Crop:
     """What its buttons do."""
 
-    def __init__(self, context: Context, handlers: Handlers, tool: CropPage) -> None:
+    def __init__(self, context: Context, screen: Screen, tool: CropPage) -> None:
         self.context = context
-        self.handlers = handlers
+        self.screen = screen
         self.tool = tool
 
     def follow(self, request: gr.Request) -> Updates:
@@ -99,11 +99,19 @@ class Crop:
             return {self.tool.look: parts.error(error.message)}
 
     def cut(
-        self, request: gr.Request, top: Any, bottom: Any, left: Any, right: Any, *settings: Any
+        self,
+        request: gr.Request,
+        top: Any,
+        bottom: Any,
+        left: Any,
+        right: Any,
+        threshold: Any,
+        reference: Any,
+        max_frames: Any,
     ) -> Iterator[Updates]:
-        """Show only the part inside the margins, from now on and everywhere."""
-        session = self.context.store.get(request.session_hash)
-        opened, status = session.current, self.handlers.page.status
+        """Show only the part inside the margins (per cent of height and width), from now on and everywhere."""
+        session, status = self.screen.session(request), self.screen.page.status
+        opened = session.current
         if opened is None:
             yield {status: parts.error(texts.NO_STUDY)}
             return
@@ -114,18 +122,15 @@ class Crop:
         except (TypeError, ValueError):
             yield {status: parts.error(texts.CROP_TOO_MUCH)}
             return
-        options = Options.bounded(self.context.limits, *settings)
-        ticket = session.begin_opening()
-        work = run_with_progress(
-            lambda progress: studies.open_part(
-                self.context, session, opened, rows, columns, options, progress
-            )
-        )
-        yield from self.handlers.show_work(session, ticket, work)
+        options = Options.bounded(self.context.limits, threshold, reference, max_frames)
+        states = opening.open_part(self.context, session, opened, rows, columns, options)
+        yield from self.screen.told(session, states)
 
-    def whole(self, request: gr.Request, *settings: Any) -> Iterator[Updates]:
+    def whole(
+        self, request: gr.Request, threshold: Any, reference: Any, max_frames: Any
+    ) -> Iterator[Updates]:
         """The picture as it was uploaded."""
-        yield from self.cut(request, 0, 0, 0, 0, *settings)
+        yield from self.cut(request, 0, 0, 0, 0, threshold, reference, max_frames)
 
 
 def picture_html(study: Study, margins: Any = (0, 0, 0, 0)) -> str:
@@ -157,25 +162,14 @@ def _percent(value: Any) -> float:
         return 0.0
 
 
-def wire_crop(
-    tool: CropPage,
-    handlers: Handlers,
-    context: Context,
-    opened: list[Any],
-    shown: list[Any],
-    planning: list[Any],
-    heavy: dict[str, Any],
-    light: dict[str, Any],
-) -> list[Any]:
-    """Events of the tool; `opened` are those that put a study on the screen. Returns its own such events."""
-    crop = Crop(context, handlers, tool)
-    sides = list(tool.sides)
-    for event in opened:
-        event.then(crop.follow, None, [tool.panel, tool.look, *sides], **light)
-    tool.panel.expand(crop.draw, sides, tool.look, **light)
-    gr.on([side.change for side in sides], None, sides, None, js=MOVE, **light)
-    cut = tool.cut.click(crop.cut, [*sides, *planning], shown, **heavy)
-    whole = tool.whole.click(crop.whole, planning, shown, **heavy)
-    for event in (cut, whole):
-        event.then(crop.follow, None, [tool.panel, tool.look, *sides], **light)
-    return [cut, whole]
+def wire(bench: Bench, tool: CropPage) -> None:
+    """Events of the tool."""
+    crop, sides = Crop(bench.context, bench.screen, tool), list(tool.sides)
+    tool.panel.expand(crop.draw, sides, tool.look, **bench.light)
+    gr.on([side.change for side in sides], None, sides, None, js=MOVE, **bench.light)
+    bench.opens(tool.cut.click, crop.cut, sides)
+    bench.opens(tool.whole.click, crop.whole, [])
+    bench.after_opening(crop.follow, None, [tool.panel, tool.look, *sides], bench.light)
+
+
+PANEL = Panel(build, wire)

@@ -4,14 +4,25 @@ from __future__ import annotations
 
 import base64
 import json
+import logging
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
 from html import escape
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+import gradio as gr
 import numpy as np
 
 from omnivmed import __version__
+from omnivmed.errors import StudyError
 from omnivmed.ui import texts
-from omnivmed.ui.visit.session import OpenStudy, Turn
+from omnivmed.ui.page import parts
+from omnivmed.ui.tabs.bench import Bench, Tab
+from omnivmed.ui.tabs.screen import Updates
+from omnivmed.ui.visit.background import Step
+from omnivmed.ui.visit.session import OpenStudy, Session, Turn
+from omnivmed.ui.visit.studies import Context
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -19,9 +30,114 @@ if TYPE_CHECKING:
     from omnivmed.inference import Answer
     from omnivmed.pruning import KeepMask
 
+log = logging.getLogger("omnivmed.ui")
 EDGE = 96  # longest edge of a small picture, pixels
 MOST = 128  # small pictures shown
 DIM = 0.22  # brightness of a pruned token
+
+
+@dataclass(frozen=True)
+class SawPage:
+    """The components of the tab."""
+
+    saw: Any
+    save_json: Any
+    make_clip: Any
+    save_overlay: Any
+
+
+def build(context: Context) -> SawPage:
+    """Lay the tab out; call inside a `gr.Tab`."""
+    saw = gr.HTML(empty_html(), elem_id="ov-saw", padding=False)
+    with gr.Row():
+        save_json = gr.DownloadButton(
+            texts.DOWNLOAD_JSON, size="sm", interactive=False, elem_id="ov-save-json"
+        )
+        make_clip = gr.Button(texts.MAKE_CLIP, size="sm", interactive=False, elem_id="ov-make-clip")
+        save_overlay = gr.DownloadButton(
+            texts.DOWNLOAD_OVERLAY, size="sm", visible=False, elem_id="ov-save-overlay"
+        )
+    return SawPage(saw, save_json, make_clip, save_overlay)
+
+
+class Saw:
+    """Handlers of the tab."""
+
+    def __init__(self, bench: Bench, page: SawPage) -> None:
+        self.context = bench.context
+        self.screen = bench.screen
+        self.page = page
+
+    def shown(self, opened: OpenStudy) -> Updates:
+        """Another study: nothing has been given to the model yet."""
+        page = self.page
+        return {
+            page.saw: empty_html(),
+            page.save_json: gr.DownloadButton(interactive=False),
+            page.make_clip: gr.Button(interactive=opened.study.kind != "image"),
+            page.save_overlay: gr.DownloadButton(visible=False),
+        }
+
+    def planned(self, opened: OpenStudy) -> Updates:
+        """Other settings: what a question would give the model now."""
+        mask = opened.mask
+        return {self.page.saw: gr.skip() if mask is None else saw_html(opened, mask, None)}
+
+    def answered(self, session: Session, opened: OpenStudy, turn: Turn) -> Updates:
+        """What this answer's run gave the model, and the answer as a file."""
+        page = self.page
+        mask = turn.answer.mask if turn.answer is not None else opened.mask
+        if mask is None:
+            return {page.saw: gr.skip()}
+        began = time.monotonic()
+        html = saw_html(opened, mask, turn.answer)
+        record = session.new_served("omnivmed-answer.json")
+        record.write_text(answer_json(opened, turn), encoding="utf-8")
+        log.debug("session=%s saw seconds=%.2f", session.tag, time.monotonic() - began)
+        return {
+            page.saw: html,
+            page.save_json: gr.DownloadButton(value=str(record), interactive=True),
+            page.make_clip: gr.Button(interactive=opened.study.kind != "image"),
+        }
+
+    def make_clip(self, request: gr.Request) -> Iterator[Updates]:
+        """Draw the current mask over the frames it was made of, as an MP4 to take away."""
+        from omnivmed.viz import write_overlay
+
+        page, status = self.page, self.screen.page.status
+        session = self.screen.session(request)
+        opened = session.current
+        mask = opened.mask if opened is not None else None
+        if opened is None or mask is None:
+            yield {status: parts.error(texts.NO_STUDY)}
+            return
+        yield {page.make_clip: gr.Button(interactive=False), status: parts.progress(Step("drawing", 0, 0))}
+        path = session.new_served("omnivmed-overlay.mp4")
+        try:
+            write_overlay(path, opened.study, mask, model=self.context.service.name)
+        except StudyError as error:
+            yield {page.make_clip: gr.Button(interactive=True), status: parts.error(error.message)}
+            return
+        yield {
+            page.make_clip: gr.Button(interactive=True),
+            page.save_overlay: gr.DownloadButton(value=str(path), visible=True),
+            status: parts.status(opened),
+        }
+
+
+def wire(bench: Bench, page: SawPage) -> None:
+    """Events of the tab."""
+    saw = Saw(bench, page)
+    bench.when_shown.add(saw.shown, [page.saw, page.save_json, page.make_clip, page.save_overlay])
+    bench.when_planned.add(saw.planned, [page.saw])
+    bench.when_answered.add(saw.answered, [page.saw, page.save_json, page.make_clip])
+    outputs = [page.make_clip, page.save_overlay, bench.screen.page.status]
+    page.make_clip.click(saw.make_clip, None, outputs, **bench.heavy)
+
+
+def empty_html() -> str:
+    """The tab before the first answer."""
+    return f'<div class="ov-saw"><p>{texts.SAW_EMPTY}</p></div>'
 
 
 def small_picture(frame: NDArray[np.uint8], mask: KeepMask, k: int) -> bytes:
@@ -136,3 +252,6 @@ def answer_json(opened: OpenStudy, turn: Turn) -> str:
         else {"text": turn.text, "stopped": "cancelled"},
     }
     return json.dumps(record, indent=1)
+
+
+TAB = Tab(build, wire, id="saw", title=texts.SAW)

@@ -2,30 +2,31 @@
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Generator, Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from html import escape
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import gradio as gr
 import numpy as np
 
-from omnivmed.errors import StudyError
 from omnivmed.ui import texts
 from omnivmed.ui.page import figures, parts
-from omnivmed.ui.visit.background import run_with_progress
+from omnivmed.ui.page.upload import study_upload
+from omnivmed.ui.tabs.bench import QUIET
+from omnivmed.ui.tabs.screen import Updates
+from omnivmed.ui.visit import opening
+from omnivmed.ui.visit.background import Reporter
+from omnivmed.ui.visit.opening import Opening
 from omnivmed.ui.visit.samples import SAMPLES, find_sample
 from omnivmed.ui.visit.session import OpenStudy, Session
 from omnivmed.ui.visit.studies import Context, Options, label_of, open_study_files, still_needed
-from omnivmed.ui.visit.uploads import StudyFile, take_in
 from omnivmed.vision import Patches, VisionBudget
 
 if TYPE_CHECKING:
     from omnivmed.pruning import KeepMask
 
-log = logging.getLogger("omnivmed.ui")
-Updates = dict[Any, Any]
 FIRST = "mr_head"
 # Coarse enough to read a number in every token, fine enough to see anatomy move.
 BUDGET = VisionBudget(max_tokens=1_536, max_frames=24, image_merge_size=2, fps=2.0, frame_max_tokens=48)
@@ -41,30 +42,33 @@ class Lesson:
     frames: np.ndarray  # uint8 (t, H, W, 3), the sampled frames
 
     def mask(self, threshold: float, reference: Any) -> KeepMask:
+        """The lesson's mask at another threshold: the rule itself, on the same patches."""
         from omnivmed.pruning import keep_mask
 
         return keep_mask(self.patches, threshold, reference)
 
     def name(self, k: int) -> str:
+        """Of sampled frame k: its second, or its number counted from 1."""
         if self.patches.times_s is not None:
             return f"{float(self.patches.times_s[k]):.1f} s"
         return str(int(self.patches.frame_index[k]) + 1)
 
 
-@dataclass
+@dataclass(frozen=True)
 class TeachPage:
-    study: Any = None
-    upload: Any = None
-    status: Any = None
-    place: Any = None
-    threshold: Any = None
-    reference: Any = None
-    steps: tuple[Any, ...] = ()
+    """The components of the page; `steps`: one box for the figures of each step."""
+
+    study: Any
+    upload: Any
+    status: Any
+    place: Any
+    threshold: Any
+    reference: Any
+    steps: tuple[Any, ...]
 
 
-def build_teach(context: Context) -> TeachPage:
+def build(context: Context) -> TeachPage:
     """Lay the page out; call inside `demo.route`."""
-    page = TeachPage()
     gr.HTML(parts.header(context.settings, teaching=True), elem_id="ov-top", padding=False)
     boxes: list[Any] = []
 
@@ -80,22 +84,20 @@ def build_teach(context: Context) -> TeachPage:
         boxes.append(gr.HTML("", elem_id=f"teach-{len(boxes) + 1}", padding=False))
 
     with gr.Column(elem_classes=["ov-lesson"]):
-        page.study = gr.Radio(CHOICES, value=FIRST, label=texts.TEACH_STUDY, elem_id="teach-study")
-        page.status = gr.HTML(parts.progress(None), elem_id="teach-status", padding=False)
+        study = gr.Radio(CHOICES, value=FIRST, label=texts.TEACH_STUDY, elem_id="teach-study")
+        status = gr.HTML(parts.progress(None), elem_id="teach-status", padding=False)
         step(1)
-        page.place = gr.Slider(
-            1, BUDGET.max_frames - 1, 8, step=1, label=texts.TEACH_PLACE, elem_id="teach-place"
-        )
+        place = gr.Slider(1, BUDGET.max_frames - 1, 8, step=1, label=texts.TEACH_PLACE, elem_id="teach-place")
         figure()
         step(2)
         figure()
         step(3)
-        page.threshold = gr.Slider(
+        threshold = gr.Slider(
             0, 0.6, context.settings.threshold, step=0.01, label=texts.THRESHOLD, elem_id="teach-threshold"
         )
         figure()
         step(4)
-        page.reference = gr.Radio(
+        reference = gr.Radio(
             [(words, name) for name, words in texts.REFERENCES.items()],
             value="previous",
             label=texts.REFERENCE,
@@ -108,17 +110,9 @@ def build_teach(context: Context) -> TeachPage:
             f'<div class="ov-teach"><h2>{escape(texts.TEACH_OWN)}</h2><p>{escape(texts.TEACH_OWN_WORDS)}</p></div>',
             padding=False,
         )
-        page.upload = StudyFile(
-            label=texts.UPLOAD,
-            show_label=False,
-            file_count="multiple",
-            elem_id="teach-upload",
-            elem_classes=["ov-upload"],
-            height=64,
-        )
+        upload = study_upload("teach-upload")
     gr.HTML(parts.footer(context.limits), elem_id="ov-foot", padding=False)
-    page.steps = tuple(boxes)
-    return page
+    return TeachPage(study, upload, status, place, threshold, reference, tuple(boxes))
 
 
 class Teach:
@@ -131,65 +125,56 @@ class Teach:
     def open_sample(
         self, request: gr.Request, key: Any, place: Any, threshold: Any, reference: Any
     ) -> Iterator[Updates]:
+        """One of the ready studies."""
         session = self.context.store.get(request.session_hash)
         key = key if any(key == known for _, known in CHOICES) else FIRST
-        ticket = session.begin_opening()
 
-        def work(progress: Any) -> Lesson:
+        def make(progress: Reporter) -> Lesson:
             study = self.context.shelf.open(key, progress)
             opened = OpenStudy(study, find_sample(key).name, sample=key, shared=True, confirmed=True)
             return make_lesson(opened, progress)
 
-        yield from self._open(session, ticket, run_with_progress(work), place, threshold, reference)
+        ticket = session.begin_opening()
+        yield from self._told(session, opening.opening(session, ticket, make), place, threshold, reference)
 
     def open_files(
         self, request: gr.Request, files: Any, place: Any, threshold: Any, reference: Any
     ) -> Iterator[Updates]:
+        """The learner's own."""
         if not files:
             yield {self.page.status: gr.skip()}
             return
         session = self.context.store.get(request.session_hash)
-        ticket = session.begin_opening()
-        yield {self.page.upload: None, self.page.status: parts.progress(None)}
-        names = files if isinstance(files, list) else [files]
-        try:
-            taken = take_in([str(name) for name in names], session.sources, self.context.root.served)
-        except (StudyError, OSError):
-            yield {self.page.status: parts.error(texts.UNEXPECTED)}
-            return
 
-        def work(progress: Any) -> Lesson:
+        def make(taken: Sequence[Path], progress: Reporter) -> Lesson:
             study = open_study_files(self.context, session, taken, progress)
             return make_lesson(
                 OpenStudy(study, label_of(study), sources=still_needed(study, taken)), progress
             )
 
-        steps = run_with_progress(work, discard=lambda lesson: lesson.opened.study.close())
-        failed = True
-        try:
-            failed = yield from self._open(session, ticket, steps, place, threshold, reference)
-        finally:
-            if failed:
-                for path in taken:
-                    path.unlink(missing_ok=True)
+        states = opening.uploaded(self.context, session, files, make)
+        yield from self._told(session, states, place, threshold, reference)
 
-    def _open(
-        self, session: Session, ticket: int, work: Any, place: Any, threshold: Any, reference: Any
-    ) -> Generator[Updates, None, bool]:
+    def _told(
+        self, session: Session, states: Iterator[Opening], place: Any, threshold: Any, reference: Any
+    ) -> Iterator[Updates]:
         page = self.page
-        try:
-            while True:
-                yield {page.status: parts.progress(next(work))}
-        except StopIteration as finished:
-            lesson: Lesson = finished.value
-        except StudyError as error:
-            yield {page.status: parts.error(error.message)}
-            return True
-        finally:
-            work.close()
-        if not session.show(lesson.opened, ticket):
-            return False
-        session.lesson = lesson
+        for state in states:
+            if state.overtaken:
+                yield {
+                    page.status: gr.skip()
+                }  # an update that says nothing, for the framework repeats the last
+            elif state.error is not None:
+                yield {page.status: parts.error(state.error)}
+            elif state.received:
+                yield {page.upload: None, page.status: parts.progress(None)}
+            elif state.opened is None:
+                yield {page.status: parts.progress(state.step)}
+            elif isinstance(session.lesson, Lesson):
+                yield from self._shown(session.lesson, place, threshold, reference)
+
+    def _shown(self, lesson: Lesson, place: Any, threshold: Any, reference: Any) -> Iterator[Updates]:
+        page = self.page
         frames = len(lesson.frames)
         at = min(
             max(1, int(Options.bounded(self.context.limits, max_frames=place).max_frames or 1)), frames - 1
@@ -199,7 +184,6 @@ class Teach:
         if lesson.opened.sample is None:
             yield {page.study: None}  # a file of one's own is none of those above
         yield {page.status: parts.status(lesson.opened), **self._drawn(lesson, at, threshold, reference)}
-        return False
 
     def draw(self, request: gr.Request, place: Any, threshold: Any, reference: Any) -> Updates:
         """Another place, threshold or reference: all five figures again."""
@@ -274,11 +258,10 @@ def make_lesson(opened: OpenStudy, progress: Any = None) -> Lesson:
     return Lesson(opened, patches, opened.study.take(patches.frame_index))
 
 
-def wire_teach(demo: gr.Blocks, page: TeachPage, context: Context) -> None:
+def wire(demo: gr.Blocks, page: TeachPage, context: Context) -> None:
     """Events of the page; call inside the same `demo.route`."""
     teach = Teach(context, page)
-    quiet: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
-    heavy: dict[str, Any] = {**quiet, "concurrency_id": "open", "concurrency_limit": context.limits.workers}
+    heavy: dict[str, Any] = {**QUIET, "concurrency_id": "open", "concurrency_limit": context.limits.workers}
     asked = [page.place, page.threshold, page.reference]
     outputs = [page.status, page.place, *page.steps]
     demo.load(teach.open_sample, [page.study, *asked], outputs, **heavy)

@@ -98,8 +98,11 @@ def ask(
         for state in _answer(context, session, opened, question, options, history):
             if state.over:
                 code = "error" if state.error else "stopped" if state.stopped else "ok"
-                if record and not state.error and session.current is opened:
-                    _record(context, session, opened, state)
+                if record and not state.error:
+                    name = context.service.name
+                    session.record(
+                        opened, Turn(question, state.text, name, state.facts, state.answer, state.stopped)
+                    )
             yield state
     finally:
         session.answering.release()
@@ -108,15 +111,6 @@ def ask(
             "session=%s ask kind=%s seconds=%.2f code=%s",
             session.tag, opened.study.kind, time.monotonic() - began, code,
         )  # fmt: skip
-
-
-def _record(context: Context, session: Session, opened: OpenStudy, state: Progressing) -> None:
-    with session.lock:
-        session.turns.append(
-            Turn(state.question, state.text, context.service.name, state.facts, state.answer, state.stopped)
-        )
-        if state.answer is not None:
-            opened.mask, opened.answered = state.answer.mask, True
 
 
 def _answer(

@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
+from pydantic import BaseModel
+
 from omnivmed.errors import ModelError
 from omnivmed.ui import texts
 from omnivmed.ui.visit.background import Progress, Step
@@ -27,6 +29,14 @@ LEAST_READ = 64  # prompt tokens, as many as the first measurement reads
 T = TypeVar("T")
 Loader = Callable[..., "Assistant"]
 Meter = Callable[["Assistant"], float | None]
+
+
+class ModelFacts(BaseModel, frozen=True, extra="forbid"):
+    """What the viewer needs to know of the model; the typed message behind the card that a person reads."""
+
+    name: str
+    state: State
+    seconds_per_token: float | None  # measured prefill seconds for each token of a prompt
 
 
 class ModelService:
@@ -52,6 +62,7 @@ class ModelService:
 
     @property
     def state(self) -> State:
+        """Where loading is."""
         return self._state
 
     @property
@@ -65,6 +76,11 @@ class ModelService:
         if self.assistant is not None:
             return self.assistant.name
         return Path(self._settings.model).name
+
+    @property
+    def facts(self) -> ModelFacts:
+        """Name, state and measured speed, as the viewer takes them."""
+        return ModelFacts(name=self.name, state=self.state, seconds_per_token=self.seconds_per_token)
 
     @property
     def follows_conversations(self) -> bool:
@@ -208,6 +224,7 @@ class SampleShelf:
             return made
 
     def close(self) -> None:
+        """Close the studies; only at the end of the program."""
         for place in self._places.values():
             if place.study is not None:
                 place.study.close()

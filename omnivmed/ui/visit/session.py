@@ -3,6 +3,11 @@
 A session is found by the hash that Gradio gives each open page. On disk it has two folders with random
 128-bit names: one nobody can fetch from (uploads), one the browser may (what this program encoded). Both go
 when the study is replaced, the page is closed, or nobody has touched it for `idle_minutes`.
+
+Several threads work for one page at once: a handler for each click, the answer, the sweep. One rule keeps them
+apart: **whatever a session holds is changed by a method of `Session`, and each of those takes `lock`.** From the
+moment it is shown this holds for the `OpenStudy` too, which refuses to be written by anybody else. Reading one field
+needs no lock (a reference is swapped whole); who reads several that must belong together takes `lock`.
 """
 
 from __future__ import annotations
@@ -14,11 +19,11 @@ import secrets
 import shutil
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from omnivmed.limits import Limits
 
@@ -46,14 +51,18 @@ class Turn:
     stopped: bool = False
 
 
-@dataclass
+@dataclass(eq=False)
 class OpenStudy:
-    """A study on the screen. `shared` ones (samples) belong to the process and are not closed here."""
+    """A study on the screen. `shared` ones (samples) belong to the process and are not closed here.
+
+    Whoever opens it fills it in; once `Session.show` has taken it, only that session's methods change it, and an
+    assignment from elsewhere raises RuntimeError. Lists of files are tuples, so that none grows unseen.
+    """
 
     study: Study
     label: str  # made by this program, never the client's file name
-    served: list[Path] = field(default_factory=list)
-    sources: list[Path] = field(default_factory=list)
+    served: tuple[Path, ...] = ()
+    sources: tuple[Path, ...] = ()
     sample: str | None = None
     shared: bool = False
     confirmed: bool = False
@@ -67,13 +76,27 @@ class OpenStudy:
     video: Path | None = None
     video_fps: float | None = None
     whole: Study | None = None  # the study with its edges, when `study` is a part cut out of it
-    part_of: OpenStudy | None = (
-        None  # until it is shown: what it was cut out of, with which it shares its pixels
-    )
+    # Until it is shown: what it was cut out of, with which it shares its pixels.
+    part_of: OpenStudy | None = None
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        owner: Session | None = self.__dict__.get("_owner")
+        if owner is not None and not owner.changing:
+            raise RuntimeError(f"{name} of a study on the screen changes by a method of Session only")
+        super().__setattr__(name, value)
+
+    def belong_to(self, owner: Session) -> None:
+        """From now on only this session changes the fields."""
+        self.__dict__["_owner"] = owner
 
 
 class Session:
-    """State of one page. Every handler takes `lock` for the moment it reads or changes the fields."""
+    """State of one page; see the module's text for who may change what.
+
+    Read from outside: `current` (the study on the screen), `turns`, `pending` (a question that waits for its turn),
+    `glimpse` (name of the payload on the screen while its study is still being read), `lesson`, `closed`. `stop` is
+    the cancel flag of a running answer, `answering` is held while one is written.
+    """
 
     def __init__(self, key: str, sessions: Path, served: Path, clock: Callable[[], float]) -> None:
         self.tag = session_tag(key)
@@ -82,16 +105,15 @@ class Session:
         self.sources.mkdir(mode=0o700)
         self.served.mkdir(mode=0o700)
         self.lock = threading.RLock()
+        self._changer: int | None = None  # the thread that is inside `_change`
         self.stop = threading.Event()
         self.answering = threading.Lock()
         self.current: OpenStudy | None = None
-        self.pending: str | None = None  # a question that waits for its turn
-        self.turns: list[Turn] = []
+        self.pending: str | None = None
+        self.turns: tuple[Turn, ...] = ()
         self.lesson: object | None = None  # what the teaching page cut from `current`
         self.closed = False
-        self.glimpse: str | None = (
-            None  # name of the payload on the screen while its study is still being read
-        )
+        self.glimpse: str | None = None
         self._opening = 0
         self._clock = clock
         self.last_used = clock()
@@ -99,9 +121,26 @@ class Session:
     def touch(self) -> None:
         self.last_used = self._clock()
 
+    @property
+    def changing(self) -> bool:
+        """Whether the asking thread is inside a method that changes this session."""
+        return self._changer == threading.get_ident()
+
+    @contextmanager
+    def _change(self) -> Iterator[None]:
+        """The lock, and the right to write to the study on the screen; may be nested."""
+        with self.lock:
+            before, self._changer = self._changer, threading.get_ident()
+            try:
+                yield
+            finally:
+                self._changer = before
+
+    # ------------------------------------------------------------------------------------- opening
+
     def begin_opening(self) -> int:
         """A ticket for a study about to be opened; only the newest ticket may `show`."""
-        with self.lock:
+        with self._change():
             self._opening += 1
             self.touch()
             return self._opening
@@ -112,14 +151,23 @@ class Session:
 
     def look(self, ticket: int, name: str | None) -> bool:
         """May this opening tell how far it is, and show a glimpse if it has one? No when a newer one was begun."""
-        with self.lock:
+        with self._change():
             if self.wants(ticket) and name is not None:
                 self.glimpse = name
             return self.wants(ticket)
 
-    def show(self, opened: OpenStudy, ticket: int) -> bool:
-        """Put a study on the screen and drop the one before. False when a newer one was chosen meanwhile."""
-        with self.lock:
+    def drop_glimpse(self) -> bool:
+        """The study that was looked at could not be opened. True when something of it was on the screen."""
+        with self._change():
+            had, self.glimpse = self.glimpse is not None, None
+            return had
+
+    def show(self, opened: OpenStudy, ticket: int, lesson: object | None = None) -> bool:
+        """Put a study on the screen and drop the one before. False when a newer one was chosen meanwhile.
+
+        lesson: what the teaching page cut from it.
+        """
+        with self._change():
             before = self.current
             if self.closed or ticket != self._opening:
                 self._discard(opened, keep_pixels=before is not None and opened.part_of is before)
@@ -127,24 +175,122 @@ class Session:
             is_part, opened.part_of = before is not None and opened.part_of is before, None
             self.current = opened
             opened.glimpse, self.glimpse = self.glimpse, None
-            self.turns = []
-            self.lesson = None
+            self.turns = ()
+            self.lesson = lesson
             self.stop.set()  # an answer about the study before is of no use now
             self.touch()
             if before is not None:
                 if is_part:
-                    opened.sources, before.sources = before.sources, []
+                    opened.sources, before.sources = before.sources, ()
                 self._discard(before, keep_pixels=is_part)
+            opened.belong_to(self)
             return True
 
-    def give_back(self, opened: OpenStudy, sources: list[Path]) -> None:
+    def lend_sources(self, opened: OpenStudy) -> tuple[Path, ...]:
+        """The uploaded files of this study, which move on to the series opened next; see `give_back`."""
+        with self._change():
+            sources, opened.sources = opened.sources, ()
+            return sources
+
+    def give_back(self, opened: OpenStudy, sources: Sequence[Path]) -> None:
         """Files that were to go to another series of this study stay with it; gone when it is gone itself."""
-        with self.lock:
+        with self._change():
             if self.current is opened:
-                opened.sources = sources
+                opened.sources = tuple(sources)
                 return
         for path in sources:
             path.unlink(missing_ok=True)
+
+    # ---------------------------------------------------------------------------- the study on the screen
+
+    def confirm(self, clean: bool) -> None:
+        """The visitor says whether no name is written into the picture."""
+        with self._change():
+            if self.current is not None:
+                self.current.confirmed = clean
+
+    def use_window(self, opened: OpenStudy, window: tuple[float, float]) -> bool:
+        """(level, width) in the study's raw units, from now on. False when another study is on the screen.
+
+        Raises ValueError for a window that no study can have.
+        """
+        with self._change():
+            if self.current is not opened:
+                return False
+            opened.study = opened.study.with_window(window)
+            return True
+
+    def use_mask(self, opened: OpenStudy, mask: KeepMask, payload: Path | None, *, answered: bool) -> bool:
+        """Show this mask over the study; `payload`: what the browser fetches of it, replacing the one before.
+
+        answered: whether a model used it, or would if it were asked now. False, and the payload's file is gone, when
+        another study is on the screen.
+        """
+        with self._change():
+            if self.current is not opened:
+                if payload is not None:
+                    payload.unlink(missing_ok=True)
+                return False
+            before, opened.mask, opened.answered = opened.mask, mask, answered
+            if before is not None and not same_pixels(before, mask):
+                opened.pixels = None  # those sent for what-ifs hold for one window and one choice of frames
+            if payload is not None:
+                old, opened.mask_payload = opened.mask_payload, payload
+                opened.served = (*(path for path in opened.served if path != old), payload)
+                if old is not None:
+                    old.unlink(missing_ok=True)
+            return True
+
+    def use_clip(self, opened: OpenStudy, video: Path, fps: float) -> None:
+        """A copy that the browser can seek in, at its constant rate in frames a second."""
+        with self._change():
+            opened.video, opened.video_fps = video, fps
+
+    def keep(self, opened: OpenStudy, path: Path) -> None:
+        """This file goes when the study goes."""
+        with self._change():
+            if self.closed:
+                path.unlink(missing_ok=True)
+            opened.served = (*opened.served, path)
+
+    # ------------------------------------------------------------------------------------- the conversation
+
+    def expect(self, question: str) -> bool:
+        """Note a question for the answer to come. False when one waits or is being answered."""
+        with self._change():
+            if self.answering.locked() or self.pending is not None:
+                return False
+            self.pending = question
+            self.stop.clear()
+            return True
+
+    def take_question(self) -> str | None:
+        """The question that waits, which then waits no longer."""
+        with self._change():
+            question, self.pending = self.pending, None
+            return question
+
+    def record(self, opened: OpenStudy, turn: Turn) -> None:
+        """Add a turn to the conversation about this study; nothing happens when another is on the screen."""
+        with self._change():
+            if self.current is not opened:
+                return
+            self.turns = (*self.turns, turn)
+            if turn.answer is not None:
+                opened.mask, opened.answered = turn.answer.mask, True
+
+    def start_over(self) -> None:
+        """Forget the conversation, keep the study."""
+        with self._change():
+            self.stop.set()
+            self.turns = ()
+
+    def last_turn(self) -> tuple[OpenStudy, Turn] | None:
+        """The study on the screen and the newest turn about it, None where one of them is missing."""
+        with self.lock:
+            return (self.current, self.turns[-1]) if self.current is not None and self.turns else None
+
+    # ------------------------------------------------------------------------------------- files
 
     def served_folder(self) -> Path:
         """The folder for files the browser may fetch; its name cannot be guessed."""
@@ -156,9 +302,9 @@ class Session:
         folder = self.served_folder() / secrets.token_hex(16)
         folder.mkdir(mode=0o700)
         path = folder / name
-        with self.lock:
+        with self._change():
             if self.current is not None:
-                self.current.served.append(path)
+                self.keep(self.current, path)
         return path
 
     def history(self, limits: Limits) -> list[tuple[str, str]]:
@@ -169,7 +315,7 @@ class Session:
 
     def close(self) -> None:
         """Stop what runs, forget the study, delete the files."""
-        with self.lock:
+        with self._change():
             if self.closed:
                 return
             self.closed = True
@@ -177,7 +323,7 @@ class Session:
             if self.current is not None:
                 self._discard(self.current)
             self.current = None
-            self.turns = []
+            self.turns = ()
             self.lesson = None
         shutil.rmtree(self.sources, ignore_errors=True)
         shutil.rmtree(self.served, ignore_errors=True)
@@ -189,6 +335,11 @@ class Session:
             _forget(opened.study)
         for path in [*opened.served, *opened.sources]:
             _remove(path, within=(self.sources, self.served))
+
+
+def same_pixels(one: KeepMask, other: KeepMask) -> bool:
+    """Whether two masks were made of the same frames under the same window."""
+    return one.window == other.window and one.frame_index.tolist() == other.frame_index.tolist()
 
 
 _forgetters: list[Callable[[Study], None]] = []

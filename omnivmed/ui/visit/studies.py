@@ -113,9 +113,10 @@ def open_upload(
     study: Study | None = None
     try:
         study = open_study_files(context, session, files, progress, series, look)
-        opened = OpenStudy(study, label_of(study), sources=still_needed(study, files), served=glimpses)
+        opened = OpenStudy(study, label_of(study), sources=still_needed(study, files))
         if study.kind == "video" and study.shape[0] >= LONG_CLIP:
             look(first_frame(study))
+        opened.served = tuple(glimpses)
         _prepare(context, opened, session.served_folder(), options, progress)
     except BaseException:
         if study is not None:
@@ -137,13 +138,13 @@ def first_frame(study: Study) -> Study:
     )
 
 
-def still_needed(study: Study, files: Sequence[Path]) -> list[Path]:
+def still_needed(study: Study, files: Sequence[Path]) -> tuple[Path, ...]:
     """Delete the uploaded files of a decoded study; those of a clip, or of a choice of series, are returned."""
     if study.kind == "video" or len(study.series) > 1:
-        return list(files)
+        return tuple(files)
     for path in files:
         path.unlink(missing_ok=True)
-    return []
+    return ()
 
 
 def open_study_files(
@@ -259,7 +260,7 @@ def _prepare(
         progress=progress,
     )
     opened.payload = info.path
-    opened.served.append(info.path)
+    opened.served = (*opened.served, info.path)
     sent = info.header.get("picture_index")
     opened.needs_clip = (
         opened.study.kind == "video" and sent is not None and len(sent) < opened.study.shape[0]
@@ -268,7 +269,7 @@ def _prepare(
         opened.pixels = payload.pack_pixels(
             patches, payload.payload_path(folder, "pixels"), content_id=opened.study.content_id
         ).path
-        opened.served.append(opened.pixels)
+        opened.served = (*opened.served, opened.pixels)
 
 
 def make_clip(
@@ -291,7 +292,7 @@ def make_clip(
             lambda kept: kept is not None and kept.path.exists(),
         )
     path = payload.payload_path(session.served_folder(), "clip").with_suffix(".mp4")
-    opened.served.append(path)
+    session.keep(opened, path)
     return transcode(opened.study, path, progress=tell, stopped=stopped)
 
 

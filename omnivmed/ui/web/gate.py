@@ -12,17 +12,12 @@ from __future__ import annotations
 import collections
 import json
 import re
-from collections.abc import Awaitable, Callable, MutableMapping
-from typing import Any
+from collections.abc import Callable
 
 from starlette.responses import JSONResponse
 
 from omnivmed.ui import texts
-
-Message = MutableMapping[str, Any]
-Receive = Callable[[], Awaitable[Message]]
-Send = Callable[[Message], Awaitable[None]]
-App = Callable[[MutableMapping[str, Any], Receive, Send], Awaitable[None]]
+from omnivmed.ui.web.asgi import App, Message, Receive, Scope, Send
 
 MOST_BYTES = 2 * 2**20  # of one request that brings no file; the page's own are a few kilobytes
 POSTED = re.compile(r"/gradio_api/(upload|queue/join|cancel|reset|(run|call)/[^/]+(/[^/]+)?)/?$|^/login/?$")
@@ -54,7 +49,7 @@ class Gate:
         self.most = most
         self._joining: collections.Counter[str] = collections.Counter()  # let through, not in the queue yet
 
-    async def __call__(self, scope: MutableMapping[str, Any], receive: Receive, send: Send) -> None:
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return

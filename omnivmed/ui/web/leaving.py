@@ -7,14 +7,10 @@ moment, and the engine ends at its next step.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, MutableMapping
-from typing import Any
+from collections.abc import Callable
 from urllib.parse import parse_qs
 
-Message = MutableMapping[str, Any]
-Receive = Callable[[], Awaitable[Message]]
-Send = Callable[[Message], Awaitable[None]]
-App = Callable[[MutableMapping[str, Any], Receive, Send], Awaitable[None]]
+from omnivmed.ui.web.asgi import App, Message, Receive, Scope, Send
 
 
 class Leaving:
@@ -24,7 +20,7 @@ class Leaving:
         self.app = app
         self.gone = gone
 
-    async def __call__(self, scope: MutableMapping[str, Any], receive: Receive, send: Send) -> None:
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         key = stream_of(scope)
         if key is None:
             await self.app(scope, receive, send)
@@ -46,7 +42,7 @@ class Leaving:
         await self.app(scope, heard, sent)
 
 
-def stream_of(scope: MutableMapping[str, Any]) -> str | None:
+def stream_of(scope: Scope) -> str | None:
     """Session hash of a request for a page's stream of updates, None for any other request."""
     if scope["type"] != "http" or not scope["path"].rstrip("/").endswith("/queue/data"):
         return None

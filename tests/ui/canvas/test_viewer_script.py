@@ -67,7 +67,11 @@ def test_value_is_addresses_and_settings_only(tmp_path: Path) -> None:
     assert value.study is not None
     assert value.study.path == str(path)
     assert value.mask is None
-    assert (value.state["role"], value.state["goto"], value.state["goto_seq"]) == ("answer", 3, 7)
+    assert (value.state.role, value.state.goto, value.state.goto_seq) == ("answer", 3, 7)
+    with pytest.raises(ValueError, match="no_such_field"):
+        show(study=path, no_such_field=1)
+    with pytest.raises(ValueError, match="goto"):
+        show(study=path, goto="third")
 
 
 def test_documented_events_are_the_real_ones() -> None:

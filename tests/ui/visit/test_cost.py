@@ -9,7 +9,6 @@ import pytest
 
 from omnivmed.errors import ModelError
 from omnivmed.inference.speed import seconds_per_token
-from omnivmed.ui.page import parts
 from omnivmed.ui.visit.service import ModelService
 from omnivmed.ui.visit.settings import AppSettings
 from tests.inference.mock import MockRuntime, assistant
@@ -27,7 +26,7 @@ def started(loader: Any, meter: Any = None) -> ModelService:
 def test_the_cost_is_known_with_the_model() -> None:
     service = started(lambda *_, **__: ScriptedAssistant(), lambda _: 0.25)
     assert service.seconds_per_token == 0.25
-    assert 'data-state="ready" data-seconds-per-token="0.25"' in parts.model_card(service)
+    assert service.facts.model_dump() == {"name": "scripted", "state": "ready", "seconds_per_token": 0.25}
 
 
 def test_the_model_is_ready_before_it_is_measured() -> None:
@@ -50,8 +49,8 @@ def test_without_a_model_there_is_no_cost() -> None:
 
     service = started(fails, lambda _: pytest.fail("nothing to measure"))
     assert service.seconds_per_token is None
-    assert 'data-state="failed"' in parts.model_card(service)
-    assert "data-seconds" not in parts.model_card(service)
+    assert service.facts.state == "failed"
+    assert service.facts.seconds_per_token is None
 
 
 def test_a_measurement_that_fails_harms_nothing() -> None:

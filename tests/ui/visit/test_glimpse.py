@@ -12,9 +12,8 @@ import pytest
 
 from omnivmed.ui.app import make_context
 from omnivmed.ui.canvas.payload import unpack
-from omnivmed.ui.tabs.controls import Page
-from omnivmed.ui.tabs.handlers import SUGGESTIONS, Handlers
-from omnivmed.ui.visit import chat, studies
+from omnivmed.ui.tabs.screen import Screen, ScreenPage
+from omnivmed.ui.visit import chat, opening, studies
 from omnivmed.ui.visit.background import run_with_progress
 from omnivmed.ui.visit.environment import PrivateRoot
 from omnivmed.ui.visit.samples import SAMPLES
@@ -39,20 +38,14 @@ def context(tmp_path: Path) -> Iterator[Any]:
 
 def opened(context: Any, path: Path) -> Iterator[dict[Any, Any]]:
     """What the page is told while this upload is opened; keys are the names of its components."""
-    page = Page()
-    for name in vars(page):
-        if not isinstance(getattr(page, name), tuple):
-            setattr(page, name, name)
-    page.suggestions = tuple(f"suggestion {k}" for k in range(SUGGESTIONS))
-    page.samples = tuple(sample.key for sample in SAMPLES)
-    handlers = Handlers(context, page)
+    names = {name: name for name in ("upload", "status", "series", "confirm", "notes", "viewer")}
+    screen = Screen(context, ScreenPage(samples=tuple(sample.key for sample in SAMPLES), **names))
     session = context.store.get("page")
-    ticket = session.begin_opening()
-    taken = [path]
-    work = run_with_progress(
-        lambda tell: studies.open_upload(context, session, taken, studies.Options(), tell, sight=tell.show)
-    )
-    yield from handlers.show_work(session, ticket, work)
+    sent = context.root.served / ("0" * 64)
+    sent.mkdir()
+    path.rename(sent / path.name)
+    options = studies.Options()
+    yield from screen.told(session, opening.open_files(context, session, str(sent / path.name), options))
 
 
 def test_the_look_comes_first_and_the_whole_follows_it(context: Any, tmp_path: Path) -> None:
@@ -68,13 +61,13 @@ def test_the_look_comes_first_and_the_whole_follows_it(context: Any, tmp_path: P
             assert header["shape"] == [1, 20, 24]
             assert header["planes"][0]["letters"] == ["R", "L", "A", "P"]
             assert arrays["voxels"].max() == 1500
-            assert value.state["glimpse"] == session.glimpse == Path(value.study.path).name
+            assert value.state.glimpse == session.glimpse == Path(value.study.path).name
             with pytest.raises(chat.Refused, match="still being read"):
                 chat.check_question(context, session, "What is it?")
     first, whole = values
     assert unpack(whole.study.path)[0]["shape"] == [60, 20, 24]
-    assert whole.state["follows"] == first.state["glimpse"]
-    assert "glimpse" not in whole.state
+    assert whole.state.follows == first.state.glimpse
+    assert whole.state.glimpse is None
     assert session.glimpse is None
     assert chat.check_question(context, session, "What is it?")[0] == "What is it?"
     look = Path(first.study.path)

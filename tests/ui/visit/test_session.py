@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import os
 import subprocess
 import sys
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -14,13 +16,15 @@ import pytest
 
 from omnivmed.errors import StudyError
 from omnivmed.limits import LOCAL, PUBLIC
+from omnivmed.pruning import prune
 from omnivmed.study import Study
 from omnivmed.ui.visit import environment
 from omnivmed.ui.visit.background import Abandoned, Step, run_with_progress
 from omnivmed.ui.visit.session import OpenStudy, SessionStore, Turn, private_mode
 from omnivmed.ui.visit.settings import AppSettings, add_arguments, settings_of
 from omnivmed.ui.visit.studies import Options
-from omnivmed.ui.visit.uploads import MultipartRewriter, known_extension, random_name, take_in
+from omnivmed.ui.visit.uploads import known_extension, random_name, take_in
+from omnivmed.ui.web.names import MultipartRewriter
 
 NAME = "Zebrowski_Annelise_MRN.1962"
 
@@ -51,7 +55,7 @@ def test_replacing_and_leaving_delete_the_files(store: SessionStore) -> None:
     first = a_study()
     upload = session.sources / "x.dcm"
     upload.write_bytes(b"x")
-    first.sources.append(upload)
+    first.sources = (upload,)
     assert session.show(first, session.begin_opening())
     picture = session.new_served("mask.json")
     picture.write_text("{}")
@@ -86,8 +90,7 @@ def test_a_part_takes_over_pixels_and_files_of_its_whole(store: SessionStore) ->
     source, view = session.sources / "x.dcm", session.sources / "view"
     for path in (source, view):
         path.write_bytes(b"x")
-    whole.sources.append(source)
-    whole.served.append(view)
+    whole.sources, whole.served = (source,), (view,)
     session.show(whole, session.begin_opening())
     part = OpenStudy(whole.study.with_crop((8, 64), (0, 64)), "Picture", whole=whole.study, part_of=whole)
     late = OpenStudy(whole.study.with_crop((9, 64), (0, 64)), "Picture", whole=whole.study, part_of=whole)
@@ -96,7 +99,7 @@ def test_a_part_takes_over_pixels_and_files_of_its_whole(store: SessionStore) ->
     assert whole.study.frames(0, 1).shape[1] == 64  # what is on the screen keeps its pixels
     assert session.show(part, second)
     assert part.study.frames(0, 1).shape[1] == 56
-    assert part.sources == [source]
+    assert part.sources == (source,)
     assert source.exists()
     assert not view.exists()
     store.drop("page")
@@ -338,3 +341,104 @@ def test_closing_ends_the_work_at_its_next_report() -> None:
     generator.close()
     begun.set()
     assert ended.wait(5)
+
+
+def test_only_the_session_changes_what_is_on_the_screen(store: SessionStore) -> None:
+    """Every field of an open study, from outside and from another thread; the session's own methods still can."""
+    session, opened = store.get("page"), a_study()
+    opened.label = "Radiograph"  # nobody shows it yet
+    assert session.show(opened, session.begin_opening())
+    for name in [field.name for field in dataclasses.fields(OpenStudy)]:
+        with pytest.raises(RuntimeError, match=name):
+            setattr(opened, name, None)
+    with session.lock, pytest.raises(RuntimeError, match="confirmed"):
+        opened.confirmed = True  # the lock alone is not leave
+    session.confirm(True)
+    assert opened.confirmed
+    inside, refused = threading.Event(), threading.Event()
+
+    def meddle() -> None:
+        inside.wait(5)
+        try:
+            opened.confirmed = False
+        except RuntimeError:
+            refused.set()
+
+    thread = threading.Thread(target=meddle)
+    thread.start()
+    with session._change():
+        inside.set()
+        thread.join(5)
+    assert refused.is_set(), "another thread wrote while the session was changing"
+    assert opened.confirmed
+
+
+def test_changes_of_many_threads_are_all_there(store: SessionStore) -> None:
+    """Files, turns and masks from eight threads at once: none is lost, and only the last mask's file stays."""
+    session, opened = store.get("page"), a_study()
+    session.show(opened, session.begin_opening())
+    study = opened.study
+    made: list[Path] = []
+    start = threading.Barrier(8)
+
+    def work(who: int) -> None:
+        start.wait(5)
+        for k in range(40):
+            path = session.served / f"mask-{who}-{k}"
+            path.write_bytes(b"x")
+            made.append(path)
+            assert session.use_mask(opened, prune(study, threshold=k / 40), path, answered=bool(who % 2))
+            session.new_served("download.json").write_text("{}")
+            session.record(opened, Turn("?", f"{who} {k}", "m", ""))
+
+    threads = [threading.Thread(target=work, args=(who,)) for who in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+    assert len(made) == 320
+    assert len(session.turns) == 320
+    assert [p for p in made if p.exists()] == [opened.mask_payload]
+    assert len(opened.served) == 321  # the downloads and one mask
+    assert session.show(a_study(), session.begin_opening())
+    assert not any(p.exists() for p in made)
+
+
+def test_a_mask_for_a_study_that_is_gone_leaves_no_file(store: SessionStore) -> None:
+    session, before = store.get("page"), a_study()
+    mask = prune(before.study)
+    session.show(before, session.begin_opening())
+    session.show(a_study(), session.begin_opening())
+    late = session.served / "late"
+    late.write_bytes(b"x")
+    assert not session.use_mask(before, mask, late, answered=True)
+    assert not late.exists()
+    assert session.current is not None
+    assert session.current.mask is None
+    assert not session.use_window(before, (1.0, 2.0))
+    session.record(before, Turn("?", "late", "m", ""))
+    assert session.turns == ()
+
+
+def test_one_question_waits_at_a_time(store: SessionStore) -> None:
+    session = store.get("page")
+    assert session.expect("First?")
+    assert not session.expect("Second?")
+    assert session.take_question() == "First?"
+    assert session.take_question() is None
+    with session.answering:
+        assert not session.expect("While answering?")
+    taken = []
+    start = threading.Barrier(8)
+
+    def ask(k: int) -> None:
+        start.wait(5)
+        if session.expect(str(k)):
+            taken.append(k)
+
+    threads = [threading.Thread(target=ask, args=(k,)) for k in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(5)
+    assert [str(k) for k in taken] == [session.pending]

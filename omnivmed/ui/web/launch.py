@@ -1,0 +1,108 @@
+"""Serving the page: private defaults, the layers in front of the framework, warm-up, sweeping."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from typing import Any
+
+import gradio as gr
+from starlette.middleware import Middleware
+
+from omnivmed.ui.page.theme import make_css, make_head, make_theme
+from omnivmed.ui.upstream import LAUNCH, waiting_of
+from omnivmed.ui.visit import studies
+from omnivmed.ui.visit.samples import SAMPLES
+from omnivmed.ui.visit.studies import Context, Options
+from omnivmed.ui.visit.uploads import drop_forgotten, has_room
+from omnivmed.ui.web.gate import Gate
+from omnivmed.ui.web.health import health_route
+from omnivmed.ui.web.leaving import Leaving
+from omnivmed.ui.web.names import AnonymousNames
+
+log = logging.getLogger("omnivmed.ui")
+SWEEP_S = 60.0
+WARM_UP_PATIENCE_S = 120.0
+EVENTS_AT_ONCE = 8  # of a kind that names no limit of its own
+
+
+def launch(
+    demo: gr.Blocks, context: Context, *, block: bool = True, warm: bool = True
+) -> tuple[Any, str, str]:
+    """Serve the page: private defaults, bounded queue, sweeping of idle sessions.
+
+    block: wait until the server ends; warm: open the samples ahead of the first visitor. Returns what
+    `gr.Blocks.launch` returns (app, local address, share address).
+    """
+    settings, limits = context.settings, context.limits
+    if not warm:
+        context.service.start()
+    else:
+        threading.Thread(target=_warm_up, args=(context,), name="omnivmed-warm-up", daemon=True).start()
+    _sweep_forever(context)
+    demo.queue(max_size=limits.queue_size, default_concurrency_limit=EVENTS_AT_ONCE, api_open=False)
+
+    def room() -> bool:
+        return has_room(context.root.served, limits.waiting_uploads * limits.upload_bytes)
+
+    gate = Middleware(Gate, waiting_of(demo), max(2, limits.queue_size // 2), room, settings.mcp)
+    layers = [
+        gate,
+        Middleware(AnonymousNames),
+        Middleware(Leaving, gone=context.store.gone),
+    ]
+    return demo.launch(
+        server_name=settings.host,
+        server_port=settings.port or None,
+        auth=settings.login,
+        max_file_size=limits.upload_bytes,
+        run_history=False,
+        enable_monitoring=False,
+        show_error=False,
+        footer_links=[],
+        mcp_server=settings.mcp,
+        share=False,
+        ssr_mode=False,
+        allowed_paths=[],
+        strict_cors=True,
+        state_session_capacity=64,
+        prevent_thread_lock=not block,
+        quiet=not block,
+        theme=make_theme(),
+        css=make_css(),
+        head=make_head(),
+        app_kwargs={"routes": [health_route(context)], "middleware": layers},
+        **LAUNCH,
+    )
+
+
+def _warm_up(context: Context) -> None:
+    """Start the decoder and open the samples, the first one first: its picture is there when a page asks."""
+    from omnivmed.io import warm_up
+
+    options = Options.bounded(context.limits, context.settings.threshold)
+    try:
+        warm_up()
+        studies.open_sample(context, SAMPLES[0].key, options)
+    except Exception as error:
+        log.warning("warm-up failed code=%s", type(error).__name__)
+    context.service.start()  # only now: importing the model's libraries would keep the picture waiting
+    try:
+        context.service.wait(WARM_UP_PATIENCE_S)  # the model first, then the other samples
+        for sample in SAMPLES[1:]:
+            studies.open_sample(context, sample.key, options)
+    except Exception as error:
+        log.warning("warm-up failed code=%s", type(error).__name__)
+
+
+def _sweep_forever(context: Context) -> None:
+    """In a thread: what nobody touched for too long goes."""
+
+    def sweep() -> None:
+        while True:
+            time.sleep(SWEEP_S)
+            context.store.sweep()
+            drop_forgotten(context.root.served, 60 * context.limits.waiting_upload_minutes)
+
+    threading.Thread(target=sweep, name="omnivmed-sweep", daemon=True).start()

@@ -1,0 +1,87 @@
+"""Every name that Gradio does not promise, tried; and the sentence when an installed version lacks one."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import gradio as gr
+import pytest
+from gradio.data_classes import FileData
+
+from omnivmed.ui import texts, upstream
+
+
+def test_the_installed_version_has_them_all() -> None:
+    assert upstream.missing() == []
+    upstream.check()
+
+
+def test_event_data_is_what_the_browser_sent() -> None:
+    assert upstream.event_data(gr.EventData(None, {"index": 3})) == {"index": 3}
+    for nonsense in (None, [1], "text"):
+        assert upstream.event_data(gr.EventData(None, nonsense)) == {}
+
+
+def test_waiting_events_are_counted_by_page() -> None:
+    from types import SimpleNamespace
+
+    demo = gr.Blocks(analytics_enabled=False)
+    demo.queue()
+    waiting = upstream.waiting_of(demo)
+    assert waiting("page") == 0
+    events: dict[str, Any] = demo._queue.event_ids_to_events
+    for k, key in enumerate(("page", "page", "other")):
+        events[str(k)] = SimpleNamespace(session_hash=key)
+    assert waiting("page") == 2
+    del events["0"]
+    assert waiting("page") == 1
+
+
+def test_a_file_component_hands_over_the_path_and_makes_no_other(tmp_path: Any) -> None:
+    sent = tmp_path / "sent.png"
+    sent.write_bytes(b"x")
+    with gr.Blocks(analytics_enabled=False):
+        field = upstream.UnopenedFile(file_count="multiple")
+        plain = gr.File(file_count="multiple")
+    data = field.data_model([FileData(path=str(sent))])  # type: ignore[misc]
+    assert field.preprocess(data) == [str(sent)]
+    # The original makes a named temporary file and gives its name a meaning of its own.
+    assert plain.preprocess(data) is not None
+    assert type(field)._process_single_file is not gr.File._process_single_file
+
+
+def test_launch_takes_what_it_is_told() -> None:
+    import inspect
+
+    taken = inspect.signature(gr.Blocks.launch).parameters
+    assert set(upstream.LAUNCH) <= set(taken)
+
+
+def test_an_unknown_version_is_refused_with_what_it_lacks(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delattr(gr.File, "_process_single_file")
+    monkeypatch.setattr(gr, "__version__", "7.0.0")
+    monkeypatch.setattr(gr.EventData, "__init__", lambda self, *_: None)
+    with pytest.raises(upstream.UnknownGradio) as caught:
+        upstream.check()
+    said = str(caught.value)
+    assert said == texts.UNKNOWN_GRADIO.format(
+        version="7.0.0", names="gradio.File._process_single_file, gradio.EventData._data"
+    )
+
+
+def test_the_page_is_not_built_with_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    from omnivmed.ui.app import build_demo
+
+    monkeypatch.setattr(upstream, "missing", lambda: ["gradio.something"])
+    with pytest.raises(upstream.UnknownGradio, match="something"):
+        build_demo(None)  # type: ignore[arg-type]
+
+
+def test_asyncio_is_not_needed_to_look() -> None:
+    """The look makes a `Blocks` of its own, inside a running loop as well as outside."""
+
+    async def look() -> list[str]:
+        return upstream.missing()
+
+    assert asyncio.run(look()) == []
