@@ -82,6 +82,20 @@ def test_ids_follow_content() -> None:
     assert Study.from_array(ramp()).content_id != Study.from_array(ramp(), slope=2).content_id
 
 
+@pytest.mark.parametrize("axis", [0, 1])
+@pytest.mark.parametrize(
+    ("degrees", "plane"), [(0, "axial"), (20, "axial"), (25, "axial"), (26, "oblique"), (30, "oblique")]
+)
+def test_a_plane_keeps_its_name_up_to_26_degrees(degrees: float, plane: str, axis: int) -> None:
+    """A gantry tilt (about the left-right axis) and a turn of the head, of an axial stack."""
+    sine, cosine = np.sin(np.radians(degrees)), np.cos(np.radians(degrees))
+    turn = np.eye(4)
+    other = 1 - axis
+    turn[other, other] = turn[2, 2] = cosine
+    turn[other, 2], turn[2, other] = -sine, sine
+    assert plane_of(turn @ AXIAL) == plane
+
+
 def test_letters_of_all_planes() -> None:
     study = Study.from_array(ramp(), affine=AXIAL, spacing_mm=(3, 1, 1), modality="CT")
     assert study.plane == plane_of(AXIAL) == "axial"

@@ -7,7 +7,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from omnivmed.window import CT_PRESETS, apply_window, auto_window, ct_preset, ct_preset_for, window_table
+from omnivmed.window import (
+    CT_PRESETS,
+    PERCENTILES,
+    apply_window,
+    auto_window,
+    ct_preset,
+    ct_preset_for,
+    window_table,
+)
 
 
 def test_ends_and_middle() -> None:
@@ -74,6 +82,18 @@ def test_background_does_not_decide_over_the_body() -> None:
     top = with_air[0] + with_air[1] / 2
     assert top == pytest.approx(alone[0] + alone[1] / 2, rel=0.02)
     assert with_air[0] - with_air[1] / 2 == 0
+
+
+@pytest.mark.parametrize(("share", "left_out"), [(0.09, False), (0.11, True)])
+def test_background_counts_from_a_tenth_of_the_study(share: float, left_out: bool) -> None:
+    """Below, the black point is a percentile of everything; from there on it is the floor itself."""
+    n = 10_000
+    floor = round(share * n)
+    values = np.concatenate([np.full(floor, -50.0), np.linspace(100, 1100, n - floor)])
+    level, width = auto_window(values, "MR")
+    bright = np.percentile(values[floor:] if left_out else values, PERCENTILES[1])
+    assert level + width / 2 == pytest.approx(bright)
+    assert level - width / 2 == pytest.approx(-50.0)
 
 
 def test_padding_is_left_out() -> None:

@@ -88,6 +88,32 @@ def test_second_question_runs_the_encoder_zero_times(again: dict[str, Any]):
     assert second.usage["encoder_frames"] == 0
 
 
+def test_another_reference_is_another_mask():
+    """A picture that slowly brightens: under `previous` every rise counts alone, under `last_kept` they add up."""
+    ramp = np.linspace(0, 64, 25).astype(np.uint8)
+    frames = np.broadcast_to(ramp[:, None, None, None], (25, 112, 112, 3)).copy()
+    study = Study.from_array(frames, times_s=np.arange(25) / 25)
+    model, threshold = assistant(MockRuntime()), 0.1
+    previous = model.answer(study, "What?", threshold=threshold)
+    last_kept = model.answer(study, "What?", threshold=threshold, reference="last_kept")
+    assert (previous.mask.reference, last_kept.mask.reference) == ("previous", "last_kept")
+    assert last_kept.mask.kept > previous.mask.kept
+    assert last_kept.usage["visual_tokens_after"] == last_kept.mask.kept
+    assert model.answer(study, "What?", threshold=threshold).mask is previous.mask
+
+
+def test_the_same_question_twice_reads_its_last_position_again():
+    """The next word follows from a position that is computed, so at least one is, and the words are the same."""
+    runtime = MockRuntime("Yes.")
+    model, study = assistant(runtime), ct_study()
+    first = model.answer(study, "What?")
+    runtime.prefilled = 0
+    second = model.answer(study, "What?")
+    assert second.text == first.text == "Yes."
+    assert second.usage["cached_tokens"] == first.usage["prompt_tokens"] - 1
+    assert runtime.prefilled == 1
+
+
 def test_another_window_is_another_picture():
     runtime = MockRuntime()
     model, study = assistant(runtime), ct_study()

@@ -60,12 +60,18 @@ def test_folder_list_and_zip_agree(tmp_path: Path, open_bytes: Opener) -> None:
     (tmp_path / "deep" / "er").mkdir(parents=True)
     paths = [put(tmp_path / "deep" / "er", f"IM{i}", s) for i, s in enumerate(slices)]
     put(tmp_path, "readme.txt", b"nothing to see")
-    put(tmp_path, ".hidden", slices[0])
+    hidden = dicom_bytes(ct_slice(20.0, 900))  # another slice: it would be seen
+    put(tmp_path, ".hidden", hidden)
+    put(tmp_path / "deep", ".DS_Store.dcm", hidden)
+    (tmp_path / ".cache").mkdir()
+    put(tmp_path / ".cache", "copy.dcm", hidden)
     folder = open_study(tmp_path, isolated=False)
     listed = open_study(reversed(paths), isolated=False)
-    zipped = open_bytes(zip_bytes({f"{i}": s for i, s in enumerate(slices)}), "x.zip")
+    members = {f"{i}": s for i, s in enumerate(slices)}
+    zipped = open_bytes(zip_bytes({**members, ".hidden": hidden, "__MACOSX/0": hidden}), "x.zip")
     assert folder.content_id == listed.content_id == zipped.content_id
     assert folder.shape == (8, 20, 24)
+    assert folder.warnings == zipped.warnings == []
 
 
 def test_gap_keeps_the_step(open_bytes: Opener) -> None:
@@ -195,6 +201,26 @@ def test_archives_of_other_studies(open_bytes: Opener, refuse_bytes: Refuser) ->
 @pytest.mark.parametrize("name", ["../up.dcm", "/abs.dcm", "a/../../b.dcm", "C:\\x.dcm", "..\\w.dcm"])
 def test_names_that_point_outside(refuse_bytes: Refuser, name: str) -> None:
     assert refuse_bytes(zip_bytes({name: b"x"}), "a.zip").code == "UnsafeArchive"
+
+
+def test_members_that_share_bytes_are_refused(refuse_bytes: Refuser, open_bytes: Opener) -> None:
+    """One stored member holds a whole local entry, and the directory lists that entry as a member of its own."""
+    inner, name = zip_bytes({"b.png": picture_bytes(ramp())}), "a.bin"
+    out = io.BytesIO()
+    with zipfile.ZipFile(out, "w", zipfile.ZIP_STORED) as archive:
+        archive.writestr(zipfile.ZipInfo(name), inner)
+        (entry,) = zipfile.ZipFile(io.BytesIO(inner)).infolist()
+        entry.header_offset = archive.getinfo(name).header_offset + 30 + len(name)
+        apart = out.tell()
+        archive.filelist.append(entry)
+    error = refuse_bytes(out.getvalue(), "o.zip")
+    assert error.code == "UnsafeArchive"
+    assert "overlap" in error.message
+    assert zipfile.ZipFile(out).read("b.png") == picture_bytes(ramp()), (
+        "valid but for what the two members share"
+    )
+    assert apart < len(out.getvalue())
+    assert open_bytes(inner, "i.zip").kind == "image"
 
 
 def test_links_encryption_bombs_and_numbers(refuse_bytes: Refuser) -> None:
