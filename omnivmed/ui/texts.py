@@ -199,6 +199,7 @@ class Texts(BaseModel, frozen=True, extra="forbid", strict=False):
     UPLOAD_GONE: str
     MODEL_UNLOADABLE: str
     NOT_HERE: str
+    NO_ADDRESS: str
     FOOTER_PROGRAM: str
     PROGRESS_COUNT: str
     PROGRESS_BYTES: str

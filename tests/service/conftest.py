@@ -58,7 +58,11 @@ def start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Starter]:
     running: list[Running] = []
 
     def starter(
-        assistant: ScriptedAssistant | None = None, *, public: bool = False, **limits: Any
+        assistant: ScriptedAssistant | None = None,
+        *,
+        public: bool = False,
+        mcp: bool = False,
+        **limits: Any,
     ) -> Running:
         from omnivmed.ui.visit.environment import prepare
 
@@ -67,7 +71,7 @@ def start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Starter]:
 
         told = assistant or ScriptedAssistant()
         own = replace(PUBLIC if public else LOCAL, **limits)
-        settings = AppSettings(model="scripted", port=free_port(), public=public, own_limits=own)
+        settings = AppSettings(model="scripted", port=free_port(), public=public, mcp=mcp, own_limits=own)
         context = app.make_context(settings, root, lambda *_, **__: told)
         demo = app.build_demo(context)
         _, url, _ = app.launch(demo, context, block=False, warm=False)

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import gradio as gr
+from gradio.data_classes import FileData, GradioRootModel, ListFiles
 
 from omnivmed.errors import StudyError
 from omnivmed.ui import texts
@@ -21,6 +22,34 @@ from omnivmed.ui.visit.studies import Context, Options
 from omnivmed.ui.visit.uploads import take_in
 
 log = logging.getLogger("omnivmed.ui")
+
+
+class OneOrMore(GradioRootModel):
+    """What a caller sends for a study: one file, or a list of files (a DICOM series)."""
+
+    root: FileData | list[FileData]
+
+
+class ApiStudyFile(UnopenedFile):
+    """The study of `/ask` and `/prune`. Takes one file or a list and is described as one file: Gradio (6.31) offers
+    a list of files to MCP clients with a schema they cannot resolve and would not find the files in it, so over MCP
+    a series comes as a zip."""
+
+    is_template = True
+
+    def __init__(self, label: str) -> None:
+        super().__init__(label=label, file_count="multiple")
+        self.data_model = OneOrMore
+
+    def preprocess(self, payload: Any) -> Any:
+        """Paths of the uploads, always as a list; None without a file."""
+        root = getattr(payload, "root", payload)
+        return super().preprocess(ListFiles(root) if isinstance(root, list) else root)
+
+    def api_info(self) -> dict[str, Any]:
+        """The schema of one file."""
+        schema = FileData.model_json_schema()
+        return {**schema, "additional_description": schema.pop("description", None)}
 
 
 def add_api(bench: Bench) -> None:
@@ -84,7 +113,7 @@ def add_api(bench: Bench) -> None:
                 raise gr.Error(error.message, title=error.code, print_exception=False) from None
 
     with gr.Row(visible=False):
-        file = UnopenedFile(label="file", file_count="multiple")
+        file = ApiStudyFile("file")
         question = gr.Textbox(label="question")
         threshold = gr.Number(0.1, label="threshold")
         longest = gr.Number(128, label="max_new_tokens", precision=0)

@@ -17,9 +17,11 @@ from collections.abc import Callable
 from starlette.responses import JSONResponse
 
 from omnivmed.ui import texts
+from omnivmed.ui.web.addresses import ForeignAddress, uploads_only
 from omnivmed.ui.web.asgi import App, Message, Receive, Scope, Send
 
 MOST_BYTES = 2 * 2**20  # of one request that brings no file; the page's own are a few kilobytes
+MOST_MCP_BYTES = 32 * 2**20  # an MCP call may carry a study inside, as base64; larger ones are uploaded
 POSTED = re.compile(r"/gradio_api/(upload|queue/join|cancel|reset|(run|call)/[^/]+(/[^/]+)?)/?$|^/login/?$")
 CLOSED = re.compile(
     r"/(proxy=|deep_link|dev/|runs\b|run-history|monitoring|profiling|vibe-|stream/|custom_component/|process_recording)"
@@ -60,12 +62,20 @@ class Gate:
         if method == "POST" and path.endswith("/upload") and not self.room():
             await JSONResponse({"detail": texts.NO_ROOM}, 503)(scope, receive, send)
             return
-        if method != "POST" or path.endswith("/upload") or "/mcp" in path:
+        if method != "POST" or path.endswith("/upload"):
             await self.app(scope, receive, send)
             return
-        body = await _whole(receive)
+        body = await _whole(receive, MOST_MCP_BYTES if "/mcp" in path else MOST_BYTES)
         if body is None:
             await JSONResponse({"detail": texts.TOO_MUCH_DATA}, 413)(scope, receive, send)
+            return
+        if "/mcp" in path:  # what it calls comes through here again, as an event
+            await self.app(scope, _replay(body, receive), send)
+            return
+        try:
+            body = _with_uploads_only(body, scope)
+        except ForeignAddress:
+            await JSONResponse({"detail": texts.NO_ADDRESS}, 400)(scope, receive, send)
             return
         key = _session_of(body) if path.endswith("/queue/join") else None
         if key is not None and self.waiting(key) + self._joining[key] >= self.most:
@@ -90,15 +100,15 @@ class Gate:
         return method in ("GET", "HEAD", "OPTIONS") and CLOSED.search(path) is None
 
 
-async def _whole(receive: Receive) -> bytes | None:
-    """The body of a request, None when it is larger than it may be."""
+async def _whole(receive: Receive, most: int) -> bytes | None:
+    """The body of a request, None when it is larger than `most` bytes."""
     body = bytearray()
     while True:
         message = await receive()
         if message["type"] != "http.request":
             return bytes(body)  # the client went away
         body += message.get("body", b"")
-        if len(body) > MOST_BYTES:
+        if len(body) > most:
             return None
         if not message.get("more_body", False):
             return bytes(body)
@@ -116,6 +126,22 @@ def _replay(body: bytes, receive: Receive) -> Receive:
         return {"type": "http.request", "body": body, "more_body": False}
 
     return again
+
+
+def _with_uploads_only(body: bytes, scope: Scope) -> bytes:
+    """The body, with files named by path alone. Raises ForeignAddress."""
+    if b"://" not in body and b"\\" not in body:  # an escape may hide it
+        return body
+    try:
+        value = json.loads(body)
+    except (ValueError, RecursionError):
+        return body  # what the framework behind refuses
+    host = next((v.decode("latin-1") for k, v in scope["headers"] if k == b"host"), "")
+    try:
+        local = uploads_only(value, host)
+    except RecursionError:
+        raise ForeignAddress from None
+    return body if local == value else json.dumps(local).encode()
 
 
 def _session_of(body: bytes) -> str | None:
