@@ -16,10 +16,11 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Generator, Iterator, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from omnivmed.errors import ModelError, StudyError
 from omnivmed.inference.background import Cancelled, in_background
+from omnivmed.inference.batch import Batch, BatchRuntime
 from omnivmed.inference.events import Answer, Done, Event, Failed, MaskReady, Stage, Text
 from omnivmed.inference.pieces import Pieces
 from omnivmed.inference.prompts import Turn, build_prompt
@@ -136,6 +137,10 @@ class Assistant:
             if isinstance(event, Done):
                 return event.answer
         raise AssertionError("an answer ended without its last event")
+
+    def batch(self) -> Batch:
+        """The same model for many questions at once; takes no turn in the queue (`omnivmed.inference.batch`)."""
+        return Batch(cast(BatchRuntime, self._runtime), self.budget, self.silent)
 
     def forget(self, study: Study) -> int:
         """Drop all that is kept of this study, under every window; returns the bytes freed."""

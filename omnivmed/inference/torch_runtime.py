@@ -14,6 +14,7 @@ import numpy as np
 import torch
 
 from omnivmed.model import tokens
+from omnivmed.model.batch import BatchDecoder, Branches
 from omnivmed.model.decode import AnyDecoder, Decoder, make_decoder
 
 if TYPE_CHECKING:
@@ -99,6 +100,28 @@ class TorchRuntime:
 
     def begin(self) -> TorchConversation:
         return TorchConversation(self.model, self.decoder)
+
+    def many(
+        self, prompts: Sequence[Sequence[list[int]]], visual: Sequence[torch.Tensor | None], most: int
+    ) -> list[list[list[int]]]:
+        """See `omnivmed.inference.batch.BatchRuntime`; one by one where the model has no fast path."""
+        if not isinstance(self.decoder, Decoder):
+            return [
+                [self._alone(prompt, rows, most) for prompt in asked]
+                for asked, rows in zip(prompts, visual, strict=True)
+            ]
+        placeholders = (self.image_token_id, self.video_token_id)
+        trees = [Branches.of(asked, placeholders) for asked in prompts]
+        return BatchDecoder(self.decoder).answers(trees, visual, placeholders, self.stop_ids, most)
+
+    def _alone(self, prompt: list[int], visual: torch.Tensor | None, most: int) -> list[int]:
+        conversation, said = self.begin(), []
+        token = conversation.prefill(prompt, visual)
+        while token not in self.stop_ids and len(said) < most:
+            said.append(token)
+            if len(said) < most:
+                token = conversation.step(token)
+        return said
 
     def decode(self, ids: list[int]) -> str:
         return str(self.tokenizer.decode(ids, skip_special_tokens=True, clean_up_tokenization_spaces=False))

@@ -39,6 +39,9 @@ FAST_TYPES = ("llama", "qwen2", "qwen3")
 _FIXED_ROPE = ("default", "linear", "llama3", "yarn")
 
 
+Attend = Callable[[int, torch.Tensor], torch.Tensor]
+
+
 class AnyDecoder(Protocol):
     """What the engine needs of a decoder. One thread at a time."""
 
@@ -261,8 +264,8 @@ class Decoder:
         self._embed: torch.Tensor = text.embed_tokens.weight.detach()
         self.dtype = dtype or self._embed.dtype
         self.device = self._embed.device
-        self._heads, self._groups = config.num_attention_heads, config.num_key_value_heads
-        self._head_dim = getattr(config, "head_dim", None) or config.hidden_size // self._heads
+        self.heads, self.groups = config.num_attention_heads, config.num_key_value_heads
+        self.head_dim = getattr(config, "head_dim", None) or config.hidden_size // self.heads
         self._eps = config.rms_norm_eps
         fuse = sum(p.numel() for p in text.parameters()) * self.dtype.itemsize <= FUSE_BYTES
         if not fuse and self.dtype != self._embed.dtype:
@@ -271,7 +274,7 @@ class Decoder:
         self._norm = text.norm.weight.detach().float()
         self._head = PackedLinear.of(model.lm_head, self.dtype, fuse)
         self._rotary = text.rotary_emb
-        self._turns = torch.empty(0, 1, self._head_dim // 2, dtype=torch.complex64, device=self.device)
+        self._turns = torch.empty(0, 1, self.head_dim // 2, dtype=torch.complex64, device=self.device)
 
     @staticmethod
     def supports(model: Any) -> bool:
@@ -283,7 +286,7 @@ class Decoder:
         return known and full
 
     def new_cache(self, reserve: int = 0) -> KVCache:
-        cache = KVCache(len(self._layers), self._groups, self._head_dim, self.dtype, self.device)
+        cache = KVCache(len(self._layers), self.groups, self.head_dim, self.dtype, self.device)
         cache.reserve(reserve)
         return cache
 
@@ -321,31 +324,63 @@ class Decoder:
         if self._turns.shape[0] < end:
             positions = torch.arange(max(end, 2 * self._turns.shape[0], 1024), device=self.device)
             cos, sin = self._rotary(torch.empty(0, device=self.device), positions[None])
-            half = self._head_dim // 2
+            half = self.head_dim // 2
             self._turns = torch.complex(cos[0, :, None, :half], sin[0, :, None, :half])
         return self._turns[start:end]
 
     def _forward(self, x_SW: torch.Tensor, cache: KVCache) -> torch.Tensor:
         """Run the layers over new positions (float32); the cache holds them when this returns."""
         count, start = x_SW.shape[0], cache.length
-        heads, groups, size, dtype = self._heads, self._groups, self._head_dim, self.dtype
-        turn = self._turn(start, start + count)
+        heads, groups, size = self.heads, self.groups, self.head_dim
         mask = _causal(count, start, heads // groups, self.device) if count > 1 else None
-        for number, layer in enumerate(self._layers):
-            qkv = layer.qkv(self._rms(x_SW, layer.norm1).to(dtype)).float().view(count, -1, size)
-            rotated = qkv[:, : heads + groups]
-            if layer.qk_norm is not None:
-                rotated.copy_(self._rms(rotated, layer.qk_norm))
-            torch.view_as_complex(rotated.unflatten(-1, (-1, 2))).mul_(turn)
-            keys, values = cache.write(number, qkv[:, heads:])
+
+        def attend(number: int, qkv_SXD: torch.Tensor) -> torch.Tensor:
+            keys, values = cache.write(number, qkv_SXD[:, heads:])
             # The query heads of one group stand as further queries of its key-value head: no copy of the cache.
-            queries = qkv[:, :heads].to(dtype).transpose(0, 1).reshape(1, groups, -1, size)
+            queries = qkv_SXD[:, :heads].to(self.dtype).transpose(0, 1).reshape(1, groups, -1, size)
             out = functional.scaled_dot_product_attention(queries, keys, values, attn_mask=mask)
-            out = out.reshape(heads, count, size).transpose(0, 1).reshape(count, heads * size)
-            x_SW = x_SW + layer.out(out)
-            x_SW = x_SW + layer.mlp(self._rms(x_SW, layer.norm2).to(dtype))
+            return out.reshape(heads, count, size).transpose(0, 1).reshape(count, heads * size)
+
+        x_SW = self.layers(x_SW, self._turn(start, start + count), attend)
         cache.advance(count)
         return x_SW
+
+    # -- for decoders that hold keys and values in another way (`omnivmed.model.batch`) ------------------------
+
+    def layers(self, x_SW: torch.Tensor, turns_S1D: torch.Tensor, attend: Attend) -> torch.Tensor:
+        """All layers over positions ``(S, W)`` float32; ``turns`` their rotary angles, complex ``(S, 1, D/2)``.
+
+        ``attend(layer, qkv)``: queries, keys and values ``(S, H + 2G, D)``, rotated, float32 -> what every position
+        gathers, ``(S, H * D)`` in ``dtype``.
+        """
+        count = x_SW.shape[0]
+        for number, layer in enumerate(self._layers):
+            qkv = layer.qkv(self._rms(x_SW, layer.norm1).to(self.dtype)).float()
+            qkv = qkv.view(count, -1, self.head_dim)
+            rotated = qkv[:, : self.heads + self.groups]
+            if layer.qk_norm is not None:
+                rotated.copy_(self._rms(rotated, layer.qk_norm))
+            torch.view_as_complex(rotated.unflatten(-1, (-1, 2))).mul_(turns_S1D)
+            x_SW = x_SW + layer.out(attend(number, qkv))
+            x_SW = x_SW + layer.mlp(self._rms(x_SW, layer.norm2).to(self.dtype))
+        return x_SW
+
+    @property
+    def depth(self) -> int:
+        """Number of layers."""
+        return len(self._layers)
+
+    def embed(self, ids_S: torch.Tensor) -> torch.Tensor:
+        """Embeddings of token ids, a copy, ``(S, W)``."""
+        return self._embed[ids_S.to(self.device)]
+
+    def turns(self, positions_S: torch.Tensor) -> torch.Tensor:
+        """Rotary angles of any positions, complex ``(S, 1, D/2)``."""
+        return self._turn(0, int(positions_S.max()) + 1)[positions_S.to(self.device)]
+
+    def likeliest(self, hidden_RW: torch.Tensor) -> torch.Tensor:
+        """The greedy next token after each of some positions, ``(R,)``."""
+        return self._head(self._rms(hidden_RW, self._norm).to(self.dtype)).argmax(-1)
 
 
 def _causal(count: int, start: int, repeat: int, device: torch.device) -> torch.Tensor:
