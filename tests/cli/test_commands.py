@@ -14,7 +14,6 @@ import pytest
 from PIL import Image
 
 from omnivmed.cli import main
-from tests.inference.conftest import tiny  # noqa: F401  the random nano
 from tests.inference.tiny import Package
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -65,7 +64,7 @@ def test_prune_prints_and_writes(volume: Path, tmp_path: Path, capsys: pytest.Ca
 
 
 def test_ask_streams_the_answer_and_sums_up(
-    tiny: tuple[Package, Path],  # noqa: F811
+    tiny: tuple[Package, Path],
     volume: Path,
     tmp_path: Path,
     capsys: pytest.CaptureFixture[str],
@@ -86,7 +85,7 @@ def test_ask_streams_the_answer_and_sums_up(
 
 
 def test_ask_offline_opens_no_connection(
-    tiny: tuple[Package, Path],  # noqa: F811
+    tiny: tuple[Package, Path],
     picture: Path,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
@@ -126,7 +125,7 @@ def test_doctor_names_what_is_missing(
 
 
 def test_doctor_measures_speed(
-    tiny: tuple[Package, Path],  # noqa: F811
+    tiny: tuple[Package, Path],
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ):
@@ -138,7 +137,7 @@ def test_doctor_measures_speed(
 
 
 def test_weights_fetch_status_remove(
-    tiny: tuple[Package, Path],  # noqa: F811
+    tiny: tuple[Package, Path],
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],

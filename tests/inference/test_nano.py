@@ -7,8 +7,6 @@ from pathlib import Path
 
 import pytest
 
-pytest.importorskip("torch")
-
 from omnivmed import open_study, weights
 from omnivmed.cli import main
 from omnivmed.inference import load_model

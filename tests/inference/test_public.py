@@ -8,15 +8,13 @@ from typing import Any
 
 import pytest
 
-torch = pytest.importorskip("torch")
-
-from omnivmed import weights  # noqa: E402
-from omnivmed.cli import main  # noqa: E402
-from omnivmed.errors import ModelError  # noqa: E402
-from omnivmed.inference import load_model  # noqa: E402
-from omnivmed.registry import resolve  # noqa: E402
-from tests.inference.tiny import Package  # noqa: E402
-from tests.phantoms import ct_study  # noqa: E402
+from omnivmed import weights
+from omnivmed.cli import main
+from omnivmed.errors import ModelError
+from omnivmed.inference import load_model
+from omnivmed.registry import resolve
+from tests.inference.tiny import Package
+from tests.phantoms import ct_study
 
 
 @pytest.fixture

@@ -9,20 +9,19 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
-torch = pytest.importorskip("torch")
-
-from omnivmed import weights  # noqa: E402
-from omnivmed.errors import ModelError  # noqa: E402
-from omnivmed.inference import Done, Failed, MaskReady, Text, load_model  # noqa: E402
-from omnivmed.inference.engine import Assistant  # noqa: E402
-from omnivmed.inference.prompts import build_prompt  # noqa: E402
-from omnivmed.inference.torch_runtime import distinct_frames  # noqa: E402
-from omnivmed.model import tokens  # noqa: E402
-from omnivmed.study import Study  # noqa: E402
-from omnivmed.vision import prepare  # noqa: E402
-from tests.inference.tiny import Package, tiny_nano  # noqa: E402
-from tests.phantoms import clip_study, ct_study, radiograph  # noqa: E402
+from omnivmed import weights
+from omnivmed.errors import ModelError
+from omnivmed.inference import Done, Failed, MaskReady, Text, load_model
+from omnivmed.inference.engine import Assistant
+from omnivmed.inference.prompts import build_prompt
+from omnivmed.inference.torch_runtime import distinct_frames
+from omnivmed.model import tokens
+from omnivmed.study import Study
+from omnivmed.vision import prepare
+from tests.inference.tiny import Package, tiny_nano
+from tests.phantoms import clip_study, ct_study, radiograph
 
 STUDIES = {
     "image": Study.from_array(radiograph(), modality="CR"),

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pytest
 
 from omnivmed import weights
 
@@ -27,7 +26,8 @@ def _bytes_to_unicode() -> list[str]:
 
 def tiny_gguf(path: Path, seed: int = 0) -> dict[str, np.ndarray]:
     """A two-layer Llama with a byte tokenizer; returns the matrices that went in, by GGUF name."""
-    gguf = pytest.importorskip("gguf")
+    import gguf
+
     writer = gguf.GGUFWriter(path, "llama")
     tokens = CONTROL + _bytes_to_unicode() + ["Ġt", "he"]
     writer.add_block_count(LAYERS)

@@ -82,7 +82,7 @@ def test_the_coarse_axis_is_the_slice_axis(
     check_world(study, grid(), affine)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.tuples(*[st.floats(-np.pi, np.pi)] * 3), st.tuples(*[st.floats(0.3, 6.0)] * 3), st.booleans())
 def test_turning_is_a_right_handed_relabelling(
     angles: tuple[float, ...], steps: tuple[float, ...], mirrored: bool

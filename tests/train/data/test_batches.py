@@ -49,7 +49,7 @@ def test_a_step_over_the_end_of_an_epoch_is_filled_from_the_next() -> None:
     assert len(uneven.samples(50)) == 8
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(
     st.lists(st.tuples(st.integers(1, 60), st.integers(0, 30)), min_size=8, max_size=20),
     st.integers(1, 8),

@@ -5,12 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+import torch
+from safetensors.torch import load_file, save_file
 
-torch = pytest.importorskip("torch")
-
-from safetensors.torch import load_file, save_file  # noqa: E402
-
-from train.nano.fit.average import blend, mean  # noqa: E402
+from train.nano.fit.average import blend, mean
 
 
 def test_it_is_the_mean_of_both(tmp_path: Path) -> None:

@@ -11,42 +11,10 @@ import numpy as np
 import pytest
 import torch
 
-from tests.train.tiny import ByteTokenizer, tiny_language_model
-from train.nano.data.bank import build_bank, load_bank
-from train.nano.data.index import build_index
 from train.nano.data.sampling import Pool
 from train.nano.fit import tuning as module
 from train.nano.fit.tuning import Nano, TuneConfig, forms_of, make_batch, sequence_pool, tune, with_history
-from train.nano.parts.features import build_features
-from train.nano.parts.vit import Vit
-from train.nano.parts.words import Projector
 from train.nano.text.questions import QA
-
-
-def tiny_vit() -> Vit:
-    torch.manual_seed(1)
-    return Vit(layers=1, mlp=16).eval()
-
-
-@pytest.fixture
-def nano(data_folder: Path, tmp_path: Path) -> Nano:
-    records = build_index(data_folder)
-    build_bank(data_folder, records, tmp_path / "bank")
-    bank = load_bank(tmp_path / "bank", records)
-    cached = build_features(bank, tiny_vit(), tmp_path / "f.safetensors", "train", 8)
-    torch.manual_seed(2)
-    general = [("Hello?", "Hi."), ("Two?", "Two.")]
-    return Nano(
-        bank,
-        tiny_vit(),
-        Projector(384, 32),
-        tiny_language_model(),
-        ByteTokenizer(),
-        cached,
-        {},
-        general,
-        rank=2,
-    )
 
 
 @dataclass

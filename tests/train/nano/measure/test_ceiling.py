@@ -4,15 +4,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import pytest
+import torch
 
-torch = pytest.importorskip("torch")
-
-from tests.train.nano.measure.test_probes import both, made  # noqa: E402
-from train.nano.data.bank import build_bank, load_bank  # noqa: E402
-from train.nano.data.index import build_index  # noqa: E402
-from train.nano.measure.ceiling import Arm, left_out, patients_left_out, pictures_of, table  # noqa: E402
-from train.nano.parts.vit import Vit  # noqa: E402
+from tests.train.nano.measure.test_probes import both, made
+from train.nano.data.bank import build_bank, load_bank
+from train.nano.data.index import build_index
+from train.nano.measure.ceiling import Arm, left_out, patients_left_out, pictures_of, table
+from train.nano.parts.vit import Vit
 
 
 def test_the_patient_asked_about_is_not_learnt_from() -> None:

@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 import torch
 
-from tests.train.nano.fit.test_tuning import nano  # noqa: F401  (the fixture)
 from train.nano.data.studies import still
 from train.nano.fit.pack import collate, forward_hidden, make_tree
 from train.nano.fit.tuning import Nano
@@ -20,7 +19,7 @@ from train.nano.text.questions import QA, silenced
 TOKENS = 6
 
 
-def greedy(nano: Nano, study, question: QA) -> list[int]:  # type: ignore[no-untyped-def]  # noqa: F811
+def greedy(nano: Nano, study, question: QA) -> list[int]:  # type: ignore[no-untyped-def]
     """The first TOKENS of the answer, one full forward pass per token."""
     tree = make_tree(nano.tokenizer, study.kind, study.tokens_per_frame, study.times_s, [question])
     prompt = next(i for i, label in enumerate(tree.labels) if label != -100)
@@ -42,7 +41,7 @@ def greedy(nano: Nano, study, question: QA) -> list[int]:  # type: ignore[no-unt
 
 
 @torch.no_grad()
-def test_teacher_forcing_is_exact_where_greedy_decoding_is(nano: Nano) -> None:  # noqa: F811
+def test_teacher_forcing_is_exact_where_greedy_decoding_is(nano: Nano) -> None:
     item = chosen_items(nano, "train", 1)[0]
     study = still(nano.bank[item.record_id], item, None)
     question = QA("modality", "sentence", "What is it?", "x" * (TOKENS - 1))
@@ -62,7 +61,7 @@ def test_teacher_forcing_is_exact_where_greedy_decoding_is(nano: Nano) -> None: 
             assert right.index(False) == wrong
 
 
-def test_silent_tasks_are_not_asked_and_pictures_can_be_swapped(nano: Nano) -> None:  # noqa: F811
+def test_silent_tasks_are_not_asked_and_pictures_can_be_swapped(nano: Nano) -> None:
     items = chosen_items(nano, "train", 2)
     studies = [still(nano.bank[i.record_id], i, None) for i in items]
     asked = with_questions(studies, "sentence", True, 1, {"image": ["modality"]})
@@ -98,7 +97,7 @@ def test_plain_answers_are_judged_by_their_content(question: str, answer: str, r
     assert plainly_right(question, answer) == right
 
 
-def test_follow_ups_are_the_same_questions_with_a_turn_before_them(nano: Nano) -> None:  # noqa: F811
+def test_follow_ups_are_the_same_questions_with_a_turn_before_them(nano: Nano) -> None:
     items = chosen_items(nano, "train", 2)
     cases = with_questions([still(nano.bank[i.record_id], i, None) for i in items], "sentence", True, 1, {})
     sets = follow_up_cases(cases)

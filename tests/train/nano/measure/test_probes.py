@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import pytest
+import torch
 
-torch = pytest.importorskip("torch")
-
-from train.nano.measure.probes import chosen, further_findings, leave_one_source_out, relabelled, row, table  # noqa: E402
-from train.nano.measure.score import Score  # noqa: E402
-from train.nano.parts.features import FeatureSet  # noqa: E402
+from train.nano.measure.probes import chosen, further_findings, leave_one_source_out, relabelled, row, table
+from train.nano.measure.score import Score
+from train.nano.parts.features import FeatureSet
 
 
 def made(count: int, source: str, flip: bool = False, seed: int = 0) -> FeatureSet:
