@@ -16,6 +16,10 @@ check: lint types test
 lint: $(VENV)/dev.ready
 	$(RUN) -m ruff check .
 	$(RUN) -m ruff format --check .
+	@if ! command -v npm >/dev/null; then echo "no npm here: the types of the viewer's script are not checked"; \
+	elif ! npm --prefix tests/js ci --silent --no-audit --no-fund; then \
+		echo "typescript could not be fetched: the types of the viewer's script are not checked"; \
+	else npm --prefix tests/js run --silent types; fi
 
 types: $(VENV)/dev.ready
 	# Gradio writes an interface file beside each component class; mypy would believe it rather than the class.

@@ -106,7 +106,7 @@ def serve(port: int, more: dict[str, Any] | None = None) -> None:
             )
     for value in values.values():
         if value is not None:
-            value.state |= {"model": "test", "version": "9.9"}
+            value.state = value.state.model_copy(update={"model": "test", "version": "9.9"})
     values["coded"] = coded_value(folder)
     values |= more or {}
 

@@ -70,6 +70,7 @@ MODULES = (
     "labels.js",
     "pane.js",
     "microscope.js",
+    "state.js",
     "input.js",
     "player.js",
     "loader.js",
@@ -133,6 +134,7 @@ def show(
     )
 
 
+# What the joining below understands: imports and exports that fill one line. `_module` refuses the rest.
 _IMPORT = re.compile(r"^import (\{[^}]*\}) from '\./([\w.]+)';\n", re.MULTILINE)
 _WORDS = re.compile(r"^import words from .*;\n", re.MULTILINE)
 _EXPORT = re.compile(r"^export ((?:async )?(?:function|class|const) (\w+))", re.MULTILINE)
@@ -140,11 +142,22 @@ _EXPORT = re.compile(r"^export ((?:async )?(?:function|class|const) (\w+))", re.
 
 def _module(name: str) -> str:
     """One file as an expression that runs it in a scope of its own and yields what it exports."""
-    text = (STATIC / name).read_text(encoding="utf-8")
+    return joined(name, (STATIC / name).read_text(encoding="utf-8"))
+
+
+def joined(name: str, text: str) -> str:
+    """The ES module `text` as `modules[name] = …`. Raises ValueError for an import or export it does not understand,
+    or one of a module that stands later in `MODULES`."""
+    place = MODULES.index(name)
+    for wanted in _IMPORT.finditer(text):
+        if wanted[2] not in MODULES[:place]:
+            raise ValueError(f"{name} imports {wanted[2]}, which does not stand before it")
     text = _WORDS.sub(lambda _: f"const words = {_words()};\n", text)
     names = ", ".join(match[2] for match in _EXPORT.finditer(text))
     text = _IMPORT.sub(r"const \1 = modules['\2'];\n", text)
     text = _EXPORT.sub(r"\1", text)
+    if left := re.search(r"^[ \t]*(?:import|export)\b(?!\().*", text, re.MULTILINE):
+        raise ValueError(f"{name}: an import or export must fill one line: {left[0].strip()}")
     return f"modules['{name}'] = (() => {{\n{text}\nreturn {{ {names} }};\n}})();\n"
 
 

@@ -6,7 +6,7 @@
 
   // A slice or a time named in an answer (or a picture under "What the model saw") moves the viewer.
   document.addEventListener('click', (event) => {
-    const link = event.target.closest && event.target.closest('a[href*="#slice-"], a[href*="#time-"]');
+    const link = event.target instanceof Element && event.target.closest('a[href*="#slice-"], a[href*="#time-"]');
     if (!link) return;
     event.preventDefault();
     const found = /#(slice|time)-([\d.]+)$/.exec(link.getAttribute('href') || '');

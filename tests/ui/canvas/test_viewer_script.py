@@ -37,9 +37,28 @@ def test_joined_script_parses(tmp_path: Path) -> None:
 def test_every_module_is_joined_once_and_small() -> None:
     assert sorted(MODULES) == sorted(p.name for p in STATIC.glob("*.js"))
     for path in STATIC.glob("*.js"):
-        assert len(path.read_text().splitlines()) < 500, path.name
+        assert len(path.read_text().splitlines()) < 400, path.name
     assert not re.search(r"^(import|export) ", script(), re.MULTILINE)
     assert "@viewer.css@" not in script()
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("import {\n  one,\n  two,\n} from './lut.js';\n", "must fill one line: import {"),
+        ("import * as lut from './lut.js';\n", "must fill one line"),
+        ("const x = 1;\nexport { x };\n", "must fill one line: export"),
+        ("export default 3;\n", "must fill one line: export default"),
+        ("import { Viewer } from './viewer.js';\n", "does not stand before"),
+        ("import { a } from 'elsewhere';\n", "must fill one line"),
+    ],
+)
+def test_what_the_joining_does_not_understand_is_refused(text: str, said: str) -> None:
+    with pytest.raises(ValueError, match=said):
+        viewer.joined("tokens.js", text)
+    assert "const { num } = modules['texts.js'];" in viewer.joined(
+        "tokens.js", "import { num } from './texts.js';\nexport const a = 1;\n"
+    )
 
 
 def test_no_outside_address_in_script_or_style() -> None:

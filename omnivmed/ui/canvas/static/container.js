@@ -7,7 +7,8 @@ const VIEWS = {
   uint32: Uint32Array, int32: Int32Array, float32: Float32Array, float64: Float64Array,
 };
 
-/** Header and start of the data, or null while too few bytes have come. Throws on anything not ours. */
+/** Header and start of the data, or null while too few bytes have come. Throws on anything not ours.
+ * @param {Uint8Array} bytes @returns {{header: import('./types').Header, start: number} | null} */
 export function parseHead(bytes) {
   if (bytes.length < 16) return null;
   const magic = String.fromCharCode(...bytes.subarray(0, 8));
@@ -21,7 +22,9 @@ export function parseHead(bytes) {
   return { header, start: 16 + size };
 }
 
-/** Typed view of one array of the header, on the buffer that holds the data section. */
+/** Typed view of one array of the header, on the buffer that holds the data section; null where there is none.
+ * @param {import('./types').Header} header @param {ArrayBuffer} data @param {string} name
+ * @returns {any} the view its dtype names */
 export function arrayOf(header, data, name) {
   const spec = header.arrays[name];
   if (!spec) return null;
@@ -70,6 +73,10 @@ async function feed(body, writable) {
  * browser tidied up, they would take as much memory again as the study, twice.
  * onHeader(header, data) is called once, as soon as the header is there; `data` (ArrayBuffer) then fills up
  * from the front, and onBytes(loaded) says how far. Resolves to {header, data}.
+ *
+ * @param {string} url
+ * @param {{signal?: AbortSignal, onHeader?: (header: any, data: ArrayBuffer) => void, onBytes?: (loaded: number) => void}} [told]
+ * @returns {Promise<{header: any, data: ArrayBuffer}>}
  */
 export async function fetchPayload(url, { signal, onHeader, onBytes } = {}) {
   const response = await fetch(url, { signal, credentials: 'same-origin' });

@@ -75,9 +75,10 @@ export function readout(viewer, pane) {
     lines.push('↓ ' + (source[1] * header.spacing_mm[1]).toFixed(1) + '  → ' + (source[2] * header.spacing_mm[2]).toFixed(1) + ' mm');
   }
   let value = '';
-  if (viewer.grey && viewer.store.has(voxel[0])) {
+  const at = viewer.store.has(voxel[0]) ? viewer.store.value(voxel[0], voxel[1], voxel[2]) : null;
+  if (at !== null) {
     const unit = header.unit === 'HU' ? ' HU' : '';
-    value = (header.exact ? '' : TEXT.exactNot + ' ') + num(viewer.store.value(...voxel), 5) + unit + '  ·  ';
+    value = (header.exact ? '' : TEXT.exactNot + ' ') + num(at, 5) + unit + '  ·  ';
   }
   lines.push(value + '↓ ' + Math.round(source[1]) + '  → ' + Math.round(source[2]) + ' px');
   const token = pane.spec.axis === 0 && viewer.overlay ? viewer.scope.hoverShort(viewer.cursor[0], viewer.hoverToken) : '';

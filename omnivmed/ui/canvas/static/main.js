@@ -2,6 +2,7 @@
 import { Viewer } from './viewer.js';
 
 const CSS = "@viewer.css@";
+/** @type {Map<Element, Viewer>} */
 const viewers = new Map();
 
 function style() {
@@ -12,22 +13,24 @@ function style() {
   document.head.appendChild(node);
 }
 
-/** Called by Gradio once per component; later values come through `watch`. */
+/** Called by Gradio once per component; later values come through `watch`.
+ * @param {HTMLElement} element @param {{value: import('./types').Value | null}} props
+ * @param {(name: string, data?: object) => void} trigger @param {(name: string, take: () => void) => void} watch
+ * @param {string[]} events */
 function mount(element, props, trigger, watch, events) {
   style();
-  const root = element.querySelector('.omv') || element;
+  const root = /** @type {HTMLElement} */ (element.querySelector('.omv') || element);
   const known = new Set(events);
   const viewer = new Viewer(root, (name, data) => { if (known.has(name)) trigger(name, data); });
   viewers.set(element, viewer);
-  const host = element.closest('[id]');
-  viewer.id = host ? host.id : '';
   const take = () => viewer.loader.apply(props.value);
   watch('value', take);
   take();
   return viewer;
 }
 
-/** goto({index | number | time_s}, elemId?) moves the viewers on the page. */
+/** Moves the viewers on the page, or the one with this elem_id.
+ * @param {import('./types').Place} place @param {string} [id] */
 function goto(place, id) {
   for (const [element, viewer] of viewers) {
     if (!element.isConnected) {
@@ -39,12 +42,13 @@ function goto(place, id) {
   }
 }
 
-/** What the page's model card says of the model: its state, and its seconds per token once they are measured. */
-function model(html) {
-  const said = (name) => (new RegExp('data-' + name + '="([^"]*)"').exec(html) || [])[1];
+/** The app knows more of the model: its state, and its seconds per token once they are measured.
+ * @param {import('./types').ModelFacts | null} facts */
+function model(facts) {
+  if (!facts) return;
   for (const viewer of viewers.values()) {
-    viewer.state.model_state = said('state');
-    viewer.state.seconds_per_token = Number(said('seconds-per-token')) || null;
+    viewer.state.model_state = facts.state;
+    viewer.state.seconds_per_token = facts.seconds_per_token;
     viewer.scope.sync();
   }
 }

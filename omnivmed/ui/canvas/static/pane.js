@@ -148,7 +148,7 @@ export class Pane {
     let image = store.bitmap(index, () => viewer.invalidate());
     if (!image && viewer.shown !== undefined) { // keep the last picture until the new one is decoded
       index = viewer.shown;
-      image = store.cache.get(index);
+      image = store.peek(index);
     }
     return image ? { image, index } : null;
   }

@@ -1,22 +1,36 @@
-// Where the pixels live in the browser: voxels as numbers, or pictures (JPEG, PNG) decoded when needed.
+// Where the pixels live in the browser: voxels as numbers, or pictures (JPEG, PNG) decoded when needed. Both are a `Store`
+// (types.d.ts), so nobody asks which one there is.
 import { arrayOf } from './container.js';
 import { windowTable, rgbaTable } from './lut.js';
 
-/** Grey stills, volumes and short grey cines: stored integers, windowed here. Indices are (slice, row, column). */
+/** @typedef {import('./types').StudyHeader} StudyHeader */
+/** @typedef {import('./types').Plane} Plane */
+/** @typedef {import('./types').Store} Store */
+
+/** Grey stills, volumes and short grey cines: stored integers, windowed here. Indices are (slice, row, column).
+ * @implements {Store} */
 export class VoxelStore {
+  /** @param {StudyHeader} header @param {ArrayBuffer} data */
   constructor(header, data) {
+    const [frames, rows, cols] = header.shape;
     this.header = header;
+    this.slope = header.slope;
+    this.intercept = header.intercept;
+    this.frames = frames;
+    this.rows = rows;
+    this.cols = cols;
     this.voxels = arrayOf(header, data, 'voxels');
     this.spec = header.arrays.voxels;
     this.bits = this.spec.dtype.endsWith('8') ? 0xff : 0xffff;
-    [this.frames, this.rows, this.cols] = header.shape;
-    this.slot = new Int32Array(this.frames);
+    this.index = Int32Array.from({ length: frames }, (_, k) => k);
+    this.slot = new Int32Array(frames); // where in the data section each frame lies
     header.order.forEach((frame, slot) => { this.slot[frame] = slot; });
     this.sliceBytes = this.spec.bytes / this.frames;
     this.loaded = 0;
   }
 
-  /** Bytes of the data section that have come. */
+  at(frame) { return frame >= 0 && frame < this.frames ? frame : undefined; }
+
   setLoaded(bytes) {
     const before = this.loaded;
     this.loaded = Math.min(this.frames, Math.max(0, Math.floor((bytes - this.spec.offset) / this.sliceBytes)));
@@ -27,7 +41,6 @@ export class VoxelStore {
 
   complete() { return this.loaded === this.frames; }
 
-  /** The frame at hand nearest to `frame`, to show while the rest is on its way; -1 when none is. */
   nearest(frame) {
     let best = -1;
     for (let s = 0; s < this.loaded; s++) {
@@ -37,10 +50,13 @@ export class VoxelStore {
     return best;
   }
 
-  table(level, width, inverted) {
-    const { slope, intercept } = this.header;
+  reachable(frame) { return frame; }
+
+  before(frame) { return frame; }
+
+  tableFor(level, width, inverted) {
     const flip = inverted !== this.header.inverted;
-    return rgbaTable(windowTable(this.spec.dtype, slope, intercept, level, width, flip));
+    return rgbaTable(windowTable(this.spec.dtype, this.slope, this.intercept, level, width, flip));
   }
 
   /** Offsets of every index along one axis; along axis 0 they follow the sending order. */
@@ -54,7 +70,7 @@ export class VoxelStore {
     return out;
   }
 
-  /** Fill `out` (Uint32Array) with the plane `spec` at `index` through an RGBA table; every `step`-th pixel. */
+  /** @param {Plane} spec @param {number} index @param {Uint32Array} table @param {Uint32Array} out */
   fill(spec, index, table, out, step = 1) {
     const { voxels, bits } = this;
     const base = this.offsets(spec.axis, false)[index];
@@ -70,27 +86,43 @@ export class VoxelStore {
     }
   }
 
-  /** File units (HU for CT) at a voxel. */
   value(frame, row, col) {
-    const { slope, intercept } = this.header;
-    return this.voxels[(this.slot[frame] * this.rows + row) * this.cols + col] * slope + intercept;
+    return this.voxels[(this.slot[frame] * this.rows + row) * this.cols + col] * this.slope + this.intercept;
   }
+
+  bitmap() { return null; }
+
+  peek() { return null; }
+
+  prefetch() {} // every slice is a table away
+
+  close() {}
 }
 
-/** Colour stills and clips: compressed pictures; a few decoded ones are kept, the neighbours made ready. */
+/** Colour stills and clips: compressed pictures; a few decoded ones are kept, the neighbours made ready.
+ * @implements {Store} */
 export class PictureStore {
+  /** @param {StudyHeader} header @param {ArrayBuffer} data */
   constructor(header, data) {
-    this.header = header;
+    const [frames, rows, cols] = header.shape;
+    this.frames = frames;
+    this.rows = rows;
+    this.cols = cols;
     this.bytes = arrayOf(header, data, 'pictures');
     this.offset = header.arrays.pictures.offset;
-    [this.frames, this.rows, this.cols] = header.shape;
+    this.type = header.picture_type;
+    this.ends = header.picture_ends;
     this.index = header.picture_index;
-    this.at = new Map(this.index.map((frame, i) => [frame, i]));
-    this.cache = new Map(); // frame -> ImageBitmap, oldest first
+    this.place = new Map(this.index.map((frame, i) => [frame, i]));
+    /** @type {Map<number, ImageBitmap>} frame -> picture, oldest first */
+    this.cache = new Map();
+    /** @type {Map<number, Promise<ImageBitmap>>} */
     this.pending = new Map();
     this.limit = Math.max(6, Math.floor(128 * 2 ** 20 / (this.rows * this.cols * 4)));
     this.loadedBytes = 0;
   }
+
+  at(frame) { return this.place.get(frame); }
 
   setLoaded(bytes) {
     const before = this.loadedBytes;
@@ -99,13 +131,12 @@ export class PictureStore {
   }
 
   has(frame) {
-    const i = this.at.get(frame);
-    return i !== undefined && this.loadedBytes >= this.header.picture_ends[i];
+    const i = this.at(frame);
+    return i !== undefined && this.loadedBytes >= this.ends[i];
   }
 
-  complete() { return this.loadedBytes >= (this.header.picture_ends.at(-1) || 0); }
+  complete() { return this.loadedBytes >= (this.ends.at(-1) || 0); }
 
-  /** The frame at hand nearest to `frame`, or -1. */
   nearest(frame) {
     let best = -1;
     for (const f of this.index) {
@@ -114,7 +145,25 @@ export class PictureStore {
     return best;
   }
 
-  /** The decoded picture if it is at hand, else null; then `ready` is called once it is. */
+  reachable(frame, from) {
+    if (this.place.has(frame)) return frame;
+    const found = frame > from ? this.index.find((k) => k >= frame) : this.index.findLast((k) => k <= frame);
+    return found === undefined ? from : found;
+  }
+
+  before(frame) {
+    const found = this.index.findLast((k) => k <= frame);
+    return found === undefined ? this.index[0] : found;
+  }
+
+  tableFor() { return null; }
+
+  fill() {}
+
+  value() { return null; }
+
+  peek(frame) { return this.cache.get(frame) || null; }
+
   bitmap(frame, ready) {
     const hit = this.cache.get(frame);
     if (hit) {
@@ -126,13 +175,14 @@ export class PictureStore {
     return null;
   }
 
+  /** @returns {Promise<ImageBitmap | null>} null when its bytes have not come */
   decode(frame) {
     if (!this.has(frame)) return Promise.resolve(null);
     if (this.cache.has(frame)) return Promise.resolve(this.cache.get(frame));
     if (this.pending.has(frame)) return this.pending.get(frame);
-    const i = this.at.get(frame);
-    const start = i ? this.header.picture_ends[i - 1] : 0;
-    const blob = new Blob([this.bytes.subarray(start, this.header.picture_ends[i])], { type: this.header.picture_type });
+    const i = this.at(frame);
+    const start = i ? this.ends[i - 1] : 0;
+    const blob = new Blob([this.bytes.subarray(start, this.ends[i])], { type: this.type });
     const work = createImageBitmap(blob, { colorSpaceConversion: 'none', premultiplyAlpha: 'none' }).then((bitmap) => {
       this.pending.delete(frame);
       this.cache.set(frame, bitmap);
@@ -147,9 +197,8 @@ export class PictureStore {
     return work;
   }
 
-  /** Decode the pictures that will be wanted next. */
   prefetch(frame, step) {
-    const at = this.at.get(frame);
+    const at = this.at(frame);
     for (let k = 1; k <= 4 && at !== undefined; k++) {
       const next = this.index[at + k * step];
       if (next !== undefined) this.decode(next);
@@ -162,7 +211,8 @@ export class PictureStore {
   }
 }
 
-/** The store a study header asks for. */
+/** The store a study header asks for.
+ * @param {StudyHeader} header @param {ArrayBuffer} data @returns {Store} */
 export function storeFor(header, data) {
   return header.display === 'voxels' ? new VoxelStore(header, data) : new PictureStore(header, data);
 }

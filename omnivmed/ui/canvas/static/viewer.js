@@ -1,36 +1,28 @@
-// One viewer: what is shown and where, and the loop that draws it. At most one draw per screen refresh.
+// One viewer on the page: the view of a `ViewState`, and the loop that draws it. At most one draw per screen refresh.
 import { TEXT, say } from './texts.js';
 import { Loader } from './loader.js';
 import { clock } from './view2d.js';
 import { tokenAt } from './tokens.js';
 import { free } from './container.js';
-import { storeFor } from './stores.js';
 import { barSpan } from './paint.js';
 import { buildPanel, fillMenus } from './panel.js';
 import { Pane } from './pane.js';
-import { Microscope } from './microscope.js';
 import { bindPane, bindKeys, bindTrack } from './input.js';
 import { Thumbs } from './thumbs.js';
 import { Player } from './player.js';
-import { givenNote, syncWindow, labelPane, readout, readStrip, drawStrip } from './labels.js';
+import { ViewState } from './state.js';
+import { givenNote, syncWindow, readout, readStrip, drawStrip } from './labels.js';
 import { saveJson, saveNpz, savePng } from './save.js';
 
-const RANGE = { uint8: 255, int8: 255, uint16: 65535, int16: 65535 };
-
-export class Viewer {
+export class Viewer extends ViewState {
+  /** @param {HTMLElement} root @param {(name: string, data: object) => void} trigger tells the app of an event */
   constructor(root, trigger) {
+    super();
     this.root = root;
     this.trigger = trigger;
-    this.value = null; // as the app sent it: addresses of files
-    this.state = {}; // and a few settings
+    /** @type {Pane[]} */
     this.panes = [];
-    this.tool = 'window';
-    this.mode = 'kept';
-    this.overlay = true;
-    this.opacity = 0.55;
-    this.hoverToken = -1;
     this.stats = { draws: [] };
-    this.scope = new Microscope(this);
     this.player = new Player(this);
     this.loader = new Loader(this);
     this.ui = buildPanel(root, this.actions());
@@ -68,13 +60,10 @@ export class Viewer {
     this.player.stop();
     this.player.setClip(null);
     if (this.thumbs) this.thumbs.drop();
-    if (this.store && this.store.close) this.store.close();
+    if (this.store) this.store.close();
     free(this.data);
-    this.header = this.data = null;
-    this.store = null;
-    this.table = null;
+    this.forget();
     this.shown = undefined;
-    this.scope.clear();
     this.panes = [];
     this.ui.panes.replaceChildren();
     this.ui.empty.hidden = false;
@@ -87,24 +76,10 @@ export class Viewer {
   }
 
   open(header, data) {
-    this.header = header;
-    this.data = data;
-    this.store = storeFor(header, data);
     this.root.dataset.loaded = 'false';
     this.root.dataset.study = header.nonce;
-    this.grey = header.display === 'voxels';
-    this.inverted = false;
-    if (this.grey) {
-      const { slope, window, arrays } = header;
-      this.span = RANGE[arrays.voxels.dtype] * Math.abs(slope);
-      this.start = window ? { level: window[0], width: window[1] } : { level: header.intercept + this.span / 2, width: this.span };
-      this.setWindow(this.start.level, this.start.width);
-    } else this.window = null;
-    const [frames, rows, cols] = header.shape;
-    const middle = header.kind === 'volume' ? frames >> 1 : 0;
-    this.cursor = [middle, rows >> 1, cols >> 1];
-    if (this.state.goto != null) this.cursor[0] = Math.min(Math.max(this.state.goto, 0), frames - 1);
-    this.times = header.arrays.times_s ? new Float64Array(data, header.arrays.times_s.offset, frames) : null;
+    this.load(header, data);
+    const [frames] = header.shape;
     this.setPanes(1);
     const { ui } = this;
     const many = frames > 1;
@@ -149,34 +124,6 @@ export class Viewer {
     this.invalidate();
   }
 
-  goto(index) { this.setAxis(0, index); }
-
-  setAxis(axis, index) {
-    const n = this.header.shape[axis];
-    let at = Math.min(Math.max(Math.round(index), 0), n - 1);
-    if (axis === 0 && Number.isFinite(at)) at = this.reachable(at);
-    if (!Number.isFinite(at) || at === this.cursor[axis]) return;
-    this.direction = Math.sign(at - this.cursor[axis]);
-    this.cursor[axis] = at;
-    if (axis === 0) this.player.moved(at);
-    this.invalidate();
-  }
-
-  /** Until the whole clip has been prepared, only its sampled frames can be shown: the next one that way. */
-  reachable(at) {
-    if (this.grey || this.player.hasClip || this.store.at.has(at)) return at;
-    const { index } = this.store;
-    const found = at > this.cursor[0] ? index.find((k) => k >= at) : index.findLast((k) => k <= at);
-    return found === undefined ? this.cursor[0] : found;
-  }
-
-  /** The last frame at or before `at` that can be shown now. */
-  lastAtHand(at) {
-    if (this.grey || this.player.hasClip || this.store.at.has(at)) return at;
-    const found = this.store.index.findLast((k) => k <= at);
-    return found === undefined ? this.store.index[0] : found;
-  }
-
   /** A playing clip has put frame k on the element. */
   showPlayed(k) {
     if (!this.header || k < 0 || k >= this.header.shape[0]) return;
@@ -184,27 +131,9 @@ export class Viewer {
     this.invalidate();
   }
 
-  stepAxis(axis, by) { this.setAxis(axis, this.cursor[axis] + by); }
+  get anyFrame() { return super.anyFrame || this.player.hasClip; }
 
-  step(by) { this.stepAxis(0, by); }
-
-  /** Jump to a 0-based index, a number counted from 1, or a time in seconds. */
-  jump({ index, number, time_s: time }) {
-    if (!this.header) return;
-    if (index != null) this.goto(index);
-    else if (number != null) this.goto(number - 1);
-    else if (time != null && this.times) {
-      let k = this.times.length - 1;
-      while (k > 0 && this.times[k] > time + 1e-6) k--;
-      this.goto(k);
-    }
-  }
-
-  given(step) { this.gotoKnown(this.scope.given(this.cursor[0], step)); }
-
-  change(step) { this.gotoKnown(this.scope.change(this.cursor[0], step)); }
-
-  gotoKnown(k) { if (k >= 0) this.goto(k); }
+  moved(at) { this.player.moved(at); }
 
   stripTo(x) {
     if (!this.header) return;
@@ -224,51 +153,9 @@ export class Viewer {
 
   // ------------------------------------------------------------------------------------------- window, zoom
 
-  setWindow(level, width) {
-    if (!this.grey) return;
-    this.window = { level, width: Math.max(width, this.span / 65536, 1e-6) };
-    this.windowChanged = true;
-    this.invalidate();
-  }
-
-  dragEnd() {
-    this.dragging = false;
-    this.windowChanged = true;
-    this.invalidate();
-  }
-
   invert() {
-    if (!this.grey) return;
-    this.inverted = !this.inverted;
-    this.windowChanged = true;
+    super.invert();
     this.ui.invert.setAttribute('aria-pressed', String(this.inverted));
-    this.invalidate();
-  }
-
-  pickPreset(which) {
-    if (!this.grey || which === '') return;
-    const preset = which === 'own' ? null : this.header.presets[Number(which)];
-    if (which !== 'own' && !preset) return;
-    this.setWindow(...(preset ? preset.slice(1) : [this.start.level, this.start.width]));
-  }
-
-  /** The model's window, as far as it is known. */
-  get givenWindow() {
-    const { run } = this.scope;
-    if (run && run.window) return { level: run.window[0], width: run.window[1] };
-    return this.start;
-  }
-
-  get windowDiffers() {
-    const given = this.grey && this.givenWindow;
-    if (!given) return false;
-    const near = (a, b) => Math.abs(a - b) <= given.width * 1e-4;
-    return this.inverted || !near(given.level, this.window.level) || !near(given.width, this.window.width);
-  }
-
-  backToWindow() {
-    if (this.inverted) this.invert();
-    this.setWindow(this.givenWindow.level, this.givenWindow.width);
   }
 
   useWindow() { this.trigger('use_window', { ...this.window }); }
@@ -292,8 +179,6 @@ export class Viewer {
 
   // ------------------------------------------------------------------------------------------- tokens
 
-  tokensAt(index) { return this.scope.at(index); }
-
   toggleOverlay() { this.showOverlay(!this.overlay); }
 
   showOverlay(on) {
@@ -310,12 +195,6 @@ export class Viewer {
   }
 
   nextMode() { this.setMode(this.scope.nextMode(this.mode)); }
-
-  /** A what-if under way: a mask that comes back meanwhile must not pull the slider from under the hand. */
-  moveThreshold(value) {
-    this.holding = true;
-    this.scope.setThreshold(value);
-  }
 
   release() {
     this.holding = false;
@@ -408,7 +287,7 @@ export class Viewer {
   draw() {
     const start = performance.now();
     if (this.windowChanged && this.grey) {
-      this.table = this.store.table(this.window.level, this.window.width, this.inverted);
+      this.table = this.store.tableFor(this.window.level, this.window.width, this.inverted);
       this.tableSerial = (this.tableSerial || 0) + 1;
       this.windowChanged = false;
       syncWindow(this);
@@ -446,7 +325,7 @@ export class Viewer {
       this.scope.syncFrame(this.cursor[0]);
       givenNote(this);
     }
-    if (this.store.prefetch) this.store.prefetch(index, this.direction || 1);
+    this.store.prefetch(index, this.direction || 1);
     if (root.dataset.ready !== 'true') {
       root.dataset.ready = 'true';
       const first = Math.round(performance.now() - this.loader.started);
