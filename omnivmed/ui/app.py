@@ -16,7 +16,8 @@ from omnivmed.ui.tabs.planning import wire_planning
 from omnivmed.ui.tabs.screen import Screen, build_pick, build_screen
 from omnivmed.ui.visit.environment import PrivateRoot
 from omnivmed.ui.visit.service import Loader, Meter, ModelService, SampleShelf
-from omnivmed.ui.visit.session import SessionStore, on_forget
+from omnivmed.ui.visit.session import on_forget
+from omnivmed.ui.visit.sessions import SessionStore
 from omnivmed.ui.visit.settings import AppSettings
 from omnivmed.ui.visit.studies import Context
 from omnivmed.ui.web.launch import launch

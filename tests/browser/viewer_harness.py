@@ -86,7 +86,8 @@ def serve(port: int, more: dict[str, Any] | None = None) -> None:
     import gradio as gr
 
     from omnivmed.pruning import keep_mask
-    from omnivmed.ui.canvas.payload import pack_mask, pack_pixels, pack_study, payload_path
+    from omnivmed.ui.canvas.container import payload_path
+    from omnivmed.ui.canvas.payload import pack_mask, pack_pixels, pack_study
     from omnivmed.ui.canvas.viewer import StudyViewer, show
 
     folder = tempfile.mkdtemp()
@@ -138,7 +139,8 @@ def coded_value(folder: str) -> Any:
 
     from omnivmed.pruning import keep_mask
     from omnivmed.study import Study
-    from omnivmed.ui.canvas.payload import pack_study, payload_path
+    from omnivmed.ui.canvas.container import payload_path
+    from omnivmed.ui.canvas.payload import pack_study
     from omnivmed.ui.canvas.transcode import transcode
     from omnivmed.ui.canvas.viewer import show
     from omnivmed.vision import NANO_BUDGET, prepare
@@ -190,7 +192,8 @@ def speed_values(folder: str) -> dict[str, Any]:
     """Large studies, for measuring: a 256² and a 512² stack, a 3000² radiograph."""
     from omnivmed.pruning import keep_mask
     from omnivmed.study import Study
-    from omnivmed.ui.canvas.payload import pack_study, payload_path
+    from omnivmed.ui.canvas.container import payload_path
+    from omnivmed.ui.canvas.payload import pack_study
     from omnivmed.ui.canvas.viewer import show
     from omnivmed.vision import DEFAULT_BUDGET, prepare
 

@@ -23,7 +23,8 @@ from omnivmed.ui.visit import chat
 from omnivmed.ui.visit.environment import PrivateRoot
 from omnivmed.ui.visit.samples import SAMPLES, thumbnail_uri
 from omnivmed.ui.visit.service import ModelService, SampleShelf
-from omnivmed.ui.visit.session import OpenStudy, Session, SessionStore
+from omnivmed.ui.visit.session import OpenStudy, Session
+from omnivmed.ui.visit.sessions import SessionStore
 from omnivmed.ui.visit.settings import AppSettings
 from omnivmed.ui.visit.studies import Context, Options, facts_line, label_of
 from tests import phantoms

@@ -1,37 +1,22 @@
 """Binary payloads: how a study and its mask travel to the browser, once, by URL.
 
-A payload is one gzip stream; inside it:
+A payload is a container (`container.py`). Voxels are stored from the middle slice outwards (``order``): a browser
+that reads the stream can show the first slice long before the last byte has come. Nothing of the uploaded file
+itself is in a payload: only numbers and pictures this program decoded, and no text from any header.
 
-    offset  bytes  what
-    0       8      magic  b"OMNIVIEW"
-    8       4      format version, uint32 little endian (1)
-    12      4      n, length of the header in bytes, uint32 little endian
-    16      n      JSON header, UTF-8, padded with spaces so that the data start on a 16-byte boundary
-    16+n    …      data: little-endian arrays, each starting on a 16-byte boundary
-
-Header, always: ``format`` ("study" | "mask" | "pixels"), ``version``, ``nonce`` (128 random bits: Gradio's
-cache address is a hash of the content, so the nonce makes it unguessable), ``content_id`` (which study),
-``data_bytes`` and ``arrays`` {name: {dtype, shape, offset, bytes}}.
-
-Voxels are stored from the middle slice outwards (``order``): a browser that reads the stream can show the
-first slice long before the last byte has come. Nothing of the uploaded file itself is in a payload: only
-numbers and pictures this program decoded, and no text from any header.
+What a header says beyond the container's own names is declared in ``static/types.d.ts``; a test holds it to that.
 """
 
 from __future__ import annotations
 
-import gzip
-import json
-import secrets
-import struct
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from omnivmed.ui.canvas.container import Layout, PayloadInfo, write
 from omnivmed.ui.canvas.planes import plane_specs
 
 if TYPE_CHECKING:
@@ -39,9 +24,6 @@ if TYPE_CHECKING:
     from omnivmed.study import Study
     from omnivmed.vision import Patches
 
-MAGIC = b"OMNIVIEW"
-VERSION = 1
-ALIGN = 16
 DISPLAY_BYTES = 64 * 2**20  # raw bytes of the voxels or pictures a browser is given at most
 COMPRESS_BYTES = (
     16 * 2**20
@@ -53,94 +35,6 @@ LOSSLESS_PIXELS = 4 * 2**20  # stills and clips of up to this many pixels travel
 CHUNK_SLICES = 16
 
 Progress = Callable[[str, int, int], None]
-
-
-@dataclass(frozen=True)
-class PayloadInfo:
-    """What was written: where, how large, and what had to be reduced to fit the display."""
-
-    path: Path
-    bytes: int
-    header: dict[str, Any]
-
-
-def payload_path(folder: str | Path, kind: str) -> Path:
-    """A new file name nobody can guess: ``<kind>-<32 hex digits>.omv`` in `folder`."""
-    return Path(folder) / f"{kind}-{secrets.token_hex(16)}.omv"
-
-
-# ---------------------------------------------------------------------------------------- container
-
-
-def _aligned(n: int) -> int:
-    return -(-n // ALIGN) * ALIGN
-
-
-class _Layout:
-    """Collects arrays and says where in the data section each will lie."""
-
-    def __init__(self) -> None:
-        self.arrays: dict[str, dict[str, Any]] = {}
-        self.end = 0
-
-    def add(self, name: str, dtype: np.dtype[Any] | str, shape: Sequence[int]) -> None:
-        dtype = np.dtype(dtype).newbyteorder("<")
-        size = int(np.prod(shape, dtype=np.int64)) * dtype.itemsize
-        kind = {"b": "uint8"}.get(dtype.kind, dtype.name)
-        self.arrays[name] = {"dtype": kind, "shape": list(shape), "offset": self.end, "bytes": size}
-        self.end = _aligned(self.end + size)
-
-
-def _write(
-    path: Path, header: dict[str, Any], layout: _Layout, parts: Iterator[bytes], level: int
-) -> PayloadInfo:
-    """Write a container; `parts` yields the arrays' bytes in the order of the layout, without padding
-    between the chunks of one array."""
-    header = {
-        **header,
-        "version": VERSION,
-        "nonce": secrets.token_hex(16),
-        "data_bytes": layout.end,
-        "arrays": layout.arrays,
-    }
-    text = json.dumps(header, allow_nan=False, separators=(",", ":")).encode()
-    text += b" " * (_aligned(ALIGN + len(text)) - ALIGN - len(text))
-    ends = {a["offset"] + a["bytes"] for a in layout.arrays.values()}
-    with gzip.GzipFile(path, "wb", compresslevel=level, mtime=0) as file:
-        file.write(MAGIC + struct.pack("<II", VERSION, len(text)) + text)
-        at = 0
-        for part in parts:
-            file.write(part)
-            at += len(part)
-            if at in ends:
-                file.write(b"\0" * (_aligned(at) - at))
-                at = _aligned(at)
-        if at != layout.end:
-            raise ValueError(f"payload is {at} bytes long, expected {layout.end}")
-    return PayloadInfo(path, path.stat().st_size, header)
-
-
-def unpack(path: str | Path) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
-    """Read a payload back: (header, arrays). Raises ValueError when it is not one of ours."""
-    with gzip.open(path, "rb") as file:
-        raw = file.read()
-    if raw[:8] != MAGIC:
-        raise ValueError("not a viewer payload: the magic bytes are missing")
-    version, size = struct.unpack("<II", raw[8:16])
-    if version != VERSION:
-        raise ValueError(f"payload version {version}; this program reads version {VERSION}")
-    header = json.loads(raw[16 : 16 + size])
-    data = memoryview(raw)[16 + size :]
-    if len(data) != header["data_bytes"]:
-        raise ValueError(f"payload holds {len(data)} data bytes, its header says {header['data_bytes']}")
-    arrays = {
-        name: np.frombuffer(data[a["offset"] : a["offset"] + a["bytes"]], a["dtype"]).reshape(a["shape"])
-        for name, a in header["arrays"].items()
-    }
-    return header, arrays
-
-
-# ------------------------------------------------------------------------------------------- study
 
 
 def display_order(n: int) -> list[int]:
@@ -196,7 +90,7 @@ def pack_study(
     """
     path = Path(path)
     header = _common_header(study)
-    layout = _Layout()
+    layout = Layout()
     small: list[NDArray[Any]] = []
     if study.times_s is not None:
         times = np.asarray(study.times_s, "<f8")
@@ -244,7 +138,7 @@ def _pack_voxels(
     study: Study,
     path: Path,
     header: dict[str, Any],
-    layout: _Layout,
+    layout: Layout,
     small: list[NDArray[Any]],
     max_bytes: int,
     compress: bool | None,
@@ -288,7 +182,7 @@ def _pack_voxels(
 
     if compress is None:
         compress = layout.end <= COMPRESS_BYTES
-    return _write(path, header, layout, parts(), level=1 if compress else 0)
+    return write(path, header, layout, parts(), level=1 if compress else 0)
 
 
 def _runs(order: Sequence[int]) -> Iterator[tuple[int, int, list[int]]]:
@@ -329,7 +223,7 @@ def _pack_pictures(
     mask: KeepMask | None,
     path: Path,
     header: dict[str, Any],
-    layout: _Layout,
+    layout: Layout,
     small: list[NDArray[Any]],
     max_bytes: int,
     frame_index: Sequence[int] | None,
@@ -374,7 +268,7 @@ def _pack_pictures(
         yield from _bytes_of(small)
         yield b"".join(pictures)
 
-    return _write(path, header, layout, parts(), level=0)
+    return write(path, header, layout, parts(), level=0)
 
 
 # Full colour resolution: red on black in endoscopy, and thin coloured marks in ultrasound, would smear.
@@ -416,7 +310,7 @@ def mask_header(mask: KeepMask) -> dict[str, Any]:
     }
 
 
-def _add_mask(layout: _Layout, mask: KeepMask) -> list[NDArray[Any]]:
+def _add_mask(layout: Layout, mask: KeepMask) -> list[NDArray[Any]]:
     arrays: dict[str, NDArray[Any]] = {
         "mask.distance": np.asarray(mask.distance, "<f4"),
         "mask.rects": np.asarray(mask.rects, "<f4"),
@@ -434,10 +328,10 @@ def pack_mask(mask: KeepMask, path: str | Path, *, content_id: str | None = None
 
     `content_id` is the study's; the viewer ignores a mask that belongs to another study.
     """
-    layout = _Layout()
+    layout = Layout()
     arrays = _add_mask(layout, mask)
     header = {"format": "mask", "content_id": content_id, "mask": mask_header(mask)}
-    return _write(Path(path), header, layout, _bytes_of(arrays), level=6)
+    return write(Path(path), header, layout, _bytes_of(arrays), level=6)
 
 
 def pack_pixels(patches: Patches, path: str | Path, *, content_id: str | None = None) -> PayloadInfo:
@@ -455,10 +349,10 @@ def pack_pixels(patches: Patches, path: str | Path, *, content_id: str | None = 
     if grey:
         pixels = pixels[:, :, :1]
     pixels = np.ascontiguousarray(pixels.reshape(t, tokens // t, -1))
-    layout = _Layout()
+    layout = Layout()
     layout.add("pixels", pixels.dtype, pixels.shape)
     header = {"format": "pixels", "content_id": content_id, "channels": 1 if grey else 3}
-    return _write(Path(path), header, layout, _bytes_of([pixels]), level=1)
+    return write(Path(path), header, layout, _bytes_of([pixels]), level=1)
 
 
 def _bytes_of(arrays: Sequence[NDArray[Any]]) -> Iterator[bytes]:

@@ -134,7 +134,8 @@ def show(
     )
 
 
-# What the joining below understands: imports and exports that fill one line. `_module` refuses the rest.
+# What the joining below understands: `import {…} from './x.js'` over one line or several, and `export` before a
+# function, class or const. `joined` refuses the rest.
 _IMPORT = re.compile(r"^import (\{[^}]*\}) from '\./([\w.]+)';\n", re.MULTILINE)
 _WORDS = re.compile(r"^import words from .*;\n", re.MULTILINE)
 _EXPORT = re.compile(r"^export ((?:async )?(?:function|class|const) (\w+))", re.MULTILINE)
@@ -157,7 +158,7 @@ def joined(name: str, text: str) -> str:
     text = _IMPORT.sub(r"const \1 = modules['\2'];\n", text)
     text = _EXPORT.sub(r"\1", text)
     if left := re.search(r"^[ \t]*(?:import|export)\b(?!\().*", text, re.MULTILINE):
-        raise ValueError(f"{name}: an import or export must fill one line: {left[0].strip()}")
+        raise ValueError(f"{name}: an import or export of a form that is not joined: {left[0].strip()}")
     return f"modules['{name}'] = (() => {{\n{text}\nreturn {{ {names} }};\n}})();\n"
 
 

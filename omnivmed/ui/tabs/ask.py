@@ -9,7 +9,8 @@ from typing import Any
 import gradio as gr
 
 from omnivmed.ui import texts
-from omnivmed.ui.canvas.payload import pack_mask, payload_path
+from omnivmed.ui.canvas.container import payload_path
+from omnivmed.ui.canvas.payload import pack_mask
 from omnivmed.ui.page import parts
 from omnivmed.ui.page.export import conversation_markdown
 from omnivmed.ui.tabs.bench import Bench, Tab

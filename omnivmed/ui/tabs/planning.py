@@ -7,7 +7,8 @@ from typing import Any
 import gradio as gr
 
 from omnivmed.errors import StudyError
-from omnivmed.ui.canvas.payload import pack_mask, payload_path
+from omnivmed.ui.canvas.container import payload_path
+from omnivmed.ui.canvas.payload import pack_mask
 from omnivmed.ui.page import parts
 from omnivmed.ui.tabs.bench import Bench
 from omnivmed.ui.tabs.screen import Updates

@@ -13,11 +13,13 @@ from typing import TYPE_CHECKING, Any, Literal, cast
 from omnivmed.limits import Limits
 from omnivmed.ui import texts
 from omnivmed.ui.canvas import payload
+from omnivmed.ui.canvas.container import payload_path
 from omnivmed.ui.visit.background import Progress
 from omnivmed.ui.visit.environment import PrivateRoot
 from omnivmed.ui.visit.samples import find_sample
 from omnivmed.ui.visit.service import ModelService, SampleShelf
-from omnivmed.ui.visit.session import OpenStudy, Session, SessionStore
+from omnivmed.ui.visit.session import OpenStudy, Session
+from omnivmed.ui.visit.sessions import SessionStore
 from omnivmed.ui.visit.settings import AppSettings
 
 if TYPE_CHECKING:
@@ -106,7 +108,7 @@ def open_upload(
 
     def look(one: Study) -> None:
         if sight is not None and not glimpses:
-            glimpses.append(payload.payload_path(session.served_folder(), "glimpse"))
+            glimpses.append(payload_path(session.served_folder(), "glimpse"))
             payload.pack_study(one, None, glimpses[0])
             sight(glimpses[0])
 
@@ -254,7 +256,7 @@ def _prepare(
     info = payload.pack_study(
         opened.study,
         opened.mask,
-        payload.payload_path(folder, "study"),
+        payload_path(folder, "study"),
         max_bytes=LOCAL_DISPLAY_BYTES if local else payload.DISPLAY_BYTES,
         compress=None if local else True,
         progress=progress,
@@ -267,7 +269,7 @@ def _prepare(
     )
     if len(opened.mask.frame_index) > 1 and patches.patches.size <= MOST_PIXELS:
         opened.pixels = payload.pack_pixels(
-            patches, payload.payload_path(folder, "pixels"), content_id=opened.study.content_id
+            patches, payload_path(folder, "pixels"), content_id=opened.study.content_id
         ).path
         opened.served = (*opened.served, opened.pixels)
 
@@ -285,13 +287,13 @@ def make_clip(
         progress("transcoding", done, total)
 
     if opened.sample is not None and opened.whole is None:
-        path = payload.payload_path(payload_folder(context.root), "clip").with_suffix(".mp4")
+        path = payload_path(payload_folder(context.root), "clip").with_suffix(".mp4")
         return context.shelf.view(
             ("clip", opened.sample),
             lambda: transcode(opened.study, path, progress=tell),
             lambda kept: kept is not None and kept.path.exists(),
         )
-    path = payload.payload_path(session.served_folder(), "clip").with_suffix(".mp4")
+    path = payload_path(session.served_folder(), "clip").with_suffix(".mp4")
     session.keep(opened, path)
     return transcode(opened.study, path, progress=tell, stopped=stopped)
 

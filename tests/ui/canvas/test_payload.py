@@ -12,7 +12,8 @@ import pytest
 from omnivmed.pruning import keep_mask
 from omnivmed.study import Study
 from omnivmed.ui.canvas import payload
-from omnivmed.ui.canvas.payload import display_order, pack_mask, pack_pixels, pack_study, payload_path, unpack
+from omnivmed.ui.canvas.container import payload_path, unpack
+from omnivmed.ui.canvas.payload import display_order, pack_mask, pack_pixels, pack_study
 from omnivmed.ui.canvas.planes import plane_specs
 from omnivmed.vision import NANO_BUDGET, prepare
 from tests import phantoms

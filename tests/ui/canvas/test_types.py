@@ -12,7 +12,8 @@ import pytest
 
 from omnivmed.pruning import keep_mask
 from omnivmed.study import Study
-from omnivmed.ui.canvas.payload import pack_mask, pack_pixels, pack_study, payload_path
+from omnivmed.ui.canvas.container import payload_path
+from omnivmed.ui.canvas.payload import pack_mask, pack_pixels, pack_study
 from omnivmed.ui.canvas.viewer import STATIC, ViewerState, ViewerValue
 from omnivmed.ui.visit.service import ModelFacts
 from omnivmed.vision import NANO_BUDGET, prepare

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from omnivmed.ui.app import make_context
-from omnivmed.ui.canvas.payload import unpack
+from omnivmed.ui.canvas.container import unpack
 from omnivmed.ui.tabs.screen import Screen, ScreenPage
 from omnivmed.ui.visit import chat, opening, studies
 from omnivmed.ui.visit.background import run_with_progress

@@ -20,7 +20,8 @@ from omnivmed.pruning import prune
 from omnivmed.study import Study
 from omnivmed.ui.visit import environment
 from omnivmed.ui.visit.background import Abandoned, Step, run_with_progress
-from omnivmed.ui.visit.session import OpenStudy, SessionStore, Turn, private_mode
+from omnivmed.ui.visit.session import OpenStudy, Turn, private_mode
+from omnivmed.ui.visit.sessions import SessionStore
 from omnivmed.ui.visit.settings import AppSettings, add_arguments, settings_of
 from omnivmed.ui.visit.studies import Options
 from omnivmed.ui.visit.uploads import known_extension, random_name, take_in
