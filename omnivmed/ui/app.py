@@ -20,6 +20,7 @@ from omnivmed.ui.visit.session import on_forget
 from omnivmed.ui.visit.sessions import SessionStore
 from omnivmed.ui.visit.settings import AppSettings
 from omnivmed.ui.visit.studies import Context
+from omnivmed.ui.visit.uploads import Uploads
 from omnivmed.ui.web.launch import launch
 
 __all__ = ["PANELS", "TABS", "build_demo", "launch", "make_context"]
@@ -37,7 +38,7 @@ def make_context(
     service = ModelService(settings, loader, meter)
     store = SessionStore(root.sessions, root.served, settings.limits)
     on_forget(service.forget)
-    return Context(settings, root, store, service, SampleShelf(settings))
+    return Context(settings, root, store, service, SampleShelf(settings), Uploads(root.served))
 
 
 def build_demo(

@@ -198,6 +198,13 @@ class Texts(BaseModel, frozen=True, extra="forbid", strict=False):
     NO_FILE: str
     UPLOAD_GONE: str
     MODEL_UNLOADABLE: str
+    OTHER_HOST: str
+    OTHER_PAGE: str
+    KEY_NEEDED: str
+    LOGIN_SILENCE: str
+    BUSY_FULL: str
+    DISK_FULL: str
+    ODD_UPLOAD: str
     NOT_HERE: str
     NO_ADDRESS: str
     FOOTER_PROGRAM: str
@@ -208,6 +215,11 @@ class Texts(BaseModel, frozen=True, extra="forbid", strict=False):
     COMMAND_THRESHOLD: str
     COMMAND_PORT: str
     COMMAND_LOGIN: str
+    COMMAND_PASSWORD: str
+    COMMAND_PASSWORD_ASK: str
+    COMMAND_SECRET_FILE: str
+    COMMAND_SECRET_OPEN: str
+    COMMAND_KEY_SHORT: str
     COMMAND_MCP: str
     COMMAND_OPEN: str
     FOLDER_NOT_PLAIN: str

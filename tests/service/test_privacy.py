@@ -55,7 +55,7 @@ def names_in(text: str) -> list[str]:
 def test_names_of_files_and_headers_are_nowhere(
     start: Starter, tmp_path: Path, every_log: pytest.LogCaptureFixture
 ) -> None:
-    app = start()
+    app = start(waiting_upload_minutes=3 / 60)  # the first upload is never opened
     page = app.page()
     page.open_first()
     where = page.upload(patient_file(tmp_path / "source.dcm"), NAME)
@@ -71,6 +71,9 @@ def test_names_of_files_and_headers_are_nowhere(
     assert payloads
     assert names_in(" ".join(page.bodies)) == []
     assert names_in(every_log.text) == []
+    deadline = time.monotonic() + 15
+    while Path(where).exists() and time.monotonic() < deadline:
+        time.sleep(0.1)
     for path in app.context.root.run.rglob("*"):
         assert names_in(str(path)) == []
         if path.is_file():

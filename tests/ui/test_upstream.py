@@ -23,19 +23,49 @@ def test_event_data_is_what_the_browser_sent() -> None:
         assert upstream.event_data(gr.EventData(None, nonsense)) == {}
 
 
-def test_waiting_events_are_counted_by_page() -> None:
+def test_events_of_the_queue_say_whose_they_are() -> None:
     from types import SimpleNamespace
 
     demo = gr.Blocks(analytics_enabled=False)
     demo.queue()
-    waiting = upstream.waiting_of(demo)
-    assert waiting("page") == 0
+    queue = upstream.EventQueue(demo)
+    assert queue.events() == []
     events: dict[str, Any] = demo._queue.event_ids_to_events
-    for k, key in enumerate(("page", "page", "other")):
-        events[str(k)] = SimpleNamespace(session_hash=key)
-    assert waiting("page") == 2
-    del events["0"]
-    assert waiting("page") == 1
+    for name, page in (("a", "page"), ("b", "b")):  # the second one came without a page
+        events[name] = SimpleNamespace(
+            _id=name,
+            session_hash=page,
+            concurrency_id="model",
+            enqueue_time=1.5,
+            request=SimpleNamespace(scope={"of": name}),
+        )
+    first, second = queue.events()
+    assert (first.page, first.listener, first.concurrency_id, first.since) == ("page", "page", "model", 1.5)
+    assert (second.page, second.listener, second.scope) == (None, "b", {"of": "b"})
+    assert queue.listener_of("a") == "page"
+    assert queue.listener_of("gone") == "gone"
+
+
+def test_work_is_found_by_number_and_by_public_name() -> None:
+    with gr.Blocks(analytics_enabled=False) as demo:
+        button = gr.Button()
+        button.click(lambda: None, api_name="open", api_visibility="public", concurrency_id="model")
+        button.click(lambda: None, api_visibility="private", queue=False)
+    demo.queue()
+    queue = upstream.EventQueue(demo)
+    assert queue.work("open") == queue.work(0) == upstream.Work("model", "open", True)
+    private = queue.work(1)
+    assert private is not None
+    assert (private.api_name, private.queued) == (None, False)
+    assert queue.work(7) is queue.work("none") is queue.work(None) is None
+
+
+def test_an_event_is_taken_out_of_the_queue() -> None:
+    import asyncio
+
+    demo = gr.Blocks(analytics_enabled=False)
+    demo.queue()
+    asyncio.run(upstream.EventQueue(demo).drop("nobody's"))  # gone meanwhile: no error
 
 
 def test_a_file_component_hands_over_the_path_and_makes_no_other(tmp_path: Any) -> None:

@@ -4,6 +4,18 @@
   if (window.omnivmedPage) return;
   window.omnivmedPage = true;
 
+  // What this page uploads only this page may open: a random word goes along with its requests to the own server.
+  const word = Array.from(crypto.getRandomValues(new Uint8Array(16)), (b) => b.toString(16).padStart(2, '0')).join('');
+  const plainFetch = window.fetch.bind(window);
+  window.fetch = (input, init = {}) => {
+    const request = input instanceof Request;
+    const url = new URL(request ? input.url : input, location.href);
+    if (url.origin !== location.origin || !url.pathname.includes('/gradio_api/')) return plainFetch(input, init);
+    const headers = new Headers(init.headers || (request ? input.headers : undefined));
+    headers.set('x-omnivmed-page', word);
+    return plainFetch(input, { ...init, headers });
+  };
+
   // A slice or a time named in an answer (or a picture under "What the model saw") moves the viewer.
   document.addEventListener('click', (event) => {
     const link = event.target instanceof Element && event.target.closest('a[href*="#slice-"], a[href*="#time-"]');

@@ -19,7 +19,6 @@ from omnivmed.ui.upstream import UnopenedFile
 from omnivmed.ui.visit import chat, studies
 from omnivmed.ui.visit.session import OpenStudy, Session
 from omnivmed.ui.visit.studies import Context, Options
-from omnivmed.ui.visit.uploads import take_in
 
 log = logging.getLogger("omnivmed.ui")
 
@@ -62,7 +61,7 @@ def add_api(bench: Bench) -> None:
         if not file:
             raise StudyError("NotAnImage", texts.NO_FILE)
         names = file if isinstance(file, list) else [file]
-        taken = take_in([str(name) for name in names], session.sources, context.root.served)
+        taken = context.uploads.take_in([str(name) for name in names], session.sources)
         study = studies.open_study_files(context, session, taken)
         return OpenStudy(study, studies.label_of(study), sources=studies.still_needed(study, taken))
 
@@ -96,7 +95,7 @@ def add_api(bench: Bench) -> None:
             except chat.Refused as refusal:
                 raise gr.Error(refusal.message, print_exception=False) from None
 
-    def prune(file: Any, threshold: float = 0.1) -> dict[str, Any]:
+    def prune(request: gr.Request, file: Any, threshold: float = 0.1) -> dict[str, Any]:
         """Which visual tokens of a study would be pruned; needs no model. Not for clinical use.
 
         Args:
@@ -104,7 +103,7 @@ def add_api(bench: Bench) -> None:
             threshold: pruning threshold on pixels in [-1, 1], 0 to 2; 0.1 is the published one.
         """
         options = Options.bounded(context.limits, threshold)
-        with context.store.temporary() as session:
+        with context.store.temporary(request.session_hash) as session:
             try:
                 opened = open_file(session, file, options)
                 session.show(opened, session.begin_opening())

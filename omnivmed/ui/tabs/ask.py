@@ -266,7 +266,7 @@ def wire(bench: Bench, page: AskPage) -> None:
         for trigger, source in starts:
             asked = trigger(ask.begin, source, begun, **bench.light)
             done = asked.then(ask.answer, page.options.asking, answered, **bench.model)
-            done.then(ask.finish, None, begun, **bench.light).then(ask.tell, None, told, **bench.heavy)
+            done.then(ask.finish, None, begun, **bench.light).then(ask.tell, None, told, **bench.quick)
 
     bench.at_last(wire_answers)
 

@@ -53,14 +53,20 @@ class Tab(Panel[P]):
 class Bench:
     """Where tabs meet while they are wired.
 
-    `light` events change the page at once; `heavy` ones open, cut or draw and take their turn; `model` ones wait for
-    the model; `clip` ones convert in the background.
+    `light` events change the page at once; `heavy` ones decode an upload and take their turn; `quick` ones show a
+    sample, plan, cut or draw, and never wait behind uploads; `model` ones wait for the model; `clip` ones convert in
+    the background.
     """
 
     light: dict[str, Any] = {**QUIET, "queue": False}  # noqa: RUF012 - never changed
     model: dict[str, Any] = {  # noqa: RUF012
         **QUIET,
         "concurrency_id": "model",
+        "concurrency_limit": ANSWERING_AT_ONCE,
+    }
+    quick: dict[str, Any] = {  # noqa: RUF012
+        **QUIET,
+        "concurrency_id": "quick",
         "concurrency_limit": ANSWERING_AT_ONCE,
     }
     clip: dict[str, Any] = {**QUIET, "concurrency_id": "clip", "concurrency_limit": 1}  # noqa: RUF012
@@ -76,7 +82,7 @@ class Bench:
         }
         self.when_planned = Hooks()  # of the OpenStudy: its mask is another
         self.when_answered = Hooks()  # of Session, OpenStudy and Turn: an answer is over
-        self._openers: list[tuple[Any, Any, list[Any], list[Any]]] = []
+        self._openers: list[tuple[Any, Any, list[Any], list[Any], dict[str, Any]]] = []
         self._after: list[tuple[Any, Any, Any, dict[str, Any]]] = []
         self._last: list[Callable[[], None]] = []
         self.after_opening(screen.convert_clip, None, screen.page.viewer, self.clip)
@@ -86,12 +92,20 @@ class Bench:
         """Of the OpenStudy: it is on the screen."""
         return self.screen.when_shown
 
-    def opens(self, trigger: Any, handler: Any, inputs: list[Any], also: list[Any] | None = None) -> None:
+    def opens(
+        self,
+        trigger: Any,
+        handler: Any,
+        inputs: list[Any],
+        also: list[Any] | None = None,
+        *,
+        decodes: bool = False,
+    ) -> None:
         """An event that puts a study on the screen: `handler(request, *inputs, threshold, reference, max_frames)`.
 
-        also: components it changes besides those of the screen.
+        also: components it changes besides those of the screen; decodes: whether an upload is read for it.
         """
-        self._openers.append((trigger, handler, inputs, also or []))
+        self._openers.append((trigger, handler, inputs, also or [], self.heavy if decodes else self.quick))
 
     def after_opening(self, handler: Any, inputs: Any, outputs: Any, kind: dict[str, Any]) -> None:
         """An event of its own after each of those."""
@@ -107,14 +121,14 @@ class Bench:
         self.opens(demo.load, screen.open_first, [])
         for button, sample in zip(page.samples, SAMPLES, strict=True):
             self.opens(button.click, screen.sample_opener(sample.key), [])
-        self.opens(page.upload.upload, screen.open_files, [page.upload], [page.upload])
-        self.opens(page.series.input, screen.choose_series, [page.series])
+        self.opens(page.upload.upload, screen.open_files, [page.upload], [page.upload], decodes=True)
+        self.opens(page.series.input, screen.choose_series, [page.series], decodes=True)
         page.confirm.input(screen.confirm_clean, page.confirm, page.notes, **self.light)
         demo.unload(screen.leave)
         for wire in self._last:
             wire()
-        for trigger, handler, inputs, also in self._openers:
+        for trigger, handler, inputs, also, kind in self._openers:
             outputs = [*screen.outputs, *also]
-            event = trigger(handler, [*inputs, *self.options.planning], outputs, **self.heavy)
-            for then, its_inputs, its_outputs, kind in self._after:
-                event.then(then, its_inputs, its_outputs, **kind)
+            event = trigger(handler, [*inputs, *self.options.planning], outputs, **kind)
+            for then, its_inputs, its_outputs, its_kind in self._after:
+                event.then(then, its_inputs, its_outputs, **its_kind)

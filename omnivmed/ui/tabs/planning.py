@@ -83,10 +83,10 @@ def wire_planning(bench: Bench) -> None:
         outputs = [viewer, bench.screen.page.status, *bench.when_planned.outputs]
         again: dict[str, Any] = {"fn": planning.replan, "inputs": page.planning, "outputs": outputs}
         for trigger in (page.threshold.release, page.reference.input, page.max_frames.release):
-            trigger(**again, **bench.heavy)
+            trigger(**again, **bench.quick)
         viewer.threshold_release(
             planning.threshold_let_go, page.max_frames, [page.threshold, page.reference], **bench.light
-        ).then(**again, **bench.heavy)
-        viewer.use_window(planning.use_window, page.planning, outputs, **bench.heavy)
+        ).then(**again, **bench.quick)
+        viewer.use_window(planning.use_window, page.planning, outputs, **bench.quick)
 
     bench.at_last(wire)

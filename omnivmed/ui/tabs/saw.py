@@ -132,7 +132,7 @@ def wire(bench: Bench, page: SawPage) -> None:
     bench.when_planned.add(saw.planned, [page.saw])
     bench.when_answered.add(saw.answered, [page.saw, page.save_json, page.make_clip])
     outputs = [page.make_clip, page.save_overlay, bench.screen.page.status]
-    page.make_clip.click(saw.make_clip, None, outputs, **bench.heavy)
+    page.make_clip.click(saw.make_clip, None, outputs, **bench.quick)
 
 
 def empty_html() -> str:

@@ -27,6 +27,7 @@ from omnivmed.ui.visit.opening import Openings
 from omnivmed.ui.visit.samples import SAMPLES
 from omnivmed.ui.visit.session import OpenStudy, Session
 from omnivmed.ui.visit.studies import Context, Options
+from omnivmed.ui.visit.uploads import PAGE_HEADER
 
 Updates = dict[Any, Any]  # component of the page → what it shows from now on
 CLIP_BEAT_S = 1.0
@@ -102,7 +103,9 @@ class Screen:
 
     def session(self, request: gr.Request) -> Session:
         """The visitor behind this request."""
-        return self.context.store.get(request.session_hash)
+        session = self.context.store.get(request.session_hash)
+        session.page = dict(request.headers or {}).get(PAGE_HEADER)
+        return session
 
     @property
     def outputs(self) -> list[Any]:

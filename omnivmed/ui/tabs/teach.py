@@ -14,7 +14,7 @@ import numpy as np
 from omnivmed.ui import texts
 from omnivmed.ui.page import figures, parts
 from omnivmed.ui.page.upload import study_upload
-from omnivmed.ui.tabs.bench import QUIET
+from omnivmed.ui.tabs.bench import QUIET, Bench
 from omnivmed.ui.tabs.screen import Updates
 from omnivmed.ui.visit import opening
 from omnivmed.ui.visit.background import Reporter
@@ -262,11 +262,12 @@ def wire(demo: gr.Blocks, page: TeachPage, context: Context) -> None:
     """Events of the page; call inside the same `demo.route`."""
     teach = Teach(context, page)
     heavy: dict[str, Any] = {**QUIET, "concurrency_id": "open", "concurrency_limit": context.limits.workers}
+    quick = Bench.quick
     asked = [page.place, page.threshold, page.reference]
     outputs = [page.status, page.place, *page.steps]
-    demo.load(teach.open_sample, [page.study, *asked], outputs, **heavy)
-    page.study.input(teach.open_sample, [page.study, *asked], outputs, **heavy)
+    demo.load(teach.open_sample, [page.study, *asked], outputs, **quick)
+    page.study.input(teach.open_sample, [page.study, *asked], outputs, **quick)
     page.upload.upload(teach.open_files, [page.upload, *asked], [*outputs, page.upload, page.study], **heavy)
-    page.place.release(teach.draw, asked, [page.status, *page.steps], **heavy)
-    page.threshold.release(teach.draw, asked, [page.status, *page.steps], **heavy)
-    page.reference.input(teach.draw, asked, [page.status, *page.steps], **heavy)
+    page.place.release(teach.draw, asked, [page.status, *page.steps], **quick)
+    page.threshold.release(teach.draw, asked, [page.status, *page.steps], **quick)
+    page.reference.input(teach.draw, asked, [page.status, *page.steps], **quick)

@@ -20,7 +20,6 @@ from omnivmed.ui.visit.background import Abandoned, Reporter, Step, run_with_pro
 from omnivmed.ui.visit.chat import place_of
 from omnivmed.ui.visit.session import OpenStudy, Session
 from omnivmed.ui.visit.studies import Context, Options
-from omnivmed.ui.visit.uploads import take_in
 
 log = logging.getLogger("omnivmed.ui")
 
@@ -110,7 +109,7 @@ def uploaded(
     yield Opening(received=True)
     names = files if isinstance(files, list) else [files]
     try:
-        taken = take_in([str(name) for name in names], session.sources, context.root.served)
+        taken = context.uploads.take_in([str(name) for name in names], session.sources, session.page)
     except StudyError as error:
         yield Opening(error=error.message)
         return

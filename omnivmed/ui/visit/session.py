@@ -109,6 +109,7 @@ class Session:
         self.answering = threading.Lock()
         self.current: OpenStudy | None = None
         self.pending: str | None = None
+        self.page: str | None = None  # what the page calls itself when it uploads (`uploads.PAGE_HEADER`)
         self.turns: tuple[Turn, ...] = ()
         self.lesson: object | None = None  # what the teaching page cut from `current`
         self.closed = False

@@ -5,12 +5,12 @@ from __future__ import annotations
 import logging
 import secrets
 import threading
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from omnivmed.limits import Limits
+from omnivmed.ui.visit.clock import boot_clock
 from omnivmed.ui.visit.session import Session
 
 log = logging.getLogger("omnivmed.ui")
@@ -24,7 +24,7 @@ class SessionStore:
         sessions: Path,
         served: Path,
         limits: Limits,
-        clock: Callable[[], float] = time.monotonic,
+        clock: Callable[[], float] = boot_clock,
     ) -> None:
         self._sessions = sessions
         self._served = served
@@ -92,8 +92,12 @@ class SessionStore:
         return len(old)
 
     def close(self) -> None:
+        """Everybody goes. Flags first: nobody's lock is waited for before all work was told to stop."""
         with self._lock:
             keys = list(self._by_key)
+            everybody = [*self._by_key.values(), *(s for some in self._temporary.values() for s in some)]
+        for session in everybody:
+            session.stop.set()
         for key in keys:
             self.drop(key)
 

@@ -6,12 +6,13 @@ import argparse
 import importlib.util
 import math
 import os
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from typing import NoReturn
 
 from omnivmed.limits import LOCAL, PUBLIC, Limits
 from omnivmed.ui import texts
+from omnivmed.ui.visit.secrets import login_name, read_keys, read_password
 
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
@@ -32,6 +33,11 @@ class AppSettings:
     threshold: float = 0.1
     login: tuple[str, str] | None = None
     mcp: bool = False
+    keys: Mapping[str, str] = field(
+        default_factory=dict
+    )  # digest of an API key → its label; empty: nobody needs one
+    behind_proxy: bool = False  # X-Forwarded-* is what the own proxy says
+    hub: bool = False  # on a hub Space: the hub may show the page in its frame
     own_limits: Limits | None = None  # in place of the two standard sets
 
     @property
@@ -54,7 +60,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--offline", action="store_true", help=told["offline"])
     parser.add_argument("--threshold", type=float, default=0.1, metavar="X", help=told["threshold"])
-    parser.add_argument("--login", metavar="NAME:PASSWORD", help=told["login"])
+    parser.add_argument("--login", metavar="NAME", help=told["login"])
+    parser.add_argument("--password-file", metavar="FILE", help=told["password_file"])
+    parser.add_argument("--api-key", metavar="FILE", help=told["api_key"])
+    parser.add_argument(
+        "--behind-proxy", action="store_true", default="SPACE_ID" in os.environ, help=told["behind_proxy"]
+    )
     parser.add_argument("--mcp", action="store_true", help=told["mcp"])
 
 
@@ -67,13 +78,26 @@ def settings_of(got: argparse.Namespace, refuse: Callable[[str], NoReturn]) -> A
     if not 0 <= got.port <= 65535:
         refuse(texts.COMMAND_PORT)
     login = None
-    if got.login is not None:
-        name, colon, password = got.login.partition(":")
-        if not (name and colon and password):
-            refuse(texts.COMMAND_LOGIN)
-        login = (name, password)
+    try:
+        if got.login is not None:
+            login = (login_name(got.login), read_password(got.password_file))
+        keys = {} if got.api_key is None else read_keys(got.api_key)
+    except ValueError as error:
+        refuse(str(error))
     if got.host not in LOOPBACK and not got.public and login is None:
         refuse(texts.COMMAND_OPEN.format(host=got.host))
     if got.mcp and importlib.util.find_spec("mcp") is None:
         refuse(texts.COMMAND_MCP)
-    return AppSettings(got.model, got.host, got.port, got.public, got.offline, got.threshold, login, got.mcp)
+    return AppSettings(
+        got.model,
+        got.host,
+        got.port,
+        got.public,
+        got.offline,
+        got.threshold,
+        login,
+        got.mcp,
+        keys,
+        got.behind_proxy,
+        hub="SPACE_ID" in os.environ,
+    )

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import logging
 import math
+import threading
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, cast
 
@@ -21,6 +22,7 @@ from omnivmed.ui.visit.service import ModelService, SampleShelf
 from omnivmed.ui.visit.session import OpenStudy, Session
 from omnivmed.ui.visit.sessions import SessionStore
 from omnivmed.ui.visit.settings import AppSettings
+from omnivmed.ui.visit.uploads import Uploads
 
 if TYPE_CHECKING:
     from omnivmed.pruning import KeepMask
@@ -46,6 +48,14 @@ class Context:
     store: SessionStore
     service: ModelService
     shelf: SampleShelf
+    uploads: Uploads
+    ended: threading.Event = field(default_factory=threading.Event)  # the program is about to stop
+
+    def end(self) -> None:
+        """Stop every answer, forget every visitor, close the samples."""
+        self.ended.set()
+        self.store.close()
+        self.shelf.close()
 
     @property
     def limits(self) -> Limits:
@@ -97,7 +107,7 @@ def open_upload(
     series: int | None = None,
     sight: Callable[[Path], None] | None = None,
 ) -> OpenStudy:
-    """Decode files that `take_in` has moved to the session's folder, and prepare the view.
+    """Decode files that `Uploads.take_in` has moved to the session's folder, and prepare the view.
 
     `sight(payload)` is called once at most, with one slice or frame that can be shown while the rest is prepared.
 

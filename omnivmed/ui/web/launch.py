@@ -4,25 +4,30 @@ from __future__ import annotations
 
 import logging
 import threading
-import time
 from typing import Any
 
 import gradio as gr
 from starlette.middleware import Middleware
 
 from omnivmed.ui.page.theme import make_css, make_head, make_theme
-from omnivmed.ui.upstream import LAUNCH, waiting_of
+from omnivmed.ui.tabs.bench import ANSWERING_AT_ONCE
+from omnivmed.ui.upstream import LAUNCH, EventQueue
 from omnivmed.ui.visit import studies
 from omnivmed.ui.visit.samples import SAMPLES
+from omnivmed.ui.visit.settings import LOOPBACK
 from omnivmed.ui.visit.studies import Context, Options
-from omnivmed.ui.visit.uploads import drop_forgotten, has_room
-from omnivmed.ui.web.gate import Gate
+from omnivmed.ui.web.doorbell import Doorbell
+from omnivmed.ui.web.ends import end_tidily
+from omnivmed.ui.web.fair import Places
+from omnivmed.ui.web.gate import Gate, Rules
 from omnivmed.ui.web.health import health_route
-from omnivmed.ui.web.leaving import Leaving
+from omnivmed.ui.web.leaving import Leaving, Listeners
 from omnivmed.ui.web.names import AnonymousNames
+from omnivmed.ui.web.receiving import Receiving
+from omnivmed.ui.web.walls import HUB_FRAMES, Walls
 
 log = logging.getLogger("omnivmed.ui")
-SWEEP_S = 60.0
+SWEEP_S = 1.0
 WARM_UP_PATIENCE_S = 120.0
 EVENTS_AT_ONCE = 8  # of a kind that names no limit of its own
 
@@ -40,17 +45,36 @@ def launch(
         context.service.start()
     else:
         threading.Thread(target=_warm_up, args=(context,), name="omnivmed-warm-up", daemon=True).start()
-    _sweep_forever(context)
-    demo.queue(max_size=limits.queue_size, default_concurrency_limit=EVENTS_AT_ONCE, api_open=False)
+    places = Places(
+        answers=limits.queue_size + ANSWERING_AT_ONCE,
+        openings=limits.queue_size,
+        quick=4 * limits.queue_size,
+        share=max(2, limits.queue_size // 2),
+    )
+    # The gate keeps each kind of work within its places, so the framework's own bound is never the first.
+    demo.queue(max_size=places.total, default_concurrency_limit=EVENTS_AT_ONCE, api_open=False)
+    queue = EventQueue(demo)
+    listeners = Listeners(queue)
+    _sweep_forever(context, listeners)
+    if block:
+        end_tidily(context.end, context.root.remove)
 
     def room() -> bool:
-        return has_room(context.root.served, limits.waiting_uploads * limits.upload_bytes)
+        return context.uploads.bytes() < limits.waiting_uploads * limits.upload_bytes
 
-    gate = Middleware(Gate, waiting_of(demo), max(2, limits.queue_size // 2), room, settings.mcp)
+    rules = Rules(places, settings.mcp, settings.behind_proxy, settings.keys)
     layers = [
-        gate,
-        Middleware(AnonymousNames),
-        Middleware(Leaving, gone=context.store.gone),
+        Middleware(
+            Walls,
+            loopback=settings.host in LOOPBACK and not settings.behind_proxy,
+            behind_proxy=settings.behind_proxy,
+            frames=HUB_FRAMES if settings.hub else (),
+        ),
+        Middleware(Doorbell, behind_proxy=settings.behind_proxy),
+        Middleware(Gate, rules, queue, room),
+        Middleware(Receiving, context.uploads),
+        Middleware(AnonymousNames, context.uploads),
+        Middleware(Leaving, context.store.gone, queue, listeners),
     ]
     return demo.launch(
         server_name=settings.host,
@@ -96,13 +120,20 @@ def _warm_up(context: Context) -> None:
         log.warning("warm-up failed code=%s", type(error).__name__)
 
 
-def _sweep_forever(context: Context) -> None:
-    """In a thread: what nobody touched for too long goes."""
+def _sweep_forever(context: Context, listeners: Listeners) -> None:
+    """In a thread: work nobody listens to ends, what nobody touched for too long goes."""
 
     def sweep() -> None:
-        while True:
-            time.sleep(SWEEP_S)
-            context.store.sweep()
-            drop_forgotten(context.root.served, 60 * context.limits.waiting_upload_minutes)
+        while not context.ended.wait(SWEEP_S):
+            for step in (
+                lambda: listeners.drop_unheard(context.store.gone),
+                context.store.sweep,
+                context.uploads.drop_broken,
+                lambda: context.uploads.drop_forgotten(60 * context.limits.waiting_upload_minutes),
+            ):
+                try:
+                    step()
+                except Exception as error:  # the next second has to come
+                    log.warning("sweeping: code=%s", type(error).__name__)
 
     threading.Thread(target=sweep, name="omnivmed-sweep", daemon=True).start()

@@ -3,67 +3,126 @@
 Gradio writes an upload under the name the client gave, and that name may be a patient's. `AnonymousNames` is a small
 ASGI layer in front of its upload route that rewrites each part's `filename`: a random name, with an extension only
 when it is one of the formats we read (`omnivmed.ui.visit.uploads`).
+
+It fails closed: an upload whose boundary or part headers are not in the one form that browsers send, which is the one
+that is rewritten here, is refused with 400. Other valid spellings exist; a name must not slip through in one of them.
 """
 
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 
-from omnivmed.ui.visit.uploads import random_name
+from starlette.datastructures import Headers
+from starlette.responses import JSONResponse
+
+from omnivmed.ui import texts
+from omnivmed.ui.visit.uploads import PAGE_HEADER, Uploads, random_name
 from omnivmed.ui.web.asgi import App, Message, Receive, Scope, Send
 
 _MAX_HEADER = 16 * 1024
-_FILENAME = re.compile(rb'(;\s*)filename\*?=("(?:[^"\\]|\\.)*"|[^;\r\n]*)', re.IGNORECASE)
+#: RFC 2046 §5.1.1: what a boundary may be made of.
+_BOUNDARY = re.compile(
+    rb"multipart/form-data; ?boundary=(?:\"([0-9A-Za-z'()+_,./:=? -]{1,70})\"|([0-9A-Za-z'()+_,./:=?-]{1,70}))"
+)
+#: The one form of a part's header: as browsers and the usual HTTP libraries write it.
+_DISPOSITION = re.compile(
+    rb'(content-disposition: form-data; name="[^"\r\n\\]{1,100}")'
+    rb'(?:; filename="(?P<plain>(?:[^"\r\n\\]|\\.)*)")?(?:; filename\*=(?P<coded>[^;"\s]{1,2000}))?',
+    re.IGNORECASE,
+)
+_OTHER_HEADER = re.compile(rb"content-(type|length|transfer-encoding): ?[\x20-\x7e]{0,200}", re.IGNORECASE)
+
+
+class OddUpload(Exception):
+    """The upload is not in the form whose names are rewritten."""
 
 
 class AnonymousNames:
-    """ASGI layer: file names of multipart uploads become random while they pass."""
+    """ASGI layer: file names of multipart uploads become random while they pass; other forms are refused."""
 
-    def __init__(self, app: App) -> None:
+    def __init__(self, app: App, uploads: Uploads) -> None:
         self.app = app
+        self.uploads = uploads
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        boundary = _boundary(scope)
-        if boundary is None:
+        if not is_upload(scope):
             await self.app(scope, receive, send)
             return
-        rewriter = MultipartRewriter(boundary)
+        odd = False
+        answered = False
+
+        async def refuse() -> None:
+            await JSONResponse({"detail": texts.ODD_UPLOAD}, 400)(scope, receive, send)
+
+        boundary = _boundary(scope)
+        if boundary is None:
+            await refuse()
+            return
+        page = Headers(scope=scope).get(PAGE_HEADER)
+        rewriter = MultipartRewriter(boundary, lambda name: self.uploads.hand(name, page))
         # The length changes with the names; the body's end is told by the stream.
         headers = [(k, v) for k, v in scope["headers"] if k.lower() != b"content-length"]
 
         async def renamed() -> Message:
+            nonlocal odd
+            if odd:
+                return {"type": "http.disconnect"}
             message = await receive()
             if message["type"] == "http.request":
-                body = rewriter.feed(message.get("body", b""))
-                if not message.get("more_body", False):
-                    body += rewriter.end()
+                try:
+                    body = rewriter.feed(message.get("body", b""))
+                    if not message.get("more_body", False):
+                        body += rewriter.end()
+                except OddUpload:
+                    odd = True  # for whoever reads on, the visitor has left
+                    return {"type": "http.disconnect"}
                 message = {**message, "body": body}
             return message
 
-        await self.app({**scope, "headers": headers}, renamed, send)
+        async def held(message: Message) -> None:
+            nonlocal answered
+            if odd:
+                return  # what the framework says of a broken stream
+            answered = True
+            await send(message)
+
+        try:
+            await self.app({**scope, "headers": headers}, renamed, held)
+        except Exception:
+            if not odd:
+                raise
+        if odd and not answered:
+            await refuse()
+
+
+def is_upload(scope: Scope) -> bool:
+    """Whether this request sends files."""
+    return (
+        scope["type"] == "http"
+        and scope.get("method") == "POST"
+        and bool(scope["path"].rstrip("/").endswith("/upload"))
+    )
 
 
 def _boundary(scope: Scope) -> bytes | None:
-    if scope["type"] != "http" or scope.get("method") != "POST":
-        return None
-    if not scope["path"].rstrip("/").endswith("/upload"):
-        return None
-    kind = next((v for k, v in scope["headers"] if k.lower() == b"content-type"), b"")
-    found = re.search(rb'multipart/form-data;.*?boundary="?([^";]+)"?', kind, re.IGNORECASE)
-    return found.group(1) if found else None
+    kinds = [v for k, v in scope["headers"] if k.lower() == b"content-type"]
+    found = _BOUNDARY.fullmatch(kinds[0].strip()) if len(kinds) == 1 else None
+    return (found[1] or found[2]) if found else None
 
 
 class MultipartRewriter:
     """Stream of a multipart body → the same stream with random file names. Holds back a few bytes at most."""
 
-    def __init__(self, boundary: bytes) -> None:
+    def __init__(self, boundary: bytes, rename: Callable[[str], str] = random_name) -> None:
+        self._rename = rename
         self._delimiter = b"--" + boundary
         self._buffer = b""
         self._in_header = False
         self._first = True
 
     def feed(self, data: bytes) -> bytes:
-        """Bytes in, the bytes that can be passed on already out."""
+        """Bytes in, the bytes that can be passed on already out. Raises OddUpload."""
         self._buffer += data
         out = bytearray()
         while True:
@@ -71,10 +130,9 @@ class MultipartRewriter:
                 end = self._buffer.find(b"\r\n\r\n")
                 if end < 0:
                     if len(self._buffer) > _MAX_HEADER:
-                        out += self._buffer  # the parser behind refuses it
-                        self._buffer = b""
+                        raise OddUpload
                     return bytes(out)
-                out += _rename(self._buffer[: end + 4])
+                out += _renamed(self._buffer[: end + 4], self._rename)
                 self._buffer = self._buffer[end + 4 :]
                 self._in_header = False
             else:
@@ -89,6 +147,8 @@ class MultipartRewriter:
                 if len(self._buffer) < after + 2:
                     return bytes(out)  # "--" (the end) or a line break (another part): not here yet
                 self._first = False
+                if self._buffer[after : after + 2] not in (b"\r\n", b"--"):
+                    raise OddUpload  # another parser might take what follows for a part
                 self._in_header = self._buffer[after : after + 2] == b"\r\n"
                 out += self._buffer[: after + 2]
                 self._buffer = self._buffer[after + 2 :]
@@ -99,16 +159,20 @@ class MultipartRewriter:
         return b"" if self._in_header else rest
 
 
-def _rename(header: bytes) -> bytes:
-    """The header of one part with its `filename` made random; a second, encoded one (`filename*`) is dropped."""
-    seen = False
-
-    def random_of(found: re.Match[bytes]) -> bytes:
-        nonlocal seen
-        if seen:
-            return b""
-        seen = True
-        name = found.group(2).strip(b'"').decode("utf-8", "replace")
-        return found.group(1) + b'filename="' + random_name(name).encode() + b'"'
-
-    return _FILENAME.sub(random_of, header)
+def _renamed(header: bytes, rename: Callable[[str], str]) -> bytes:
+    """The header of one part, with its blank line, with its `filename` made random. Raises OddUpload."""
+    lines = header[:-4].lstrip(b"\r\n").split(b"\r\n") if header.strip() else []
+    found = [
+        _DISPOSITION.fullmatch(line) for line in lines if line.lower().startswith(b"content-disposition")
+    ]
+    rest = [line for line in lines if not line.lower().startswith(b"content-disposition")]
+    if len(found) != 1 or found[0] is None or not all(_OTHER_HEADER.fullmatch(line) for line in rest):
+        raise OddUpload
+    disposition = found[0][1]
+    name_of = (
+        found[0]["plain"] if found[0]["plain"] is not None else found[0]["coded"]
+    )  # the other one is dropped
+    if name_of is not None:
+        name = name_of.decode("utf-8", "replace")
+        disposition += b'; filename="' + rename(name).encode() + b'"'
+    return b"\r\n".join([disposition, *rest]) + b"\r\n\r\n"

@@ -42,7 +42,7 @@ def opened(context: Any, path: Path) -> Iterator[dict[Any, Any]]:
     screen = Screen(context, ScreenPage(samples=tuple(sample.key for sample in SAMPLES), **names))
     session = context.store.get("page")
     sent = context.root.served / ("0" * 64)
-    sent.mkdir()
+    sent.mkdir(exist_ok=True)
     path.rename(sent / path.name)
     options = studies.Options()
     yield from screen.told(session, opening.open_files(context, session, str(sent / path.name), options))
