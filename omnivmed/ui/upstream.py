@@ -79,7 +79,7 @@ class EventQueue:
 
     def __init__(self, demo: gr.Blocks) -> None:
         self._demo = demo
-        self._queue = demo._queue
+        self._inside = demo._queue
 
     def events(self) -> list[QueuedEvent]:
         """All that wait or run now."""
@@ -92,7 +92,7 @@ class EventQueue:
                 event.enqueue_time,
                 event.request.scope,
             )
-            for event in list(self._queue.event_ids_to_events.values())
+            for event in list(self._inside.event_ids_to_events.values())
         ]
 
     def work(self, function: int | str | None) -> Work | None:
@@ -105,12 +105,12 @@ class EventQueue:
 
     def listener_of(self, event_id: str) -> str:
         """Under which name the updates of this event are sent."""
-        event = self._queue.event_ids_to_events.get(event_id)
+        event = self._inside.event_ids_to_events.get(event_id)
         return event_id if event is None else event.session_hash
 
     async def drop(self, event_id: str) -> None:
         """Take an event out of the queue, or end it at its next step."""
-        await self._queue.clean_events(event_id=event_id)
+        await self._inside.clean_events(event_id=event_id)
 
 
 # For `Blocks.launch`: without the last look at the own address, which ends the program when a busy machine takes

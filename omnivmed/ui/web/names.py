@@ -55,7 +55,7 @@ class AnonymousNames:
         async def refuse() -> None:
             await JSONResponse({"detail": texts.ODD_UPLOAD}, 400)(scope, receive, send)
 
-        boundary = _boundary(scope)
+        boundary = boundary_of(scope)
         if boundary is None:
             await refuse()
             return
@@ -105,7 +105,7 @@ def is_upload(scope: Scope) -> bool:
     )
 
 
-def _boundary(scope: Scope) -> bytes | None:
+def boundary_of(scope: Scope) -> bytes | None:
     kinds = [v for k, v in scope["headers"] if k.lower() == b"content-type"]
     found = _BOUNDARY.fullmatch(kinds[0].strip()) if len(kinds) == 1 else None
     return (found[1] or found[2]) if found else None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from omnivmed.ui.web.names import MultipartRewriter, OddUpload, _boundary
+from omnivmed.ui.web.names import MultipartRewriter, OddUpload, boundary_of
 
 NAME = b"Doe^Jane"
 
@@ -74,4 +74,4 @@ def test_a_part_that_only_another_parser_would_see_is_refused() -> None:
 )
 def test_boundaries(kind: bytes, boundary: bytes | None) -> None:
     scope = {"type": "http", "method": "POST", "path": "/upload", "headers": [(b"content-type", kind)]}
-    assert _boundary(scope) == boundary
+    assert boundary_of(scope) == boundary
