@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from omnivmed.errors import StudyError as StudyError
     from omnivmed.inference import Answer as Answer
     from omnivmed.inference import load_model as load_model
+    from omnivmed.io import find_text as find_text
     from omnivmed.io import open_study as open_study
     from omnivmed.pruning import KeepMask as KeepMask
     from omnivmed.pruning import prune as prune
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 
 _HOME = {
     "open_study": "omnivmed.io",
+    "find_text": "omnivmed.io",
     "Study": "omnivmed.study",
     "StudyError": "omnivmed.errors",
     "ModelError": "omnivmed.errors",
@@ -41,6 +43,7 @@ __all__ = [
     "Study",
     "StudyError",
     "__version__",
+    "find_text",
     "load_model",
     "open_study",
     "prune",

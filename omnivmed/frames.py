@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 Span = tuple[int, int]  # first and one past the last, in pixels
+Box = tuple[int, int, int, int]  # top, left, bottom, right; the last two one past the last pixel
 LEAST_SIDE = 16  # pixels that a part keeps of each side at least (or the whole side when it is shorter)
 
 
@@ -123,6 +124,46 @@ class CroppedSource:
 
     def close(self) -> None:
         self._whole.close()
+
+
+class PaintedSource:
+    """Another source with boxes of every frame replaced by one stored number (or colour); shares it, closes it."""
+
+    def __init__(self, whole: FrameSource, boxes: Sequence[Box], fill: float | int) -> None:
+        self._whole = whole
+        self._boxes = tuple(boxes)
+        self._fill = fill
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        return self._whole.shape
+
+    @property
+    def channels(self) -> int:
+        return self._whole.channels
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        return self._whole.dtype
+
+    def read(self, indices: Sequence[int]) -> NDArray[Any]:
+        frames = np.array(self._whole.read(indices))  # a copy: other studies share the memory
+        for top, left, bottom, right in self._boxes:
+            frames[:, top:bottom, left:right] = self._fill
+        return frames
+
+    def problems(self) -> list[tuple[str, str]]:
+        return self._whole.problems()
+
+    def close(self) -> None:
+        self._whole.close()
+
+
+def part_of_box(box: Box, rows: Span, columns: Span) -> Box | None:
+    """The box as it lies in a part of the frame, or None where nothing of it does."""
+    top, left = max(box[0], rows[0]) - rows[0], max(box[1], columns[0]) - columns[0]
+    bottom, right = min(box[2], rows[1]) - rows[0], min(box[3], columns[1]) - columns[0]
+    return (top, left, bottom, right) if top < bottom and left < right else None
 
 
 def inside_margins(

@@ -26,7 +26,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from omnivmed.frames import ArraySource, CroppedSource, FrameSource
+from omnivmed.frames import ArraySource, Box, CroppedSource, FrameSource, PaintedSource, part_of_box
 from omnivmed.window import CT_PRESETS, Window, apply_window, auto_window, window_table
 
 StudyKind = Literal["image", "volume", "video"]
@@ -59,6 +59,8 @@ class StudyInfo:
     notes: tuple[str, ...] = ()
     series: tuple[dict[str, Any], ...] = ()
     needs_confirmation: bool = False
+    text_boxes: tuple[Box, ...] | None = None  # where text was found in the pixels; None: nobody looked
+    painted: tuple[Box, ...] = ()  # what was painted out
     content_id: str = ""
 
 
@@ -233,6 +235,16 @@ class Study:
         return self._info.needs_confirmation
 
     @property
+    def text_boxes(self) -> tuple[Box, ...] | None:
+        """(top, left, bottom, right) in pixels where `find_text` found text, () where it found none, None before it."""
+        return self._info.text_boxes
+
+    @property
+    def painted(self) -> tuple[Box, ...]:
+        """Boxes of every frame whose pixels were replaced (`with_painted`)."""
+        return self._info.painted
+
+    @property
     def dtype(self) -> np.dtype[Any]:
         """Stored type of the numbers."""
         return self._source.dtype
@@ -369,13 +381,87 @@ class Study:
             f"Cut to {c1 - c0} x {r1 - r0} of {width} x {height} pixels; the rest is neither shown nor "
             "given to the model."
         )
+
+        def inside(boxes: Iterable[Box]) -> tuple[Box, ...]:
+            return tuple(b for b in (part_of_box(box, rows, columns) for box in boxes) if b is not None)
+
+        found = self._info.text_boxes
         info = replace(
-            self._info, affine=affine, content_id=part.hexdigest(), notes=(*self._info.notes, note)
+            self._info,
+            affine=affine,
+            content_id=part.hexdigest(),
+            notes=(*self._info.notes, note),
+            text_boxes=None if found is None else inside(found),
+            painted=inside(self._info.painted),
         )
         return Study(CroppedSource(self._source, (r0, r1), (c0, c1)), info)
 
+    def with_text(self, boxes: Iterable[Box], ask: bool = False) -> Study:
+        """The same study that knows where text was found. Any box warns `BurnedIn`.
+
+        `ask`: a person has to confirm first (`needs_confirmation`) when there is any box.
+        """
+        found = tuple(boxes)
+        if not found:
+            return Study(self._source, replace(self._info, text_boxes=()))
+        places = "one place" if len(found) == 1 else f"{len(found)} places"
+        note = f"Text was found in the picture, in {places}; it may name the patient. There may be more."
+        info = replace(
+            self._info,
+            text_boxes=found,
+            warnings=tuple(dict.fromkeys([*self._info.warnings, "BurnedIn"])),
+            notes=tuple(dict.fromkeys([*self._info.notes, note])),
+            needs_confirmation=self._info.needs_confirmation or ask,
+        )
+        return Study(self._source, info)
+
+    def with_painted(self, boxes: Iterable[Box]) -> Study:
+        """Every pixel of these boxes (top, left, bottom, right) replaced on every frame, in `values` and `frames`.
+
+        Colour becomes black; grey becomes the number that the window shows as black when it is painted. Content id is
+        that of the painted study, so that no cache takes one for the other; `text_boxes` inside are gone. Whether a
+        name is to be seen remains a person's to say. Nothing is read again.
+
+        Raises ValueError when a box does not lie within the frame.
+        """
+        _, height, width = self.shape
+        wanted = tuple(dict.fromkeys(boxes))
+        for top, left, bottom, right in wanted:
+            if not (0 <= top < bottom <= height and 0 <= left < right <= width):
+                raise ValueError(f"box {(top, left, bottom, right)} asked of frames of {height} x {width}")
+        if not wanted:
+            return Study(self._source, self._info)
+        digest = hashlib.sha256(f"{self.content_id}|painted {wanted}".encode())
+        note = (
+            f"{'One place was' if len(wanted) == 1 else f'{len(wanted)} places were'} painted out on every picture; "
+            "what was there is neither shown nor given to the model."
+        )
+        found = self._info.text_boxes
+        info = replace(
+            self._info,
+            content_id=digest.hexdigest(),
+            painted=(*self._info.painted, *wanted),
+            text_boxes=None if found is None else tuple(b for b in found if not _covered(b, wanted)),
+            notes=(*self._info.notes, note),
+        )
+        return Study(PaintedSource(self._source, wanted, self._black()), info)
+
+    def _black(self) -> float | int:
+        """The stored number that is shown as black under the window in force."""
+        if self.channels == 3:
+            return 0
+        level, width = self.window or (127.5, 255.0)
+        value = level + width / 2 if self.inverted else level - width / 2
+        stored = (value - self._info.intercept) / self._info.slope
+        if self.dtype.kind == "f":
+            return stored
+        limits = np.iinfo(self.dtype)
+        # Outwards, so that rounding never leaves it a shade brighter than black.
+        outwards = math.floor(stored) if (self._info.slope > 0) != self.inverted else math.ceil(stored)
+        return min(max(outwards, int(limits.min)), int(limits.max))
+
     def close(self) -> None:
-        """Free the pixels and the worker; studies of `with_window` and `with_crop` share them and close, too."""
+        """Free the pixels and the worker; studies of `with_window`, `with_crop` … share them and close, too."""
         self._source.close()
 
     def __enter__(self) -> Study:
@@ -418,6 +504,10 @@ class Study:
             if not 0 <= i < t:
                 raise IndexError(f"frame {i} asked of a study of {t}")
         return checked
+
+
+def _covered(box: Box, by: Iterable[Box]) -> bool:
+    return any(b[0] <= box[0] and b[1] <= box[1] and b[2] >= box[2] and b[3] >= box[3] for b in by)
 
 
 _OPPOSITE = {"L": "R", "R": "L", "A": "P", "P": "A", "S": "I", "I": "S"}

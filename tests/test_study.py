@@ -202,3 +202,60 @@ def test_margins_take_the_pixel_they_touch_and_leave_something() -> None:
     for margins in ((50, 40, 0, 0), (0, 0, 99, 0), (-1, 0, 0, 0), (float("nan"), 0, 0, 0), (101, 0, 0, 0)):
         with pytest.raises(ValueError, match=r"left|per cent"):
             inside_margins(100, 100, *margins)
+
+
+def test_a_painted_study_has_lost_the_pixels_everywhere() -> None:
+    volume = np.arange(3 * 40 * 50, dtype=np.int16).reshape(3, 40, 50) + 100
+    whole = Study.from_array(volume, spacing_mm=(2, 0.7, 0.5), modality="CT", window=(40, 400))
+    found = whole.with_text([(2, 3, 8, 20), (30, 30, 36, 44)], ask=True)
+    assert (whole.text_boxes, found.text_boxes) == (None, ((2, 3, 8, 20), (30, 30, 36, 44)))
+    assert found.needs_confirmation
+    assert found.digest == whole.digest  # the pixels are the same
+    painted = found.with_painted([(2, 3, 8, 20)])
+    assert painted.text_boxes == ((30, 30, 36, 44),)
+    assert painted.painted == ((2, 3, 8, 20),)
+    assert painted.needs_confirmation  # a person still has to look
+    assert painted.content_id != whole.content_id
+    assert painted.content_id == whole.with_painted([(2, 3, 8, 20)]).content_id
+    for part in (painted, painted.with_window((100.0, 50.0)), painted.with_crop((1, 39), (0, 50))):
+        top = 1 if part.shape[1] == 38 else 2
+        for pixels in (part.values(), part.stored()[0]):
+            assert len(np.unique(pixels[:, top : top + 6, 3:20])) == 1
+        assert (part.frames()[:, top : top + 6, 3:20] == 0).all()
+    outside = np.ones((40, 50), bool)
+    outside[2:8, 3:20] = False
+    assert np.array_equal(painted.values()[:, outside], whole.values()[:, outside])
+    assert np.array_equal(whole.values(), volume)  # the study beside it is untouched
+    assert "painted out" in painted.notes[-1]
+    for box in ((-1, 0, 5, 5), (0, 0, 41, 5), (5, 5, 5, 9), (0, 9, 4, 9)):
+        with pytest.raises(ValueError, match="asked of frames"):
+            whole.with_painted([box])
+    assert whole.with_painted([]).digest == whole.digest
+
+
+@pytest.mark.parametrize("inverted", [False, True])
+@pytest.mark.parametrize(
+    ("dtype", "slope", "intercept"),
+    [(np.uint8, 1, 0), (np.int16, -2, 50), (np.uint16, 0.5, -1000), (np.float32, 1, 0), (np.int32, 1, 0)],
+)
+def test_painted_is_black_in_every_type(dtype: type, slope: float, intercept: float, inverted: bool) -> None:
+    stored = np.random.default_rng(0).integers(0, 100, (2, 20, 20)).astype(dtype)
+    study = Study.from_array(stored, slope=slope, intercept=intercept, inverted=inverted)
+    painted = study.with_painted([(4, 5, 9, 12)])
+    assert (painted.frames()[:, 4:9, 5:12] == 0).all()
+    assert painted.dtype == study.dtype
+
+
+def test_painting_colour_a_part_and_a_part_of_what_was_painted() -> None:
+    clip = np.full((3, 40, 50, 3), 200, np.uint8)
+    study = Study.from_array(clip, times_s=np.arange(3)).with_text([(0, 0, 6, 9), (20, 20, 30, 48)])
+    part = study.with_crop((4, 30), (5, 45))
+    assert part.text_boxes == ((0, 0, 2, 4), (16, 15, 26, 40))
+    both = part.with_painted(part.text_boxes or ()).with_crop((1, 20), (0, 40))
+    assert both.text_boxes == ()
+    assert both.painted == ((0, 0, 1, 4), (15, 15, 19, 40))
+    assert (both.take([2])[0, 15:, 15:] == 0).all()
+    assert (both.take([2])[0, :15, 15:] == 200).all()
+    again = part.with_painted([(16, 15, 26, 40)])
+    assert (again.values()[:, 16:, 15:] == 0).all()
+    assert (again.values()[:, :16] == 200).all()

@@ -59,7 +59,21 @@ def open_from(args: argparse.Namespace, progress: ProgressLine) -> Study:
     check_input(args.file)
     study = open_study(args.file, window=args.window, series=args.series, progress=progress)
     progress.clear()
-    return study
+    if not getattr(args, "paint_out", False):
+        return study
+    try:
+        return without_text(study)
+    except BaseException:
+        study.close()
+        raise
+
+
+def without_text(study: Study) -> Study:
+    """The study with the text that was found in it painted out. Raises StudyError without the extra `text`."""
+    from omnivmed.io import find_text
+
+    found = find_text(study)
+    return found.with_painted(found.text_boxes or ())
 
 
 def print_notes(study: Study) -> None:

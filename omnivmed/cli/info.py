@@ -14,12 +14,18 @@ if TYPE_CHECKING:
 
 def run(args: argparse.Namespace) -> int:
     """Print the study's facts as lines or as JSON; no name, no path, no header text."""
-    with open_from(args, ProgressLine()) as study:
+    from omnivmed.io import can_find_text, find_text
+
+    with open_from(args, ProgressLine()) as opened:
+        study = find_text(opened) if can_find_text() else opened
         facts = facts_of(study)
     if args.json:
         print(json.dumps(facts, indent=1))
         return 0
     for name, value in facts.items():
+        if name == "text_boxes":
+            print(f"text in the picture: {_text_line(value)}")
+            continue
         if value in (None, [], ""):
             continue
         if name in ("notes", "presets", "series"):
@@ -53,10 +59,21 @@ def facts_of(study: Study) -> dict[str, Any]:
         "window": None if study.window is None else list(study.window),
         "presets": [list(preset) for preset in study.presets],
         "frames_taken": [int(i) for i in taken],
+        "text_boxes": None if study.text_boxes is None else [list(box) for box in study.text_boxes],
         "warnings": study.warnings,
         "notes": study.notes,
         "series": study.series,
     }
+
+
+def _text_line(boxes: list[list[int]] | None) -> str:
+    """What a search for burned-in text found: places as top, left, bottom, right in pixels."""
+    if boxes is None:
+        return "not looked for (pip install 'omnivmed[text]')"
+    if not boxes:
+        return "none found; some text may be missed"
+    places = "; ".join(", ".join(str(n) for n in box) for box in boxes)
+    return f"found, at (top, left, bottom, right) {places}; there may be more"
 
 
 def _line(value: Any) -> str:

@@ -77,6 +77,7 @@ def build_parser() -> argparse.ArgumentParser:
         "ask", help="ask a question about a study", description=f"Ask a question. {NOTICE}"
     )
     _study_arguments(ask)
+    _paint_argument(ask)
     ask.add_argument("question", help="what you want to know")
     _pruning_arguments(ask)
     _model_arguments(ask)
@@ -97,6 +98,7 @@ def build_parser() -> argparse.ArgumentParser:
         "prune", help="show which tokens are pruned; needs no model", description=f"Prune a study. {NOTICE}"
     )
     _study_arguments(prune)
+    _paint_argument(prune)
     _pruning_arguments(prune)
     prune.add_argument(
         "--budget",
@@ -144,6 +146,14 @@ def _study_arguments(parser: argparse.ArgumentParser) -> None:
         "--window", type=window, metavar="L,W", help="level,width in the file's units (HU for CT)"
     )
     parser.add_argument("--series", type=int, metavar="N", help="which series, when the file holds several")
+
+
+def _paint_argument(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--paint-out",
+        action="store_true",
+        help="first paint out text that is found in the picture (extra: text); some may be missed",
+    )
 
 
 def _pruning_arguments(parser: argparse.ArgumentParser) -> None:

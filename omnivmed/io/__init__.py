@@ -3,5 +3,6 @@
 from __future__ import annotations
 
 from omnivmed.io.door import open_study, warm_up
+from omnivmed.io.text_search import can_find_text, find_text
 
-__all__ = ["open_study", "warm_up"]
+__all__ = ["can_find_text", "find_text", "open_study", "warm_up"]

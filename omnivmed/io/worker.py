@@ -86,6 +86,9 @@ def serve_study(sock: socket.socket) -> None:
         limits.worker_memory, limits.worker_cpu_s, int(limits.worker_total_s), limits.worker_files
     )
     desk = RemoteDesk(sock, limits, bool(request.get("glimpse")))
+    if request.get("task") == "text":
+        _guard(sock, lambda: _find_text(sock, request, fds, desk))
+        return
     reading = _guard(sock, lambda: _read(sock, request, fds, limits, desk))
     if reading is None:
         return
@@ -145,6 +148,20 @@ def _read(
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         return read(uploads, limits, request["series"], desk)
+
+
+def _find_text(sock: socket.socket, request: dict[str, Any], fds: list[int], desk: RemoteDesk) -> bool:
+    """Places of text in the pictures of a block; what it says stays here."""
+    from omnivmed.io import burned_in
+
+    shape = tuple(int(n) for n in request["shape"])
+    block = wire.Block(fds[0], int(np.prod(shape, dtype=np.int64)))
+    pictures = np.frombuffer(block.memory, np.uint8, block.nbytes).reshape(shape)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        boxes = burned_in.find(pictures, lambda done: desk.progress("looking for text", done, len(pictures)))
+    wire.send(sock, {"op": "text", "boxes": boxes})
+    return True
 
 
 def _report(sock: socket.socket, reading: Reading, desk: RemoteDesk) -> None:
