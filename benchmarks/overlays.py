@@ -75,7 +75,7 @@ def draw(scene: Scene, seed: int, cap: int | None, light: bool = False) -> Drawn
         top, left = spot
         height, width = ink.shape
         taken[top : top + height, left : left + width] = True
-        under = base[top : top + height, left : left + width]
+        under = base[top : top + height, left : left + width].astype(np.float32)
         alpha = ink.astype(np.float32) / 255
         if shown is None:
             bright = 4095.0 * (0.75 + 0.25 * rng.random())

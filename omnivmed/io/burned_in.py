@@ -26,6 +26,7 @@ LONG_SIDE = 2000  # longer ones are scaled down: the time grows with the area
 MAP_THRESHOLD, BOX_THRESHOLD = 0.2, 0.3  # low: the recogniser decides
 READ_SCORE = 0.5  # of a place with two characters or more
 LETTER_SCORE = 0.8  # of a place with one
+MOST_HEIGHT = 0.2  # of the picture's shorter side; higher "lines" were cells and bones in every case seen
 MOST_BOXES = 200
 PARAMS = {
     "Global.use_cls": False,  # lines that stand on their head are found as well
@@ -73,7 +74,8 @@ def _found(engine: Any, picture: NDArray[np.uint8]) -> list[Box]:
         if reads_as_text(text, float(score)):
             left, top = np.floor(np.asarray(corners).min(axis=0)).astype(int)
             right, bottom = np.ceil(np.asarray(corners).max(axis=0)).astype(int)
-            boxes.append((int(top), int(left), int(bottom) + 1, int(right) + 1))
+            if min(bottom - top, right - left) <= MOST_HEIGHT * min(picture.shape[:2]):
+                boxes.append((int(top), int(left), int(bottom) + 1, int(right) + 1))
     return boxes
 
 
@@ -98,24 +100,29 @@ def widened(box: Box, size: Sequence[int]) -> Box:
 
 
 def merged(boxes: Sequence[Box]) -> list[Box]:
-    """Boxes that overlap become one, from top to bottom: the same line is found on several frames."""
+    """From top to bottom, with boxes of which half lies in another joined to it: one line, found on several frames."""
     rest = sorted(set(boxes))
     done: list[Box] = []
     while rest:
-        top, left, bottom, right = rest.pop(0)
-        touching = [b for b in rest if b[0] < bottom and top < b[2] and b[1] < right and left < b[3]]
-        if not touching:
-            done.append((top, left, bottom, right))
+        one = rest.pop(0)
+        same = [other for other in rest if _overlap(one, other) >= 0.5]
+        if not same:
+            done.append(one)
             continue
-        rest = [b for b in rest if b not in touching]
-        group = [(top, left, bottom, right), *touching]
-        rest.insert(
-            0,
-            (
-                min(b[0] for b in group),
-                min(b[1] for b in group),
-                max(b[2] for b in group),
-                max(b[3] for b in group),
-            ),
+        group = [one, *same]
+        joined = (
+            min(b[0] for b in group),
+            min(b[1] for b in group),
+            max(b[2] for b in group),
+            max(b[3] for b in group),
         )
+        rest = [joined, *(b for b in rest if b not in same)]
     return sorted(done)
+
+
+def _overlap(one: Box, other: Box) -> float:
+    """Shared area by that of the smaller box."""
+    height = min(one[2], other[2]) - max(one[0], other[0])
+    width = min(one[3], other[3]) - max(one[1], other[1])
+    smaller = min((b[2] - b[0]) * (b[3] - b[1]) for b in (one, other))
+    return max(0, height) * max(0, width) / smaller

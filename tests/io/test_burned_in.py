@@ -52,6 +52,18 @@ def test_rulers_calipers_and_tissue_are_no_text() -> None:
 
 
 @needs_text
+def test_round_cells_are_no_noughts() -> None:
+    """A recogniser reads "8888" in a smear; a line of text is never that high."""
+    rows, columns = np.mgrid[:480, :640]
+    smear = np.full((480, 640, 3), 215, np.uint8)
+    for row in range(60, 480, 170):
+        for column in range(80, 640, 190):
+            radius = np.hypot(rows - row, columns - column)
+            smear[(radius < 78) & (radius > 40)] = (190, 120, 130)
+    assert find_text(Study.from_array(smear)).text_boxes == ()
+
+
+@needs_text
 def test_first_middle_and_last_picture_are_searched() -> None:
     text = display(draw("ultrasound", 1, 16))
     empty = display(draw("ultrasound", 1, None))
@@ -148,10 +160,9 @@ def test_what_counts_as_text(text: str, score: float, is_text: bool) -> None:
 
 
 def test_boxes_of_one_line_become_one() -> None:
-    assert burned_in.merged([(0, 0, 10, 10), (5, 8, 12, 30), (11, 28, 20, 40), (50, 0, 60, 9)]) == [
-        (0, 0, 20, 40),
-        (50, 0, 60, 9),
-    ]
+    once, again, beside = (0, 0, 10, 40), (1, 2, 11, 44), (0, 46, 10, 60)
+    assert burned_in.merged([beside, again, once, (0, 0, 10, 40)]) == [(0, 0, 11, 44), beside]
+    assert burned_in.merged([(0, 0, 10, 40), (9, 0, 19, 40)]) == [(0, 0, 10, 40), (9, 0, 19, 40)]  # two lines
     assert burned_in.merged([]) == []
     assert burned_in.widened((1, 1, 31, 100), (33, 101)) == (0, 0, 33, 101)
     assert burned_in.widened((10, 10, 14, 40), (99, 99)) == (8, 8, 16, 42)
