@@ -58,6 +58,7 @@ class StudyInfo:
     warnings: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
     series: tuple[dict[str, Any], ...] = ()
+    aspect: float = 1.0  # height of a pixel by its width where the file gives only their ratio
     needs_confirmation: bool = False
     text_boxes: tuple[Box, ...] | None = None  # where text was found in the pixels; None: nobody looked
     painted: tuple[Box, ...] = ()  # what was painted out
@@ -251,9 +252,9 @@ class Study:
 
     @property
     def pixel_aspect(self) -> float:
-        """Height of a pixel divided by its width, on the screen (1.0 when unknown)."""
+        """Height of a pixel divided by its width, on the screen: from the spacing, else the bare ratio of the file."""
         if self.spacing_mm is None:
-            return 1.0
+            return self._info.aspect
         return self.spacing_mm[1] / self.spacing_mm[2]
 
     @property
@@ -289,12 +290,7 @@ class Study:
             raise ValueError(f"plane_axis is 0, 1 or 2, got {plane_axis}")
         if self.affine is None:
             return self._info.letters if plane_axis == 0 else None
-        row_axis, column_axis = [a for a in (0, 1, 2) if a != plane_axis]
-        right = direction_letter(self.affine[:3, column_axis])
-        bottom = direction_letter(self.affine[:3, row_axis])
-        if right is None or bottom is None:
-            return None
-        return (_OPPOSITE[right], right, _OPPOSITE[bottom], bottom)
+        return letters_of(self.affine, plane_axis)
 
     def index_at(self, seconds: float) -> int:
         """The frame shown at this time of a clip: the last one that began at or before it."""
@@ -512,6 +508,16 @@ def _covered(box: Box, by: Iterable[Box]) -> bool:
 
 _OPPOSITE = {"L": "R", "R": "L", "A": "P", "P": "A", "S": "I", "I": "S"}
 _POSITIVE = ("R", "A", "S")  # RAS: +x right, +y anterior, +z superior
+
+
+def letters_of(affine: NDArray[np.float64], plane_axis: int = 0) -> tuple[str, str, str, str] | None:
+    """(left, right, top, bottom) of the plane with `plane_axis` of (slice, row, column) fixed, or None when oblique."""
+    row_axis, column_axis = [a for a in (0, 1, 2) if a != plane_axis]
+    right = direction_letter(affine[:3, column_axis])
+    bottom = direction_letter(affine[:3, row_axis])
+    if right is None or bottom is None:
+        return None
+    return (_OPPOSITE[right], right, _OPPOSITE[bottom], bottom)
 
 
 def direction_letter(vector: NDArray[np.float64]) -> str | None:

@@ -1,122 +1,36 @@
-"""One DICOM file: parsed by pydicom under guards, its declared sizes checked against its data before decoding.
+"""What a DICOM header says: values of doubtful text, sizes within the limits, scale, window, spacing, letters.
 
-What leaves this module are numbers and words of closed lists; header text stays inside.
+A header is a data set, or one frame of it (`dicom_groups.FrameHeader`), which reads the same way. What leaves this
+module are numbers and words of closed lists; header text stays inside.
 """
 
 from __future__ import annotations
 
-import io
-import struct
-from typing import Any, BinaryIO
+from functools import cache
+from typing import Any
 
 import numpy as np
 import pydicom
 from pydicom import config as pydicom_config
 from pydicom.dataset import Dataset
-from pydicom.uid import UID, DeflatedExplicitVRLittleEndian, ExplicitVRLittleEndian
+from pydicom.tag import BaseTag, Tag
+from pydicom.uid import UID
 
 from omnivmed.errors import StudyError
 from omnivmed.io.facts import allowed_body_part, allowed_modality, finite, scale
-from omnivmed.io.inflate import inflate_raw
-from omnivmed.io.job import Findings, Upload, check_plane
+from omnivmed.io.job import Findings, check_plane
 from omnivmed.limits import Limits
 from omnivmed.window import Window
 
 # Values that break the rules of their type are common; each one that is used is checked where it is used.
 pydicom_config.settings.reading_validation_mode = pydicom_config.IGNORE
 
-DAMAGED = "The DICOM file is damaged or cut; export it again."
-_DEFLATED = b"1.2.840.10008.1.2.1.99"
-# A data set that grows to more than both of these is a bomb, whatever the limit: real images pack 2 to 50 times.
-_HONEST_BYTES, _HONEST_RATIO = 64 * 1024 * 1024, 100
-HEADER_BYTES = 32 * 1024
-_PIXEL_DATA = (b"\xe0\x7f\x10\x00", b"\x7f\xe0\x00\x10")  # tag (7FE0,0010), little and big endian
 _SECONDARY_CAPTURE = "1.2.840.10008.5.1.4.1.1.7"
 _NO_IMAGE_NAMES = (
     "Structured Report", " SR ", "Plan Storage", "Structure Set", "Waveform", "Encapsulated", "Directory",
     "Key Object", "Presentation State", "Treatment Record", "Registration", "Fiducials", "Measurement", "Surface",
     "Raw Data", "Real World", "Stereometric", "Tractography", "Instance Storage",
 )  # fmt: skip
-
-
-def open_dataset(upload: Upload, limits: Limits, *, pixels: bool) -> Dataset:
-    """The data set, whole or up to the pixels. Corrupt when it cannot be parsed, TooLarge for a packed bomb."""
-    try:
-        if not pixels and upload.peek is not None and (header := _first_bytes(upload.peek(HEADER_BYTES))):
-            return header
-        with upload.open() as file:
-            head = file.read(8192)
-            if _DEFLATED in head[:4096]:
-                return _open_deflated(head + file.read(), limits)
-            file.seek(0)
-            return pydicom.dcmread(_Bounded(file, upload.size), force=True, stop_before_pixels=not pixels)
-    except (StudyError, MemoryError):
-        raise
-    except Exception:
-        raise StudyError("Corrupt", DAMAGED) from None
-
-
-def _first_bytes(head: bytes) -> Dataset | None:
-    """The header of an archive's member from its first bytes, so that its pixels need not be unpacked for it; None when
-    it does not end with the beginning of the pixels among them, and then the whole has to be read."""
-    if _DEFLATED in head[:4096]:
-        return None
-    file = io.BytesIO(head)
-    try:
-        dataset = pydicom.dcmread(file, force=True, stop_before_pixels=True)
-    except Exception:
-        return None
-    return dataset if head[file.tell() :][:4] in _PIXEL_DATA else None
-
-
-class _Bounded(io.RawIOBase):
-    """A file that is never asked for more bytes than it has: a damaged length would allocate them all."""
-
-    def __init__(self, file: BinaryIO, size: int) -> None:
-        super().__init__()
-        self._file = file
-        self._size = size
-
-    def read(self, n: int | None = -1) -> bytes:
-        rest = max(0, self._size - self._file.tell())
-        return self._file.read(rest if n is None or n < 0 else min(n, rest))
-
-    def seek(self, offset: int, whence: int = 0) -> int:
-        return self._file.seek(offset, whence)
-
-    def tell(self) -> int:
-        return self._file.tell()
-
-    def readable(self) -> bool:
-        return True
-
-    def seekable(self) -> bool:
-        return True
-
-
-def _open_deflated(data: bytes, limits: Limits) -> Dataset:
-    """PS3.5 A.5: everything behind the file meta group is one raw deflate stream; unpacked here under a limit."""
-    if data[128:132] != b"DICM" or data[132:138] != b"\x02\x00\x00\x00UL":
-        raise StudyError("Corrupt", DAMAGED)
-    start = 144 + struct.unpack("<I", data[140:144])[0]
-    if not 144 < start < min(len(data), 1 << 16):
-        raise StudyError("Corrupt", DAMAGED)
-    meta = pydicom.dcmread(io.BytesIO(data[:start]), force=True).file_meta
-    if meta.get("TransferSyntaxUID") != DeflatedExplicitVRLittleEndian:
-        raise StudyError("Corrupt", DAMAGED)
-    packed = data[start:]
-    plain = inflate_raw(packed, min(limits.inflate_bytes, max(_HONEST_BYTES, _HONEST_RATIO * len(packed))))
-    dataset = (
-        pydicom.dcmread(io.BytesIO(data[:start] + plain), force=True, defer_size=None) if not plain else None
-    )
-    if dataset is None:
-        from pydicom.filereader import read_dataset
-
-        dataset = read_dataset(io.BytesIO(plain), is_implicit_VR=False, is_little_endian=True)
-        dataset.file_meta = meta
-        dataset.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
-        dataset._read_implicit, dataset._read_little = False, True  # as dcmread sets them
-    return dataset
 
 
 def is_image(dataset: Dataset) -> bool:
@@ -146,25 +60,25 @@ def _meta(dataset: Dataset, keyword: str) -> Any:
     return None if meta is None else meta.get(keyword)
 
 
-def transfer_syntax(dataset: Dataset) -> UID:
-    """The declared transfer syntax; for bare data sets the one they were read with."""
-    declared = _meta(dataset, "TransferSyntaxUID")
-    if declared:
-        return UID(str(declared))
-    implicit = bool(getattr(dataset, "is_implicit_VR", True))
-    return UID("1.2.840.10008.1.2") if implicit else ExplicitVRLittleEndian
+@cache
+def _tag(keyword: str) -> BaseTag:
+    return Tag(keyword)
 
 
-def value(dataset: Dataset, keyword: str, default: Any = None) -> Any:
+def value(header: Any, keyword: str, default: Any = None) -> Any:
     """A value, or the default when it is absent, empty or not readable as its type."""
     try:
-        found = dataset.get(keyword)
+        if isinstance(header, Dataset):
+            element = header.get(_tag(keyword))  # by tag: a third of the time that a keyword takes
+            found = None if element is None else element.value
+        else:
+            found = header.get(keyword)
     except Exception:
         return default
     return default if found is None or (isinstance(found, str) and not found.strip()) else found
 
 
-def number(dataset: Dataset, keyword: str, default: float | None = None) -> float | None:
+def number(dataset: Any, keyword: str, default: float | None = None) -> float | None:
     """A finite number, or the default."""
     found = value(dataset, keyword)
     if isinstance(found, (list, tuple, pydicom.multival.MultiValue)):
@@ -172,7 +86,7 @@ def number(dataset: Dataset, keyword: str, default: float | None = None) -> floa
     return finite(found, default)
 
 
-def numbers(dataset: Dataset, keyword: str, count: int | None = None) -> list[float] | None:
+def numbers(dataset: Any, keyword: str, count: int | None = None) -> list[float] | None:
     """A list of finite numbers of this length (any length when None), or None."""
     found = value(dataset, keyword)
     if found is None:
@@ -187,13 +101,13 @@ def numbers(dataset: Dataset, keyword: str, count: int | None = None) -> list[fl
     return good
 
 
-def integer(dataset: Dataset, keyword: str, default: int = 0) -> int:
+def integer(dataset: Any, keyword: str, default: int = 0) -> int:
     """A whole number, or the default."""
     found = number(dataset, keyword)
     return default if found is None or found != int(found) else int(found)
 
 
-def item(dataset: Dataset | None, keyword: str) -> Dataset | None:
+def item(dataset: Any, keyword: str) -> Dataset | None:
     """First item of a sequence, or None."""
     if dataset is None:
         return None
@@ -229,32 +143,42 @@ def check_sizes(dataset: Dataset, limits: Limits) -> tuple[int, int, int, int]:
     return frames, rows, columns, samples
 
 
-def modality(dataset: Dataset) -> str | None:
+def modality(dataset: Any) -> str | None:
     """Defined term or None."""
     return allowed_modality(value(dataset, "Modality"))
 
 
-def body_part(dataset: Dataset) -> str | None:
+def body_part(dataset: Any) -> str | None:
     """Common term or None."""
     return allowed_body_part(value(dataset, "BodyPartExamined"))
 
 
-def inverted(dataset: Dataset) -> bool:
+def inverted(dataset: Any) -> bool:
     """MONOCHROME1, or an inverse presentation: the lowest value is shown white."""
     photometric = str(value(dataset, "PhotometricInterpretation", "")).strip()
     return photometric == "MONOCHROME1"
 
 
-def rescale_of(dataset: Dataset, findings: Findings, group: Dataset | None = None) -> tuple[float, float]:
-    """(slope, intercept) of a frame, from its functional group or the data set; damaged values become 1 and 0."""
-    place = group if group is not None else dataset
-    has_slope = "RescaleSlope" in place
-    slope, intercept = number(place, "RescaleSlope"), number(place, "RescaleIntercept")
-    if not has_slope and "RescaleIntercept" not in place:
-        if modality(dataset) == "CT" and item(dataset, "ModalityLUTSequence") is None:
+def rescale_of(header: Any, findings: Findings) -> tuple[float, float]:
+    """(slope, intercept) of a frame; damaged values become 1 and 0. RT dose has a factor to Gray or to its share of the
+    prescription instead (Dose Grid Scaling, PS3.3 C.8.8.3.1)."""
+    if "DoseGridScaling" in header and modality(header) == "RTDOSE":
+        factor = scale(number(header, "DoseGridScaling"), 0.0)
+        if factor is not None:
+            gray = str(value(header, "DoseUnits", "")).strip().upper() == "GY"
+            findings.note(f"Values are dose{' in Gray' if gray else ', relative'}.")
+            return factor
+        findings.warn(
+            "BadHeader", "The scale of the values in the header is damaged; stored values are shown."
+        )
+        return 1.0, 0.0
+    has_slope = "RescaleSlope" in header
+    slope, intercept = number(header, "RescaleSlope"), number(header, "RescaleIntercept")
+    if not has_slope and "RescaleIntercept" not in header:
+        if modality(header) == "CT" and item(header, "ModalityLUTSequence") is None:
             findings.warn("BadHeader", "The CT gives no scale to Hounsfield units; stored values are shown.")
         return 1.0, 0.0
-    found = scale(slope, intercept if "RescaleIntercept" in place else 0.0)
+    found = scale(slope, intercept if "RescaleIntercept" in header else 0.0)
     if found is None:
         findings.warn(
             "BadHeader", "The scale of the values in the header is damaged; stored values are shown."
@@ -263,18 +187,25 @@ def rescale_of(dataset: Dataset, findings: Findings, group: Dataset | None = Non
     return found
 
 
-def window_of(dataset: Dataset, group: Dataset | None = None) -> Window | None:
-    """The first usable (level, width) of the file; widths below one are no window (PS3.3 C.11.2.1.2)."""
-    place = group if group is not None else dataset
-    centers, widths = numbers(place, "WindowCenter"), numbers(place, "WindowWidth")
-    exact = str(value(place, "VOILUTFunction", "LINEAR")).strip() != "LINEAR"
+def window_of(header: Any, findings: Findings | None = None) -> Window | None:
+    """The first usable (level, width) of the file; widths below one are no window (PS3.3 C.11.2.1.2).
+
+    The product shows LINEAR_EXACT (C.11.2.1.3.2). A SIGMOID (C.11.2.1.3.1) is said to be shown as the straight line of
+    the same level and width, which touches it in the middle.
+    """
+    centers, widths = numbers(header, "WindowCenter"), numbers(header, "WindowWidth")
+    curve = str(value(header, "VOILUTFunction", "LINEAR")).strip().upper()
     for level, width in zip(centers or [], widths or [], strict=False):
-        if width >= 1 or (exact and width > 0):
+        if width >= 1 or (curve != "LINEAR" and width > 0):
+            if curve == "SIGMOID" and findings is not None:
+                findings.note(
+                    "The file asks for an S-shaped (sigmoid) display curve; a straight window is shown."
+                )
             return (level, width)
     return None
 
 
-def padding_of(dataset: Dataset, slope: float, intercept: float) -> tuple[float, float] | None:
+def padding_of(dataset: Any, slope: float, intercept: float) -> tuple[float, float] | None:
     """Lowest and highest padding value in file units (PixelPaddingValue and its range limit)."""
     first = number(dataset, "PixelPaddingValue")
     if first is None:
@@ -284,27 +215,55 @@ def padding_of(dataset: Dataset, slope: float, intercept: float) -> tuple[float,
     return (ends[0], ends[1])
 
 
-def pixel_spacing(dataset: Dataset, group: Dataset | None = None) -> tuple[float, float] | None:
-    """(row step, column step) in mm, from the first tag that has it."""
-    for place, keyword in (
-        (group, "PixelSpacing"),
-        (dataset, "PixelSpacing"),
-        (dataset, "ImagerPixelSpacing"),
-        (dataset, "NominalScannedPixelSpacing"),
-    ):
-        pair = numbers(place, keyword, 2) if place is not None else None
+# Where the size of a pixel is kept, (row, column) in mm, asked in this order; docs/formats.md has the table in words.
+SPACING_TAGS = (
+    "PixelSpacing",  # in the patient, or calibrated (PS3.3 10.7.1.1)
+    "ImagerPixelSpacing",  # at the detector: CR, DX, XA (PS3.3 C.8.11.4)
+    "ImagePlanePixelSpacing",  # RT image: at the receptor (PS3.3 C.8.8.2)
+    "ObjectPixelSpacingInCenterOfBeam",  # enhanced XA (PS3.3 C.8.19.6.9.1)
+    "NominalScannedPixelSpacing",  # digitized film (PS3.3 C.8.6.1)
+)
+_TWO_DIMENSIONS, _CENTIMETRES = 1, 3  # Region Spatial Format, Physical Units (PS3.3 C.8.5.5.1)
+
+
+def pixel_spacing(header: Any) -> tuple[float, float] | None:
+    """(row step, column step) in mm, from the first tag that has it, else from the regions of an ultrasound."""
+    for keyword in SPACING_TAGS:
+        pair = numbers(header, keyword, 2)
         if pair is not None and min(pair) > 0:
             return (pair[0], pair[1])
-    region = item(dataset, "SequenceOfUltrasoundRegions")
-    if region is not None and len(dataset.SequenceOfUltrasoundRegions) == 1:
+    return _region_spacing(header)
+
+
+def _region_spacing(header: Any) -> tuple[float, float] | None:
+    """Of an ultrasound: that of its one region, or of all two-dimensional ones where they agree."""
+    regions = value(header, "SequenceOfUltrasoundRegions")
+    if not isinstance(regions, (list, pydicom.sequence.Sequence)):
+        return None
+    flat = [r for r in regions if integer(r, "RegionSpatialFormat") == _TWO_DIMENSIONS]
+    if not flat and len(regions) == 1:
+        flat = list(regions)
+    found: list[tuple[float, float]] = []
+    for region in flat:
         x, y = number(region, "PhysicalDeltaX"), number(region, "PhysicalDeltaY")
-        in_cm = integer(region, "PhysicalUnitsXDirection") == integer(region, "PhysicalUnitsYDirection") == 3
-        if in_cm and x and y:
-            return (abs(y) * 10.0, abs(x) * 10.0)
-    return None
+        units = [integer(region, f"PhysicalUnits{axis}Direction") for axis in "XY"]
+        if units != [_CENTIMETRES, _CENTIMETRES] or not x or not y:
+            return None
+        found.append((abs(y) * 10.0, abs(x) * 10.0))
+    if not found or any(abs(a / b - 1) > 0.01 for pair in found for a, b in zip(pair, found[0], strict=True)):
+        return None
+    return found[0]
 
 
-def edge_letters(dataset: Dataset) -> tuple[str, str, str, str] | None:
+def pixel_aspect(header: Any) -> float:
+    """Height of a pixel by its width where only their ratio is given (PS3.3 C.7.6.3.1.7); 1 when unsaid."""
+    pair = numbers(header, "PixelAspectRatio", 2)
+    if pair is None or min(pair) <= 0 or not 0.05 <= pair[0] / pair[1] <= 20:
+        return 1.0
+    return pair[0] / pair[1]
+
+
+def edge_letters(dataset: Any) -> tuple[str, str, str, str] | None:
     """(left, right, top, bottom) of a projection from PatientOrientation, as 'L\\F'."""
     found = value(dataset, "PatientOrientation")
     if found is None or isinstance(found, str) or len(found) != 2:
@@ -317,7 +276,7 @@ def edge_letters(dataset: Dataset) -> tuple[str, str, str, str] | None:
     return (opposite[right], right, opposite[bottom], bottom)
 
 
-def note_burned_in(dataset: Dataset, findings: Findings) -> None:
+def note_burned_in(dataset: Any, findings: Findings) -> None:
     """BurnedIn where the pixels may show a name: declared, a screen capture, or ultrasound that does not say no."""
     said = str(value(dataset, "BurnedInAnnotation", "")).strip().upper()
     if said == "YES":
@@ -336,7 +295,7 @@ def note_burned_in(dataset: Dataset, findings: Findings) -> None:
             )
 
 
-def voi_lut_window(dataset: Dataset) -> tuple[Window, bool] | None:
+def voi_lut_window(dataset: Any) -> tuple[Window, bool] | None:
     """((level, width), descending) of the straight line nearest to a monotone VOI LUT, or None for any other."""
     lut = item(dataset, "VOILUTSequence")
     if lut is None:

@@ -1,24 +1,27 @@
-"""A stack of DICOM slices, single-frame files or frames of one enhanced file, to one volume."""
+"""Decoded DICOM slices to one study: a volume where they lie in a row, a clip where they follow one another in time."""
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from pydicom.dataset import Dataset
 
 from omnivmed.errors import StudyError
 from omnivmed.io import dicom
+from omnivmed.io.dicom_file import DAMAGED
 from omnivmed.io.dicom_pixels import Frames
+from omnivmed.io.dicom_times import ASSUMED_RATE, order_of, times_of
+from omnivmed.io.dicom_volumes import Slice
 from omnivmed.io.facts import stored_facts
-from omnivmed.io.job import Desk, Findings, Reading, Upload, check_bytes
+from omnivmed.io.job import Desk, Findings, Reading, check_bytes
 from omnivmed.io.orient import radiological, turned_affine, usable
-from omnivmed.io.stack import Place, measure
+from omnivmed.io.stack import measure
 from omnivmed.limits import Limits
-from omnivmed.study import Spacing, StudyInfo, plane_of, rescale
+from omnivmed.study import Spacing, StudyInfo, letters_of, plane_of, rescale
 from omnivmed.window import Window, auto_window
 
 Geometry = tuple[
@@ -28,76 +31,158 @@ Geometry = tuple[
     Spacing | None,
     NDArray[np.float64] | None,
 ]
+Scales = list[tuple[float, float]]
+Decode = Callable[[Slice], NDArray[Any]]
 LONG_STACK = 48  # slices from which on reading takes long enough to want something to look at
 MOST_BAD = 0.5  # a stack with a larger share of damaged slices is refused
 
 
-@dataclass
-class Slice:
-    """One slice: where it comes from and where it lies. `group` holds its functional groups in an enhanced file."""
-
-    upload: Upload | None
-    header: Dataset
-    place: Place | None
-    frame: int = 0
-    transform: Dataset | None = None
-    window: Window | None = None
-
-
-def read_stack(slices: Sequence[Slice], limits: Limits, desk: Desk, findings: Findings) -> Reading:
-    """Decode single-frame files in order. A damaged one is left out with a warning; many of them refuse the study."""
+def decoder(limits: Limits, opened: Frames | None = None) -> Decode:
+    """Pixels of a slice. Frames of one file are found once; files of single frames are let go one by one."""
+    held: dict[int, Frames] = {} if opened is None else {id(opened.header): opened}
 
     def decode(one: Slice) -> NDArray[Any]:
-        if one.upload is None:
-            raise StudyError("Corrupt", dicom.DAMAGED)
-        dataset = dicom.open_dataset(one.upload, limits, pixels=True)
-        dicom.require_image(dataset)
-        return Frames(dataset, limits, Findings()).decode(0)
+        frames = held.get(id(one.header.whole))
+        if frames is None:
+            frames = Frames(one.file, limits, Findings())
+            held.clear()
+            held[id(one.header.whole)] = frames
+        if one.frame >= frames.count:
+            raise StudyError("Corrupt", DAMAGED)
+        return frames.decode(one.frame)
 
-    first = slices[len(slices) // 2].header
-    if one_window := dicom.window_of(first):
-        slices[len(slices) // 2].window = one_window
-    return stack_study(slices, decode, limits, desk, findings)
+    return decode
 
 
-def stack_study(
-    slices: Sequence[Slice],
-    decode: Callable[[Slice], NDArray[Any]],
-    limits: Limits,
-    desk: Desk,
-    findings: Findings,
+def read_volume(
+    slices: Sequence[Slice], decode: Decode, limits: Limits, desk: Desk, findings: Findings
 ) -> Reading:
-    """One volume of ordered slices: numbers, one scale, geometry, one window."""
+    """One volume of ordered slices: numbers, one scale, geometry, one window.
+
+    A damaged slice is left out with a warning; many of them refuse the study.
+    """
     header = slices[0].header
-    scales = [dicom.rescale_of(s.header, findings, s.transform) for s in slices]
+    scales = [dicom.rescale_of(s.header, findings) for s in slices]
     one_scale = len(set(scales)) == 1
     if desk.wants_glimpse and len(slices) >= LONG_STACK:
         _glimpse(slices, scales, decode, desk)
     array, good = _decode_all(slices, scales, one_scale, decode, limits, desk, findings)
     slices = [slices[i] for i in good]
     slope, intercept = scales[0] if one_scale else (1.0, 0.0)
-    rgb = array.ndim == 4
     turn_axes, flips, affine, spacing, slice_mm = _geometry(slices, array.shape, findings)
-    for one in slices[:1]:
-        dicom.note_burned_in(one.header, findings)
-    middle = next((s.window for s in slices if s.window is not None), None)
-    info = StudyInfo(
+    info = replace(
+        common(header, array.ndim == 4, slope, intercept, findings),
         kind="volume",
-        channels=3 if rgb else 1,
         spacing_mm=spacing,
         slice_mm=slice_mm,
         affine=affine,
+        plane=None if affine is None else plane_of(affine),
+    )
+    info = with_windows(
+        info, array, _window(slices, findings), dicom.padding_of(header, slope, intercept), findings
+    )
+    info = findings.into(stored_facts(info, array, turn_axes, flips))
+    return Reading(info, array, turn_axes, flips)
+
+
+def in_time(slices: Sequence[Slice]) -> tuple[list[Slice], NDArray[np.float64] | None]:
+    """Pictures that are no stack, in order of their times where these are told, else of their number; and the times."""
+    times = times_of([s.header for s in slices]) if _same_view(slices) else None
+    if times is not None:
+        order = np.argsort(times, kind="stable")
+        return [slices[i] for i in order], times[order]
+    return sorted(slices, key=lambda s: (*order_of(s.header), float(s.frame))), None
+
+
+def _same_view(slices: Sequence[Slice]) -> bool:
+    """Pictures of one direction; a turning view is ordered by its number, as its clock says when it was computed."""
+    places = [s.place for s in slices if s.place is not None]
+    return not places or all(
+        np.dot(p.normal, places[0].normal) > 0.99
+        and np.linalg.norm(np.subtract(p.position, places[0].position)) < 1
+        for p in places
+    )
+
+
+def read_sequence(
+    slices: Sequence[Slice], decode: Decode, limits: Limits, desk: Desk, findings: Findings
+) -> Reading:
+    """Pictures of one place in time, or seen from many sides: a clip. No geometry between them, as there is none."""
+    ordered, times = in_time(slices)
+    if times is None:
+        findings.note(
+            "The pictures do not say when they were taken; they are in order of their number, "
+            f"{ASSUMED_RATE:g} per second."
+        )
+    header = ordered[0].header
+    scales = [dicom.rescale_of(s.header, findings) for s in ordered]
+    one_scale = len(set(scales)) == 1
+    array, good = _decode_all(ordered, scales, one_scale, decode, limits, desk, findings)
+    ordered = [ordered[i] for i in good]
+    times = np.arange(len(good)) / ASSUMED_RATE if times is None else times[good] - times[good[0]]
+    slope, intercept = scales[0] if one_scale else (1.0, 0.0)
+    info = replace(
+        common(header, array.ndim == 4, slope, intercept, findings),
+        kind="video",
+        times_s=times,
+        spacing_mm=plane_spacing(header),
+        letters=dicom.edge_letters(header),
+    )
+    if info.letters is None and _same_view(ordered) and ordered[0].place is not None:
+        one = measure([ordered[0].place], Findings()).affine
+        if one is not None and usable(one):
+            info = replace(info, letters=letters_of(one))
+    note_stretch(info, findings)
+    info = with_windows(
+        info, array, _window(ordered, findings), dicom.padding_of(header, slope, intercept), findings
+    )
+    return Reading(findings.into(stored_facts(info, array)), array)
+
+
+def common(header: Any, rgb: bool, slope: float, intercept: float, findings: Findings) -> StudyInfo:
+    """What every kind of study says of its picture; the burned-in question is asked here."""
+    dicom.note_burned_in(header, findings)
+    return StudyInfo(
+        kind="image",
+        channels=3 if rgb else 1,
         inverted=not rgb and dicom.inverted(header),
         modality=dicom.modality(header),
         body_part=dicom.body_part(header),
         unit="rgb" if rgb else unit_of(header, findings),
-        slope=slope,
-        intercept=intercept,
-        plane=None if affine is None else plane_of(affine),
+        slope=1.0 if rgb else slope,
+        intercept=0.0 if rgb else intercept,
+        aspect=dicom.pixel_aspect(header),
     )
-    info = with_windows(info, array, middle, dicom.padding_of(header, slope, intercept), findings)
-    info = findings.into(stored_facts(info, array, turn_axes, flips))
-    return Reading(info, array, turn_axes, flips)
+
+
+def _window(slices: Sequence[Slice], findings: Findings) -> Window | None:
+    """The file's window for the middle slice, else the first one that any slice has."""
+    middle = dicom.window_of(slices[len(slices) // 2].header, findings)
+    if middle is not None:
+        return middle
+    return next((w for s in slices if (w := dicom.window_of(s.header, findings)) is not None), None)
+
+
+def plane_spacing(header: Any) -> Spacing | None:
+    """(None, row, column) in mm, or None."""
+    pair = dicom.pixel_spacing(header)
+    return None if pair is None else (None, *pair)
+
+
+def note_stretch(info: StudyInfo, findings: Findings) -> None:
+    """Stretched where pixels are not square, by their size or by their ratio alone."""
+    if info.spacing_mm is not None:
+        _, r, c = info.spacing_mm
+        if abs(r / c - 1) > 0.02:
+            findings.warn(
+                "Stretched",
+                f"Pixels are not square ({r:.3g} x {c:.3g} mm); they are shown in true proportions.",
+            )
+    elif abs(info.aspect - 1) > 0.02:
+        findings.warn(
+            "Stretched",
+            f"Pixels are {info.aspect:.3g} times as high as wide; they are shown in true proportions.",
+        )
 
 
 def _geometry(slices: Sequence[Slice], shape: tuple[int, ...], findings: Findings) -> Geometry:
@@ -126,16 +211,13 @@ def _geometry(slices: Sequence[Slice], shape: tuple[int, ...], findings: Finding
             "The files do not say how the patient lies; slices are shown as stored, without letters.",
         )
         in_plane = dicom.pixel_spacing(header)
-        spacing = None if in_plane is None else (dicom.number(header, "SpacingBetweenSlices"), *in_plane)
+        step = dicom.number(header, "SpacingBetweenSlices")
+        step = abs(step) if step else None
+        spacing = None if in_plane is None else (step, *in_plane)
     return turn_axes, flips, affine, spacing, slice_mm
 
 
-def _glimpse(
-    slices: Sequence[Slice],
-    scales: list[tuple[float, float]],
-    decode: Callable[[Slice], NDArray[Any]],
-    desk: Desk,
-) -> None:
+def _glimpse(slices: Sequence[Slice], scales: Scales, decode: Decode, desk: Desk) -> None:
     """The middle slice to the desk, turned and windowed as the stack will be; nothing when it cannot be decoded."""
     k = len(slices) // 2
     findings = Findings()
@@ -150,20 +232,15 @@ def _glimpse(
         array[0] = pixels
         slope, intercept = scales[k]
         header = slices[k].header
-        info = StudyInfo(
+        info = replace(
+            common(header, False, slope, intercept, findings),
             kind="volume",
             spacing_mm=spacing,
             affine=affine,
-            inverted=dicom.inverted(header),
-            modality=dicom.modality(header),
-            body_part=dicom.body_part(header),
-            unit=unit_of(header, findings),
-            slope=slope,
-            intercept=intercept,
             plane=None if affine is None else plane_of(affine),
         )
         padding = dicom.padding_of(header, slope, intercept)
-        info = with_windows(info, array, slices[k].window, padding, findings)
+        info = with_windows(info, array, dicom.window_of(header), padding, findings)
         desk.glimpse(Reading(stored_facts(info, array, axes, flips), array, axes, flips))
     except StudyError:
         return  # reading the whole will tell
@@ -171,9 +248,9 @@ def _glimpse(
 
 def _decode_all(
     slices: Sequence[Slice],
-    scales: list[tuple[float, float]],
+    scales: Scales,
     one_scale: bool,
-    decode: Callable[[Slice], NDArray[Any]],
+    decode: Decode,
     limits: Limits,
     desk: Desk,
     findings: Findings,
@@ -186,12 +263,12 @@ def _decode_all(
         try:
             pixels = decode(one)
             if array is None:
-                dtype = pixels.dtype if one_scale else np.dtype(np.float32)
+                dtype = pixels.dtype if one_scale or pixels.ndim == 3 else np.dtype(np.float32)
                 check_bytes((len(slices), *pixels.shape), dtype, limits)
                 array = desk.allocate((len(slices), *pixels.shape), dtype)
             if pixels.shape != array.shape[1:]:
-                raise StudyError("Corrupt", dicom.DAMAGED)
-            if not one_scale:
+                raise StudyError("Corrupt", DAMAGED)
+            if not one_scale and pixels.ndim == 2:
                 pixels = rescale(pixels, *scales[i])
             elif pixels.dtype != array.dtype and not _fits(pixels, array.dtype):
                 raise StudyError(
@@ -203,7 +280,7 @@ def _decode_all(
             first_failure = first_failure or error
         desk.progress("decoding", i + 1, len(slices))
     if array is None or len(good) < max(1, (1 - MOST_BAD) * len(slices)):
-        raise first_failure or StudyError("Corrupt", dicom.DAMAGED)
+        raise first_failure or StudyError("Corrupt", DAMAGED)
     if first_failure is not None:
         findings.warn("Partial", f"{len(slices) - len(good)} damaged slices were left out.")
     return array[: len(good)], good
@@ -217,7 +294,7 @@ def _fits(pixels: NDArray[Any], dtype: np.dtype[Any]) -> bool:
     return pixels.dtype.kind in "iu" and int(pixels.min()) >= limits.min and int(pixels.max()) <= limits.max
 
 
-def unit_of(header: Dataset, findings: Findings) -> Any:
+def unit_of(header: Any, findings: Findings) -> Any:
     """HU for a CT with a scale to Hounsfield units, else raw."""
     says = str(dicom.value(header, "RescaleType", "HU")).strip().upper()
     return (
@@ -253,3 +330,9 @@ def with_windows(
     ready = array.dtype == np.uint8 and info.kind != "volume" and float(np.max(sample)) > 31
     plain = (127.5, 255.0) if ready and info.slope == 1.0 and info.intercept == 0.0 else auto
     return replace(info, window=asked or plain, file_window=asked, auto_window=auto)
+
+
+def fingerprint(one: Slice, decode: Decode) -> str:
+    """What identifies the pixels of a slice and their scale."""
+    pixels = np.ascontiguousarray(decode(one))
+    return hashlib.sha256(pixels.data).hexdigest() + str(dicom.rescale_of(one.header, Findings()))

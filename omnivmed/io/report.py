@@ -52,6 +52,7 @@ def info_of(message: dict[str, Any], blocks: list[Block]) -> StudyInfo:
         warnings=tuple(_one_of(code, tuple(WARNING_CODES)) for code in raw["warnings"]),
         notes=tuple(_sentence(note) for note in raw["notes"]),
         series=tuple(_choice(entry) for entry in raw["series"][:MAX_SERIES]),
+        aspect=_ratio(raw["aspect"]),
         content_id=_hexadecimal(raw["content_id"]),
     )
 
@@ -81,6 +82,13 @@ def _number(value: Any) -> float:
     if not math.isfinite(number):
         raise ValueError("number")
     return number
+
+
+def _ratio(value: Any) -> float:
+    ratio = _number(value)
+    if not 0.01 <= ratio <= 100:
+        raise ValueError("ratio")
+    return ratio
 
 
 def _numbers_or_none(value: Any) -> NDArray[np.float64] | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -11,7 +12,9 @@ import pytest
 
 from omnivmed.errors import StudyError
 from omnivmed.io import open_study
-from omnivmed.io.dicom import HEADER_BYTES, _first_bytes
+from omnivmed.io.dicom_file import HEADER_BYTES, open_file
+from omnivmed.io.job import Upload
+from omnivmed.limits import LOCAL
 from omnivmed.study import Study
 from tests.io.makers import ct_series, dicom_bytes, grid, nifti_bytes, put, series_zip, zip_bytes
 
@@ -91,13 +94,27 @@ def test_raising_from_it_cancels(tmp_path: Path) -> None:
 
 
 def test_headers_of_members_come_from_their_first_bytes_or_from_the_whole() -> None:
+    opened: list[int] = []
+
+    def member(data: bytes) -> Upload:
+        def whole() -> io.BytesIO:
+            opened.append(len(data))
+            return io.BytesIO(data)
+
+        return Upload(".dcm", len(data), whole, lambda n: data[:n])
+
     small = dicom_bytes(ct_series()[0])
-    header = _first_bytes(small[:HEADER_BYTES])
-    assert header is not None
-    assert "PixelData" not in header
-    assert int(header.Rows) == 20
-    assert _first_bytes(small[:300]) is None, "the pixels are not in sight"
-    assert _first_bytes(b"\0" * 1000) is None
+    file = open_file(member(small), LOCAL)
+    assert opened == [], "the pixels need not be unpacked"
+    assert "PixelData" not in file.header
+    assert file.element is not None
+    assert (file.header.Rows, file.element.length) == (20, 20 * 24 * 2)
+    assert len(file.pixel_bytes()) == 20 * 24 * 2
+    assert opened == [len(small)]
+    long = ct_series()[0]
+    long.add_new(0x00091010, "OB", b"z" * HEADER_BYTES)
+    assert open_file(member(dicom_bytes(long)), LOCAL).element is not None
+    assert len(opened) == 2, "the pixels are not in sight"
 
 
 def test_a_header_longer_than_the_first_bytes_is_read_whole(tmp_path: Path) -> None:
