@@ -72,9 +72,11 @@ _UNSUPPORTED: tuple[tuple[bytes, str], ...] = (
     (b"BZh", "a bzip2 file; unpack it first"),
     (b"\xfd7zXZ\x00", "an xz file; unpack it first"),
     (b"\x28\xb5\x2f\xfd", "a zstd file; unpack it first"),
+    (b"\x06\x0e\x2b\x34\x02\x05\x01\x01\x0d\x01\x02\x01\x01\x02", "an MXF file; save it as MP4"),
+    (b".RMF", "a RealMedia file (RM); save it as MP4"),
     (b"OggS", "an Ogg file; save it as MP4"),
-    (b"FLV", "a Flash video; save it as MP4"),
-    (b"\x30\x26\xb2\x75\x8e\x66\xcf\x11", "a Windows Media file; save it as MP4"),
+    (b"FLV", "a Flash video (FLV); save it as MP4"),
+    (b"\x30\x26\xb2\x75\x8e\x66\xcf\x11", "a Windows Media file (WMV, WMA or ASF); save it as MP4"),
     (b"\x00\x00\x00\x0cjP  ", "a JPEG 2000 picture; save it as PNG"),
     (b"\xff\x4f\xff\x51", "a JPEG 2000 picture; save it as PNG"),
     (b"\xff\x0a", "a JPEG XL picture; save it as PNG"),
@@ -243,8 +245,23 @@ def _container(head: bytes) -> Format | None:
         return "mpeg"
     if head.startswith(b"\x00\x00\x01\xb3"):
         return "mpegvideo"
-    if len(head) > 376 and head[0] == head[188] == head[376] == 0x47:
+    if transport_pace(head) is not None:
         return "mpegts"
+    return None
+
+
+def transport_pace(head: bytes) -> tuple[int, int] | None:
+    """(bytes from packet to packet, byte where the first begins) of a transport stream; None for anything else.
+
+    Sync bytes 188 apart (ISO 13818-1, 2.4.3.2), 192 with four bytes of arrival time before each (BDAV, AVCHD), 204
+    with a check sum behind each (DVB). The first may lie anywhere within a packet: such streams are cut anywhere.
+    """
+    for length in (188, 192, 204):
+        for first in range(length):
+            if head[first : first + 8 * length : length] == b"G" * 8:
+                return length, first - 4 if length == 192 and first >= 4 else first
+    if len(head) > 376 and head[0] == head[188] == head[376] == ord("G"):  # a stream of a few packets
+        return 188, 0
     return None
 
 
