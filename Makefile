@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV ?= .venv
 RUN := $(VENV)/bin/python
 
-.PHONY: app test check lint types slow wheel fuzz lock recipe-tiny
+.PHONY: app test check lint types slow wheel fuzz lock newest recipe-tiny
 
 app: $(VENV)/app.ready
 	$(RUN) app.py $(ARGS)
@@ -64,6 +64,10 @@ lock: $(UV)
 	$(COMPILE) --output-file requirements.txt
 	$(COMPILE) $(HASHED) --output-file locks/app.txt
 	$(COMPILE) $(HASHED) --extra dev --extra eval --output-file locks/dev.txt
+
+# The tests with the newest of everything that the ranges allow, and which package broke them.
+newest: $(UV)
+	$(VENV)/uv/bin/python -m tests.newest $(UV) $(VENV)/newest $(ARGS)
 
 $(UV):
 	$(PYTHON) -m venv $(VENV)/uv
