@@ -14,7 +14,7 @@ from omnivmed.ui.visit.samples import SAMPLES
 ROOT = Path(__file__).resolve().parents[1]
 
 
-def test_a_checkout_uses_its_own_assets():
+def test_a_checkout_uses_its_own_assets() -> None:
     assert resources.assets_dir() == ROOT / "assets"
     assert (resources.assets_dir() / "SOURCES.md").is_file()
     assert all(sample.path.is_file() and sample.thumbnail.is_file() for sample in SAMPLES)

@@ -39,7 +39,9 @@ class Conversation(Protocol):
 class Runtime(Protocol):
     """A loaded model on its device. No method is called by two threads at a time."""
 
-    tokenizer: Tokenizer
+    @property
+    def tokenizer(self) -> Tokenizer: ...
+
     image_token_id: int
     video_token_id: int
     stop_ids: frozenset[int]  # control tokens: any of them ends the answer

@@ -40,7 +40,8 @@ class TorchRuntime:
         tokenizer: PreTrainedTokenizerFast,
         device: torch.device,
     ) -> None:
-        self.model = model.eval().requires_grad_(False)
+        self.model = model
+        model.train(False).requires_grad_(False)
         self.tokenizer = tokenizer
         self.device = device
         self.dtype = model.dtype
@@ -88,7 +89,8 @@ class TorchRuntime:
         frames = rows_TLD.shape[0]
         pixels = torch.from_numpy(np.ascontiguousarray(rows_TLD)).flatten(0, 1).to(self.device, self.dtype)
         grid = torch.tensor([[frames, *grid_hw]])
-        return self.model.encode(pixels, grid, torch.tensor([merge_size])).unflatten(0, (frames, -1))
+        tokens_MW = self.model.encode(pixels, grid, torch.tensor([merge_size]))
+        return torch.unflatten(tokens_MW, 0, (frames, -1))
 
     @torch.inference_mode()
     def visual(self, features: torch.Tensor, mask: KeepMask) -> torch.Tensor:
@@ -115,7 +117,8 @@ class TorchRuntime:
         return BatchDecoder(self.decoder).answers(trees, visual, placeholders, self.stop_ids, most)
 
     def _alone(self, prompt: list[int], visual: torch.Tensor | None, most: int) -> list[int]:
-        conversation, said = self.begin(), []
+        conversation = self.begin()
+        said: list[int] = []
         token = conversation.prefill(prompt, visual)
         while token not in self.stop_ids and len(said) < most:
             said.append(token)

@@ -13,13 +13,14 @@ from typing import Any
 import numpy as np
 
 from omnivmed.errors import StudyError
+from omnivmed.frames import ArraySource, FrameSource
 from omnivmed.io import pool, wire
 from omnivmed.io.clip import LocalClip, RemoteClip
 from omnivmed.io.job import LocalDesk, Reading, Upload, look
 from omnivmed.io.pool import Handle, Progress
 from omnivmed.io.report import array_of, info_of
 from omnivmed.limits import LOCAL, Limits, size
-from omnivmed.study import ArraySource, FrameSource, Study, StudyInfo
+from omnivmed.study import Study, StudyInfo
 from omnivmed.window import Window
 
 PathLike = str | os.PathLike[str]

@@ -33,7 +33,8 @@ def read_nifti(upload: Upload, found: str, limits: Limits, series: int | None, d
         second = head[:4] in (b"\x1c\x02\x00\x00", b"\x00\x00\x02\x1c")
         if second:
             head += _take(stream, 540 - 348)
-        header = (Nifti2Header if second else Nifti1Header)(head, check=False)
+        kind: type[Nifti1Header] = Nifti2Header if second else Nifti1Header
+        header = kind(head, check=False)
         if bytes(header["magic"])[:2] == b"ni":
             raise StudyError(
                 "Unsupported", "This is a header without its image data; save both as one .nii file."

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from huggingface_hub.dataclasses import strict
-from transformers import LlamaConfig, Qwen2Config
+from transformers import LlamaConfig, Qwen2Config, Qwen3Config
 
 from omnivmed.model.upstream import VideoLlama3Config, VideoLlama3VisionConfig
 
@@ -26,6 +26,10 @@ class OmniVMedConfig(VideoLlama3Config):
 
     image_merge_size: int = 1
     video_merge_size: int = 2
+
+    if TYPE_CHECKING:  # given as settings or as objects, always objects once the config is made
+        text_config: LlamaConfig | Qwen2Config | Qwen3Config
+        vision_config: VideoLlama3VisionConfig
 
 
 def so400m_vision_config() -> VideoLlama3VisionConfig:

@@ -104,22 +104,25 @@ class ReferenceDecoder:
             hidden = self._forward(chunk, cache)
             if on_chunk is not None:
                 on_chunk(start + chunk.shape[0], total)
-        return self._head(hidden[:, -1])[0]
+        logits_1V: torch.Tensor = self._head(hidden[:, -1])
+        return logits_1V[0]
 
     @torch.inference_mode()
     def step(self, token: int, cache: Any) -> torch.Tensor:
         table = self._text.get_input_embeddings()
         embeds = table(torch.tensor([token], device=table.weight.device))
-        return self._head(self._forward(embeds, cache)[:, -1])[0]
+        logits_1V: torch.Tensor = self._head(self._forward(embeds, cache)[:, -1])
+        return logits_1V[0]
 
     def _forward(self, embeds_SW: torch.Tensor, cache: ReferenceCache) -> torch.Tensor:
         positions = torch.arange(cache.length, cache.length + embeds_SW.shape[0], device=embeds_SW.device)
-        return self._text(
+        hidden_1SW: torch.Tensor = self._text(
             inputs_embeds=embeds_SW[None],
             position_ids=positions[None],
             use_cache=True,
             **{CACHE: cache.stored},
         ).last_hidden_state
+        return hidden_1SW
 
 
 class ReferenceCache:
@@ -151,7 +154,10 @@ class ReferenceCache:
         return ReferenceCache(stored)
 
     def _pairs(self) -> list[tuple[torch.Tensor, torch.Tensor]]:
-        return [(layer.keys, layer.values) for layer in self.stored.layers if layer.is_initialized]
+        held = (
+            (getattr(layer, "keys", None), getattr(layer, "values", None)) for layer in self.stored.layers
+        )
+        return [(keys, values) for keys, values in held if keys is not None and values is not None]
 
 
 class PackedLinear:
@@ -170,7 +176,10 @@ class PackedLinear:
 
     def __call__(self, x_SW: torch.Tensor, activation: str = "none") -> torch.Tensor:
         if self.packed:
-            return torch.ops.mkldnn._linear_pointwise(x_SW, self._weight, self._bias, activation, [], "")
+            packed: torch.Tensor = torch.ops.mkldnn._linear_pointwise(
+                x_SW, self._weight, self._bias, activation, [], ""
+            )
+            return packed
         out = functional.linear(x_SW, self._weight, self._bias)
         return functional.silu(out) if activation == "swish" else out
 
@@ -178,7 +187,8 @@ class PackedLinear:
         """The product of the layer's output with ``factor``."""
         if self.packed:
             multiply = torch.ops.mkldnn._linear_pointwise.binary
-            return multiply(x_SW, factor, self._weight, self._bias, "mul")
+            product: torch.Tensor = multiply(x_SW, factor, self._weight, self._bias, "mul")
+            return product
         return functional.linear(x_SW, self._weight, self._bias) * factor
 
 

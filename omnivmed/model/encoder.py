@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any
 
 import torch
 from torch import nn
@@ -106,7 +106,9 @@ def merge_tokens(hidden_BLC: torch.Tensor, group: FrameGroup) -> torch.Tensor:
 class OmniVMedVisionAttention(VideoLlama3VisionAttention):
     """Full attention within each frame of a batch of same-shaped frames; parameters as in the base class."""
 
-    def forward(self, hidden_BLC: torch.Tensor, cos_LD: torch.Tensor, sin_LD: torch.Tensor) -> torch.Tensor:
+    def forward(  # type: ignore[override]  # frames are stacked, not concatenated: no cu_seqlens
+        self, hidden_BLC: torch.Tensor, cos_LD: torch.Tensor, sin_LD: torch.Tensor
+    ) -> torch.Tensor:
         frames, length, _ = hidden_BLC.shape
         q, k, v = (
             projection(hidden_BLC).view(frames, length, self.num_heads, self.head_dim).transpose(1, 2)
@@ -120,7 +122,8 @@ class OmniVMedVisionAttention(VideoLlama3VisionAttention):
         out, _ = attend(
             self, q, k, v, attention_mask=None, scaling=self.scaling, dropout=dropout, is_causal=False
         )
-        return self.out_proj(out.reshape(frames, length, -1))
+        projected: torch.Tensor = self.out_proj(out.reshape(frames, length, -1))
+        return projected
 
 
 class OmniVMedVisionLayer(GradientCheckpointingLayer):
@@ -129,13 +132,14 @@ class OmniVMedVisionLayer(GradientCheckpointingLayer):
     def __init__(self, config: VideoLlama3VisionConfig) -> None:
         super().__init__()
         self.layer_norm1 = nn.LayerNorm(config.hidden_size, eps=config.layer_norm_eps)
-        self.self_attn = OmniVMedVisionAttention(config)
+        self.self_attn = OmniVMedVisionAttention(config)  # type: ignore[no-untyped-call]  # the base class's __init__
         self.layer_norm2 = nn.LayerNorm(config.hidden_size, eps=config.layer_norm_eps)
         self.mlp = VideoLlama3VisionMLP(config)
 
     def forward(self, hidden_BLC: torch.Tensor, cos_LD: torch.Tensor, sin_LD: torch.Tensor) -> torch.Tensor:
         hidden_BLC = hidden_BLC + self.self_attn(self.layer_norm1(hidden_BLC), cos_LD, sin_LD)
-        return hidden_BLC + self.mlp(self.layer_norm2(hidden_BLC))
+        changed: torch.Tensor = self.mlp(self.layer_norm2(hidden_BLC))
+        return hidden_BLC + changed
 
 
 class OmniVMedVisionEncoder(nn.Module):
@@ -153,17 +157,18 @@ class OmniVMedVisionModel(VideoLlama3VisionModel):
     ``chunk_patches`` may be changed at any time; it alters memory and speed, never the result.
     """
 
-    _no_split_modules: ClassVar = ["OmniVMedVisionLayer"]
-    _can_record_outputs: ClassVar[dict[str, Any]] = {}
+    # ClassVar would contradict the base class, which declares them as attributes of an instance.
+    _no_split_modules = ["OmniVMedVisionLayer"]  # noqa: RUF012
+    _can_record_outputs: dict[str, Any] = {}  # noqa: RUF012
 
     def __init__(self, config: VideoLlama3VisionConfig) -> None:
         VideoLlama3PreTrainedModel.__init__(self, config)
         self.rotary_pos_emb = VideoLlama3VisionRotaryEmbedding(config)
         self.embeddings = VideoLlama3VisionEmbeddings(config)
-        self.encoder = OmniVMedVisionEncoder(config)
+        self.encoder = OmniVMedVisionEncoder(config)  # type: ignore[assignment]  # in the place of the looping one
         self.post_layernorm = nn.LayerNorm(config.hidden_size, eps=config.layer_norm_eps)
         self.chunk_patches = CHUNK_PATCHES
-        self.post_init()
+        VideoLlama3PreTrainedModel.post_init(self)
 
     def embed(self, patches: torch.Tensor) -> torch.Tensor:
         """Embed patch rows ``(..., 3 * patch**2)`` in [-1, 1] to ``(..., C)`` by one matmul."""
@@ -173,7 +178,7 @@ class OmniVMedVisionModel(VideoLlama3VisionModel):
     def tables(self, group: FrameGroup, device: torch.device) -> tuple[torch.Tensor, torch.Tensor]:
         """Return rotary ``cos``, ``sin`` ``(L, D)`` of one frame shape; never read from a checkpoint."""
         config = self.config
-        theta = float(config.rope_parameters["rope_theta"])
+        theta = float((config.rope_parameters or {})["rope_theta"])
         frequencies = axial_frequencies(config.hidden_size // config.num_attention_heads, theta)
         return rotary_tables(
             patch_positions(group.grid_h, group.grid_w, group.merge_size, device), frequencies

@@ -70,7 +70,8 @@ def load_encoder(
         encoder = OmniVMedVisionModel(config)
     assign(encoder, read_tensors(path, weight_files(path)), dtype, torch.device(device))
     reset_rotary(encoder, torch.device(device))
-    return encoder.eval()
+    encoder.train(False)
+    return encoder
 
 
 def read_verified(folder: Path) -> dict[str, Any]:
@@ -128,7 +129,8 @@ def build(
     if tied:
         model.lm_head.weight = model.model.language_model.embed_tokens.weight
     reset_rotary(model, device)
-    return model.eval()
+    model.train(False)
+    return model
 
 
 def assign(

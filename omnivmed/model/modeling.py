@@ -11,7 +11,7 @@ Legend: ``N`` patches, ``M`` merged tokens, ``K`` kept tokens of all studies; ``
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import Any
 
 import torch
 from torch import nn
@@ -31,6 +31,7 @@ from omnivmed.model.upstream import (
     VideoLlama3PreTrainedModel,
     VideoLlama3Projector,
     can_return_tuple,
+    part_of,
 )
 
 
@@ -45,16 +46,16 @@ class OmniVMedModel(VideoLlama3Model):
     """Encoder, projector and language model without the head; names as in transformers."""
 
     config: OmniVMedConfig
-    _no_split_modules: ClassVar[list[str]] = ["OmniVMedVisionLayer"]
+    _no_split_modules = ["OmniVMedVisionLayer"]  # noqa: RUF012  (ClassVar would contradict the base class)
     pixels_need_grad = False
     """ZeRO-3 takes the encoder's gradients when that of its input is there, so the input must have one."""
 
     def __init__(self, config: OmniVMedConfig) -> None:
         VideoLlama3PreTrainedModel.__init__(self, config)
-        self.vision_model = OmniVMedVisionModel._from_config(config.vision_config)
+        self.vision_model = part_of(OmniVMedVisionModel, config.vision_config)
         self.projector = VideoLlama3Projector(config)
         self.language_model = AutoModel.from_config(config.text_config)
-        self.post_init()
+        VideoLlama3PreTrainedModel.post_init(self)
 
     def _encode_once(self, given: dict[str, tuple[Any, Any, Any]]) -> dict[str, tuple[torch.Tensor, ...]]:
         """Projected features per study of stills and videos, by kind; given: kind -> (pixels, grids, merge sizes).
@@ -115,7 +116,9 @@ class OmniVMedModel(VideoLlama3Model):
                 raise ValueError("give input_ids or inputs_embeds")
             inputs_embeds = self.get_input_embeddings()(input_ids)
         encoded = {
-            kind: tuple(output.pooler_output) for kind, output in (mm_encoder_outputs or {}).items() if output
+            kind: tuple(output.pooler_output or ())
+            for kind, output in (mm_encoder_outputs or {}).items()
+            if output
         }
         given = {
             "image": (pixel_values, image_grid_thw, image_merge_sizes),
@@ -159,14 +162,14 @@ class OmniVMedForConditionalGeneration(VideoLlama3ForConditionalGeneration):
 
     config: OmniVMedConfig
     accepts_loss_kwargs = True  # num_items_in_batch is honoured, see loss.supervised_loss
-    _no_split_modules: ClassVar[list[str]] = ["OmniVMedVisionLayer"]
+    _no_split_modules = ["OmniVMedVisionLayer"]  # noqa: RUF012  (ClassVar would contradict the base class)
 
     def __init__(self, config: OmniVMedConfig) -> None:
         VideoLlama3PreTrainedModel.__init__(self, config)
         self.model = OmniVMedModel(config)
         self.lm_head = nn.Linear(config.text_config.hidden_size, config.text_config.vocab_size, bias=False)
         self.loss_chunk_tokens = CHUNK_TOKENS
-        self.post_init()
+        VideoLlama3PreTrainedModel.post_init(self)
 
     def encode(
         self, patches: torch.Tensor, grid_thw: torch.Tensor, merge_sizes: torch.Tensor
@@ -175,7 +178,10 @@ class OmniVMedForConditionalGeneration(VideoLlama3ForConditionalGeneration):
 
         grid_thw ``(n, 3)``, merge_sizes ``(n,)``. The result may be kept and used for every later question.
         """
-        return self.model.projector(self.model.vision_model(patches, grid_thw, merge_sizes).last_hidden_state)
+        tokens: torch.Tensor = self.model.projector(
+            self.model.vision_model(patches, grid_thw, merge_sizes, tokens_only=True)
+        )
+        return tokens
 
     def embed_prompt(
         self, input_ids: torch.Tensor, kept_features: torch.Tensor | None = None

@@ -23,10 +23,10 @@ class _Output(ModelOutput):
         return self.cache
 
     def __contains__(self, key: object) -> bool:
-        return super().__contains__(_present_name(key))
+        return bool(ModelOutput.__contains__(self, _present_name(key)))
 
     def __getitem__(self, key: Any) -> Any:
-        return super().__getitem__(_present_name(key))
+        return ModelOutput.__getitem__(self, _present_name(key))
 
 
 def _present_name(key: Any) -> Any:

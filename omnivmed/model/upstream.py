@@ -15,7 +15,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable
 from importlib.metadata import version
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar, cast
 
 from omnivmed.errors import ModelError
 
@@ -55,7 +55,9 @@ try:
         VideoLlama3VisionRotaryEmbedding,
         eager_attention_forward,
     )
-    from transformers.utils.generic import ModelOutput, can_return_tuple
+    from transformers.utils.generic import ModelOutput
+    from transformers.utils.generic import can_return_tuple as _can_return_tuple
+    from transformers.utils.import_utils import is_flash_attn_2_available
 except ImportError as error:
     if not (error.name or "").startswith("transformers"):
         raise  # something else is missing: torch, a library of transformers'
@@ -75,6 +77,21 @@ def cache_name(function: Callable[..., Any]) -> CacheName:
     if "past_key_values" in arguments:
         return "past_key_values"
     raise unknown_version(version("transformers"), "the keys and values have a new name")
+
+
+Forward = TypeVar("Forward", bound=Callable[..., Any])
+Model = TypeVar("Model", bound=VideoLlama3PreTrainedModel)
+
+
+def can_return_tuple(forward: Forward) -> Forward:
+    """Decorator: `return_dict=False` gives a tuple. transformers' own, with a type."""
+    return cast(Forward, _can_return_tuple(forward))
+
+
+def part_of(kind: type[Model], config: Any) -> Model:
+    """Return a model that is a part of another: its own dtype and attention come from its part of the config."""
+    model: Model = kind._from_config(config)  # type: ignore[no-untyped-call]
+    return model
 
 
 CACHE: CacheName = cache_name(GenerationMixin.prepare_inputs_for_generation)
@@ -104,4 +121,6 @@ __all__ = [
     "cache_name",
     "can_return_tuple",
     "eager_attention_forward",
+    "is_flash_attn_2_available",
+    "part_of",
 ]

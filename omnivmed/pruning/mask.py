@@ -67,7 +67,7 @@ class KeepMask:
     @cached_property
     def kept_per_frame(self) -> np.ndarray:
         """int64 (t,)."""
-        return self.keep.reshape(len(self.keep), -1).sum(axis=1)
+        return np.asarray(self.keep.reshape(len(self.keep), -1).sum(axis=1))
 
     @cached_property
     def run_length(self) -> np.ndarray:

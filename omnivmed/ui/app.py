@@ -56,6 +56,7 @@ def build_demo(
         pages.append((panel, page))
         return page
 
+    demo: gr.Blocks
     with gr.Blocks(
         title=texts.TITLE, analytics_enabled=False, delete_cache=(300, 1800), fill_width=True
     ) as demo:

@@ -123,5 +123,5 @@ class UnopenedFile(gr.File):
 
     is_template = True
 
-    def _process_single_file(self, f: Any) -> str:
+    def _process_single_file(self, f: Any) -> str:  # type: ignore[override]  # a path is all we read of it
         return str(f.path)

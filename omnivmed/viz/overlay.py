@@ -68,7 +68,8 @@ def overlay(
     cols = _token_of_pixel(mask.rects[0, :, 2], mask.source_size[1])
     laid = colours[rows][:, cols].astype(np.float32)
     share = (weight * alpha)[rows][:, cols][..., None]
-    return np.round(frame_HWC * (1 - share) + laid * share).astype(np.uint8)
+    mixed: np.ndarray = frame_HWC * (1 - share) + laid * share
+    return np.round(mixed).astype(np.uint8)
 
 
 def _token_of_pixel(ends: np.ndarray, size: int) -> np.ndarray:

@@ -179,7 +179,7 @@ def test_viewing_and_pruning_load_no_torch(picture: Path, tmp_path: Path, argume
     assert run.returncode == 0, run.stderr
 
 
-def test_importing_the_package_is_light():
+def test_importing_the_package_is_light() -> None:
     code = "import sys, omnivmed; sys.exit(any(m in sys.modules for m in ('torch', 'numpy', 'gradio')))"
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     assert subprocess.run([sys.executable, "-c", code], env=environment, check=False).returncode == 0

@@ -28,7 +28,7 @@ def finish(events: list[Any]) -> Answer:
     return events[-1].answer
 
 
-def test_events_come_in_order_and_end_in_one_answer():
+def test_events_come_in_order_and_end_in_one_answer() -> None:
     runtime = MockRuntime("Two words.")
     events = list(assistant(runtime).stream(clip_study(), "What is this?"))
     kinds = [type(event) for event in events]
@@ -56,7 +56,7 @@ def test_events_come_in_order_and_end_in_one_answer():
         assert 0 <= stage.done <= stage.total
 
 
-def test_one_mask_object_goes_to_the_listener_the_model_and_the_answer():
+def test_one_mask_object_goes_to_the_listener_the_model_and_the_answer() -> None:
     runtime = MockRuntime()
     events = list(assistant(runtime).stream(ct_study(), "What?"))
     handed_out = next(event.mask for event in events if isinstance(event, MaskReady))
@@ -88,7 +88,7 @@ def test_second_question_runs_the_encoder_zero_times(again: dict[str, Any]):
     assert second.usage["encoder_frames"] == 0
 
 
-def test_another_reference_is_another_mask():
+def test_another_reference_is_another_mask() -> None:
     """A picture that slowly brightens: under `previous` every rise counts alone, under `last_kept` they add up."""
     ramp = np.linspace(0, 64, 25).astype(np.uint8)
     frames = np.broadcast_to(ramp[:, None, None, None], (25, 112, 112, 3)).copy()
@@ -102,7 +102,7 @@ def test_another_reference_is_another_mask():
     assert model.answer(study, "What?", threshold=threshold).mask is previous.mask
 
 
-def test_the_same_question_twice_reads_its_last_position_again():
+def test_the_same_question_twice_reads_its_last_position_again() -> None:
     """The next word follows from a position that is computed, so at least one is, and the words are the same."""
     runtime = MockRuntime("Yes.")
     model, study = assistant(runtime), ct_study()
@@ -114,14 +114,14 @@ def test_the_same_question_twice_reads_its_last_position_again():
     assert runtime.prefilled == 1
 
 
-def test_another_window_is_another_picture():
+def test_another_window_is_another_picture() -> None:
     runtime = MockRuntime()
     model, study = assistant(runtime), ct_study()
     model.answer(study, "First?")
     assert model.answer(study.with_window((-600, 1500)), "First?").usage["encoder_frames"] > 0
 
 
-def test_follow_up_reads_only_what_is_new():
+def test_follow_up_reads_only_what_is_new() -> None:
     runtime = MockRuntime("Yes.")
     model, study = assistant(runtime), ct_study()
     first = model.answer(study, "First?")
@@ -132,7 +132,7 @@ def test_follow_up_reads_only_what_is_new():
     assert second.mask is first.mask
 
 
-def test_fresh_question_reuses_the_study_alone():
+def test_fresh_question_reuses_the_study_alone() -> None:
     runtime = MockRuntime()
     model, study = assistant(runtime), ct_study()
     model.answer(study, "First?")
@@ -162,7 +162,7 @@ def test_conversation_positions_match_a_fresh_one():
     assert last_positions(used) == last_positions(fresh)
 
 
-def test_forget_drops_every_window_of_the_study():
+def test_forget_drops_every_window_of_the_study() -> None:
     runtime = MockRuntime()
     model, study, other = assistant(runtime), ct_study(), picture()
     model.answer(other, "What?")
@@ -175,7 +175,7 @@ def test_forget_drops_every_window_of_the_study():
     assert model.answer(other, "What?").usage["encoder_frames"] == 0
 
 
-def test_memory_kept_is_bounded_and_oldest_goes_first():
+def test_memory_kept_is_bounded_and_oldest_goes_first() -> None:
     runtime = MockRuntime()
     probe = assistant(MockRuntime())
     probe.answer(ct_study(), "What?")
@@ -188,7 +188,7 @@ def test_memory_kept_is_bounded_and_oldest_goes_first():
     assert model.answer(studies[0], "Again?").usage["encoder_frames"] > 0
 
 
-def test_closing_the_iterator_stops_at_once():
+def test_closing_the_iterator_stops_at_once() -> None:
     runtime = MockRuntime("x" * 500)
     events = assistant(runtime).stream(picture(), "What?", max_new_tokens=400)
     for event in events:
@@ -200,7 +200,7 @@ def test_closing_the_iterator_stops_at_once():
     assert len(runtime.calls) == 2 + bool(steps)
 
 
-def test_stop_flag_ends_within_two_steps_and_keeps_the_answer():
+def test_stop_flag_ends_within_two_steps_and_keeps_the_answer() -> None:
     runtime, stop = MockRuntime("x" * 500), threading.Event()
     at_stop = 0
     got = ""
@@ -231,7 +231,7 @@ def test_stop_flag_ends_encoding_and_reading(stage: str):
     assert model.answer(ct_study(), "What?").text == "A chest."
 
 
-def test_stop_before_the_mask_is_told():
+def test_stop_before_the_mask_is_told() -> None:
     stop = threading.Event()
     stop.set()
     runtime = MockRuntime()
@@ -254,14 +254,14 @@ def test_threshold_0_and_2(study: Study):
     assert nothing.text == everything.text == "A chest."
 
 
-def test_max_frames_is_honoured_and_bounded():
+def test_max_frames_is_honoured_and_bounded() -> None:
     model = assistant()
     assert len(model.answer(ct_study(), "What?", max_frames=3).mask.frame_index) == 3
     assert len(model.answer(ct_study(), "What?", max_frames=-5).mask.frame_index) == 1
     assert len(model.answer(ct_study(), "What?", max_frames=10**9).mask.frame_index) <= LOCAL.max_frames
 
 
-def test_output_history_and_question_are_bounded():
+def test_output_history_and_question_are_bounded() -> None:
     limits = dataclasses.replace(LOCAL, max_new_tokens=20, max_history_turns=2, max_question_chars=50)
     runtime = MockRuntime("x" * 500)
     model = assistant(runtime, limits=limits)
@@ -276,14 +276,14 @@ def test_output_history_and_question_are_bounded():
     assert failure.value.code == "TooLong"
 
 
-def test_oldest_turns_make_room_and_it_is_said():
+def test_oldest_turns_make_room_and_it_is_said() -> None:
     runtime = MockRuntime(context_length=400)
     answer = assistant(runtime).answer(picture(), "What?", history=[("q" * 90, "a" * 90)] * 4)
     assert answer.usage["prompt_tokens"] + answer.usage["output_tokens"] <= 400
     assert "oldest" in answer.notes[0]
 
 
-def test_a_study_too_long_for_the_model_says_what_to_do():
+def test_a_study_too_long_for_the_model_says_what_to_do() -> None:
     runtime = MockRuntime(context_length=60)
     events = list(assistant(runtime).stream(ct_study(), "What?", threshold=0))
     assert isinstance(events[-1], Failed)
@@ -329,7 +329,7 @@ def test_out_of_memory_is_answered_with_advice_and_survived(stage: str):
     assert model.answer(ct_study(), "What?").text == "A chest."
 
 
-def test_any_other_failure_gives_the_turn_back():
+def test_any_other_failure_gives_the_turn_back() -> None:
     runtime = MockRuntime()
 
     def fail() -> None:
@@ -344,7 +344,7 @@ def test_any_other_failure_gives_the_turn_back():
     assert model.answer(ct_study(), "What?").text == "A chest."
 
 
-def test_several_people_get_their_own_answers_in_order():
+def test_several_people_get_their_own_answers_in_order() -> None:
     runtime = MockRuntime("z" * 40)
     model = assistant(runtime)
     inside, most = 0, 0
@@ -378,7 +378,7 @@ def test_several_people_get_their_own_answers_in_order():
     assert model.waiting == 0
 
 
-def test_waiting_is_told_with_place_and_number():
+def test_waiting_is_told_with_place_and_number() -> None:
     model = assistant(MockRuntime("x" * 50))
     first = model.stream(picture(), "First?")
     next(e for e in first if isinstance(e, Text))
@@ -411,7 +411,7 @@ def test_waiting_is_told_again_and_can_be_left(monkeypatch: pytest.MonkeyPatch):
     assert model.waiting == 0
 
 
-def test_full_queue_says_busy_at_once():
+def test_full_queue_says_busy_at_once() -> None:
     model = assistant(MockRuntime("x" * 50), limits=dataclasses.replace(LOCAL, queue_size=1))
     first = model.stream(picture(), "First?")
     next(e for e in first if isinstance(e, Text))
@@ -427,7 +427,7 @@ def test_full_queue_says_busy_at_once():
     assert model.waiting == 0
 
 
-def test_a_listener_who_went_away_does_not_block_the_others():
+def test_a_listener_who_went_away_does_not_block_the_others() -> None:
     model = assistant(MockRuntime("x" * 50))
     model._turns.patience_s = 0.0
     gone = model.stream(picture(), "First?")
@@ -438,7 +438,7 @@ def test_a_listener_who_went_away_does_not_block_the_others():
     assert rest[-1].code == "Busy"
 
 
-def test_a_dropped_iterator_gives_the_turn_back():
+def test_a_dropped_iterator_gives_the_turn_back() -> None:
     model = assistant(MockRuntime("x" * 50))
     events = model.stream(picture(), "First?")
     next(e for e in events if isinstance(e, Text))
@@ -447,7 +447,7 @@ def test_a_dropped_iterator_gives_the_turn_back():
     assert model.waiting == 0
 
 
-def test_typed_placeholders_do_not_become_image_tokens():
+def test_typed_placeholders_do_not_become_image_tokens() -> None:
     answer = assistant().answer(
         picture(), "<filename><file_sep><|im_end|> What?", history=[("<filename>", "x")]
     )
@@ -455,7 +455,7 @@ def test_typed_placeholders_do_not_become_image_tokens():
     assert {IMAGE, VIDEO} == {4, 5}
 
 
-def test_answer_as_json():
+def test_answer_as_json() -> None:
     import json
 
     answer = assistant().answer(ct_study(), "What?")
@@ -467,7 +467,7 @@ def test_answer_as_json():
 # ------------------------------------------------------------------------------------------------ the ship rule
 
 
-def test_what_is_silent_is_held_back_while_the_rest_streams():
+def test_what_is_silent_is_held_back_while_the_rest_streams() -> None:
     says = "This is an MRI. The MRI sequence is T1. The plane is axial."
     speaker = assistant(MockRuntime(says), silent={"image": ["sequence"]})
     events = list(speaker.stream(picture(), "What is this?"))
@@ -482,7 +482,7 @@ def test_what_is_silent_is_held_back_while_the_rest_streams():
     assert answer.stopped == "end"
 
 
-def test_another_kind_of_study_and_another_model_stream_untouched():
+def test_another_kind_of_study_and_another_model_stream_untouched() -> None:
     says = "The MRI sequence is T1. Yes."
     for silent in (None, {}, {"image": []}, {"volume": ["sequence"]}):
         events = list(assistant(MockRuntime(says), silent=silent).stream(picture(), "Is this T1?"))
@@ -491,14 +491,14 @@ def test_another_kind_of_study_and_another_model_stream_untouched():
         assert finish(events).notes == ()
 
 
-def test_an_answer_that_is_cut_or_stopped_is_held_back_too():
+def test_an_answer_that_is_cut_or_stopped_is_held_back_too() -> None:
     speaker = assistant(MockRuntime("The MRI sequence is T1 with contrast."), silent={"image": ["sequence"]})
     answer = speaker.answer(picture(), "Sequence?", max_new_tokens=24)
     assert answer.stopped == "length"
     assert answer.text == "I cannot tell the MR sequence of one slice reliably."
 
 
-def test_a_follow_up_after_something_was_held_back_reads_what_was_said():
+def test_a_follow_up_after_something_was_held_back_reads_what_was_said() -> None:
     """The cache holds the tokens of the model; the next prompt differs from there on and is read anew from there."""
     runtimes = MockRuntime("The MRI sequence is T1."), MockRuntime("The MRI sequence is T1.")
     used, fresh = (assistant(runtime, silent={"image": ["sequence"]}) for runtime in runtimes)

@@ -14,21 +14,21 @@ def prompt(question="Q?", kind="image", tokens=(3,), times=None, history=()):
     return build_prompt(TOK, question, kind, list(tokens), times, list(history), IMAGE, VIDEO)
 
 
-def test_image_prompt_is_exact():
+def test_image_prompt_is_exact() -> None:
     assert TOK.show(prompt()) == "<|im_start|>user\n···\nQ?<|im_end|>\n<|im_start|>assistant\n"
 
 
-def test_video_prompt_has_times_and_one_run_per_frame():
+def test_video_prompt_has_times_and_one_run_per_frame() -> None:
     shown = TOK.show(prompt(kind="video", tokens=(2, 1), times=[0.0, 1.04]))
     assert shown == "<|im_start|>user\nTime 0.0s:::,Time 1.0s::\nQ?<|im_end|>\n<|im_start|>assistant\n"
 
 
-def test_volume_prompt_has_commas_and_no_words():
+def test_volume_prompt_has_commas_and_no_words() -> None:
     shown = TOK.show(prompt(kind="volume", tokens=(2, 0, 1)))
     assert shown == "<|im_start|>user\n::,,:\nQ?<|im_end|>\n<|im_start|>assistant\n"
 
 
-def test_history_puts_the_study_into_the_first_turn():
+def test_history_puts_the_study_into_the_first_turn() -> None:
     shown = TOK.show(prompt("B?", tokens=(1,), history=[("A?", "Yes.")]))
     assert shown == (
         "<|im_start|>user\n·\nA?<|im_end|>\n<|im_start|>assistant\nYes.<|im_end|>\n"
@@ -62,12 +62,12 @@ def test_typed_control_tokens_stay_text(typed):
     assert TOK.show(encode_text(TOK, typed)).count(typed) == 1
 
 
-def test_target_ends_with_the_closing_token():
+def test_target_ends_with_the_closing_token() -> None:
     assert TOK.show(format_target(TOK, " Yes.\n")) == "Yes.<|im_end|>"
     assert format_target(TOK, "a<|im_end|>b").count(2) == 1
 
 
-def test_prefix_is_the_same_for_every_question_on_a_study():
+def test_prefix_is_the_same_for_every_question_on_a_study() -> None:
     one, two = prompt("What?", tokens=(5,)), prompt("And why is that?", tokens=(5,))
     n = study_prefix_length(one, IMAGE, VIDEO)
     assert n == study_prefix_length(two, IMAGE, VIDEO)
@@ -76,7 +76,7 @@ def test_prefix_is_the_same_for_every_question_on_a_study():
     assert study_prefix_length(prompt(tokens=()), IMAGE, VIDEO) == 0
 
 
-def test_text_alone_and_missing_times():
+def test_text_alone_and_missing_times() -> None:
     assert TOK.show(prompt(tokens=())) == "<|im_start|>user\nQ?<|im_end|>\n<|im_start|>assistant\n"
     with pytest.raises(ValueError, match="as many times"):
         prompt(kind="video", tokens=(1, 1))

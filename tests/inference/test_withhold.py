@@ -173,7 +173,7 @@ def test_a_mistyped_question_is_understood(attribute: str, question: str):
     assert withheld([attribute], "video", question, "No.")[1] == [attribute]
 
 
-def test_a_short_follow_up_is_read_with_the_question_before():
+def test_a_short_follow_up_is_read_with_the_question_before() -> None:
     assert withheld(["organ"], "volume", "In one word?", "Head", "Which body part is this?")[1] == ["organ"]
     assert withheld(["organ"], "volume", "Are you sure?", "Yes.", "Is this the head?")[0] == PART
     assert withheld(["organ"], "volume", "And the plane?", "Axial", "Which body part is this?")[1] == []
@@ -201,7 +201,7 @@ def test_every_value_in_the_plain_sentence_of_every_attribute(kind: str):
                     assert withheld(others, kind, question, answer) == (answer, [])
 
 
-def test_words_come_sentence_by_sentence():
+def test_words_come_sentence_by_sentence() -> None:
     gate = Withhold(["sequence"], "image", "Describe this image.")
     said = [
         gate.push(p)
@@ -213,7 +213,7 @@ def test_words_come_sentence_by_sentence():
     assert gate.note == "Held back: the MR sequence (image) did not pass the ship rule; see the model card."
 
 
-def test_what_cannot_be_told_is_said_once():
+def test_what_cannot_be_told_is_said_once() -> None:
     text, held = withheld(
         ["sequence"], "image", "Sequence?", "T1. The sequence is T1. It is T1. The plane is axial."
     )
@@ -221,7 +221,7 @@ def test_what_cannot_be_told_is_said_once():
     assert held == ["sequence"]
 
 
-def test_a_sentence_without_an_end_is_not_held_for_ever():
+def test_a_sentence_without_an_end_is_not_held_for_ever() -> None:
     gate = Withhold(["sequence"], "image", "Write a story.")
     words = "once upon a time " * 60
     out = "".join(gate.push(w) for w in words.split(" "))
@@ -229,14 +229,14 @@ def test_a_sentence_without_an_end_is_not_held_for_ever():
     assert gate.note == ""
 
 
-def test_a_description_without_the_kind_of_image():
+def test_a_description_without_the_kind_of_image() -> None:
     said = "The image shows the head on a sagittal MRI."
     text, held = withheld(["modality"], "image", "Describe this image.", said)
     assert text == "The image shows the head on a sagittal image."
     assert held == ["modality"]
 
 
-def test_two_attributes_of_one_sentence():
+def test_two_attributes_of_one_sentence() -> None:
     text, held = withheld(
         ["plane", "sequence"], "video", "Describe this video.", "The image shows the head on an axial T1 MRI."
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import importlib.metadata as metadata
 import inspect
 import subprocess
 import sys
@@ -105,7 +106,8 @@ def _video_llama3_vision_config() -> None:
 
 def _video_llama3_for_conditional_generation() -> None:
     assert issubclass(upstream.VideoLlama3ForConditionalGeneration, upstream.GenerationMixin)
-    assert callable(upstream.VideoLlama3ForConditionalGeneration._from_config)
+    config = tiny_model("llama").config
+    assert upstream.part_of(upstream.VideoLlama3ForConditionalGeneration, config).config is config
 
 
 def _video_llama3_model() -> None:
@@ -188,7 +190,11 @@ def _eager_attention_forward() -> None:
     assert torch.allclose(out, expected.transpose(1, 2), atol=1e-6)
 
 
-OURS = {"CACHE", "TESTED", "cache_name"}
+def _is_flash_attn_2_available() -> None:
+    assert upstream.is_flash_attn_2_available() in (True, False)
+
+
+OURS = {"CACHE", "TESTED", "cache_name", "part_of"}
 RELIED_ON = {
     "ALL_ATTENTION_FUNCTIONS": _all_attention_functions,
     "BaseModelOutputWithPooling": _base_model_output_with_pooling,
@@ -210,6 +216,7 @@ RELIED_ON = {
     "VideoLlama3VisionRotaryEmbedding": _video_llama3_vision_rotary_embedding,
     "can_return_tuple": _can_return_tuple,
     "eager_attention_forward": _eager_attention_forward,
+    "is_flash_attn_2_available": _is_flash_attn_2_available,
 }
 
 
@@ -288,7 +295,7 @@ def test_a_transformers_of_another_shape_is_named(missing: str, said: str) -> No
         "except ModelError as error:\n    print(error.code, error.message)"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    found = upstream.version("transformers")
+    found = metadata.version("transformers")
     assert done.stdout.startswith(f"Unsupported The installed transformers {found} is of another shape")
     for part in (said, *upstream.TESTED, "pip install"):
         assert part in done.stdout

@@ -33,7 +33,7 @@ def test_no_address_but_our_own_uploads(path: str):
             uploads_only({"data": [value]}, HOST)
 
 
-def test_our_own_address_is_the_path_behind_it():
+def test_our_own_address_is_the_path_behind_it() -> None:
     given = {"path": f"http://{HOST}/gradio_api/file=/tmp/a%20b/x.dcm", "meta": META, "url": "http://else/"}
     assert uploads_only([given], HOST) == [{"path": "/tmp/a b/x.dcm", "meta": META, "url": None}]
     plain = {"data": [{"path": "/tmp/x.dcm"}, "see http://example.com", 3, None], "session_hash": "a"}

@@ -10,6 +10,7 @@ import numpy as np
 
 from omnivmed.eval import cholec80, endovis18, m3d, pathvqa, psi_ava, slake, vqa_rad
 from omnivmed.eval.items import Reading
+from omnivmed.eval.protocol import M3D_CLOSED
 from train.data import conversations
 from train.data.samples import SampleSet, from_items
 from train.recipes.config import Source
@@ -29,7 +30,7 @@ def _questions(read: Callable[[Path, str], Reading], prompt: str = SHORT) -> Cal
 def _m3d_vqa(root: Path, split: str) -> SampleSet:
     """Every row twice: as multiple choice and as an open question."""
     closed, opened = m3d.read(root, split, "closed"), m3d.read(root, split, "open")
-    asked = [(m3d.M3D_CLOSED.prompt(item), item) for item in closed.items]
+    asked = [(M3D_CLOSED.prompt(item), item) for item in closed.items]
     samples = [conversations.Sample(item.id, item.media, ((text, item.answer),)) for text, item in asked]
     return SampleSet((*samples, *from_items(opened.items)), closed.skipped)
 

@@ -73,7 +73,7 @@ def arguments(
         if not cuda:
             join_deepspeed_on_cpu()
             extra["accelerator_config"] = {"use_configured_state": True}
-    tracker = [] if config.tracker == "none" else [config.tracker]
+    tracker: list[str] = [] if config.tracker == "none" else [config.tracker]
     return TrainingArguments(
         output_dir=str(folder),
         max_steps=steps,

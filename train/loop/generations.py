@@ -43,7 +43,7 @@ def answer(built: Built, encoder: Encoder, sample: Sample, max_new_tokens: int =
         batch = {k: v for k, v in batch.items() if k in ("input_ids", "attention_mask")}
     device = next(built.model.parameters()).device
     was_training = built.model.training
-    built.model.eval()
+    built.model.train(False)
     out = built.model.generate(
         **{k: v.to(device) for k, v in batch.items()},
         max_new_tokens=max_new_tokens,
@@ -52,8 +52,8 @@ def answer(built: Built, encoder: Encoder, sample: Sample, max_new_tokens: int =
         pad_token_id=built.pad_id,
     )
     built.model.train(was_training)
-    text: str = built.tokenizer.decode(out[0, length:].tolist(), skip_special_tokens=True)
-    return text.strip()
+    text = built.tokenizer.decode(out[0, length:].tolist(), skip_special_tokens=True)
+    return str(text).strip()
 
 
 def write(built: Built, encoder: Encoder, samples: Sequence[Sample], folder: Path, step: int) -> float:

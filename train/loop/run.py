@@ -18,6 +18,7 @@ from pathlib import Path
 import torch
 import transformers
 
+from omnivmed.model.upstream import is_flash_attn_2_available
 from train.data.batches import BatchPlan
 from train.data.costs import cached_costs
 from train.data.dataset import Encoder, PassDataset
@@ -178,7 +179,7 @@ def held_out(sample_id: str, share: float) -> bool:
 
 def has_varlen_kernel() -> bool:
     """Whether a flash-attention kernel with sequence borders is there; only then are samples packed."""
-    return torch.cuda.is_available() and transformers.utils.is_flash_attn_2_available()
+    return torch.cuda.is_available() and is_flash_attn_2_available()
 
 
 def _start(config: TrainConfig, data: Path, start: Path | None) -> Built:

@@ -65,7 +65,7 @@ class RecipeTrainer(Trainer):
             train_dataset=passes,
             eval_dataset=_Placeholder() if validation else None,
             data_collator=first,
-            callbacks=[MetricsFile(Path(args.output_dir))],
+            callbacks=[MetricsFile(Path(str(args.output_dir)))],
         )
         self.model_accepts_loss_kwargs = True  # the loss divides by num_items_in_batch, through peft too
 
@@ -106,13 +106,15 @@ class RecipeTrainer(Trainer):
         """AdamW with one learning rate per part."""
         if self.optimizer is None:
             chosen = self.model if model is None else model
+            assert chosen is not None
             groups = parameter_groups(chosen, self.stage.rates, self.args.weight_decay)
             # One tensor at a time on the CPU: fused kernels may sum in another order from run to run.
             fused = torch.cuda.is_available()
             self.optimizer = torch.optim.AdamW(
                 groups, betas=(0.9, 0.999), eps=1e-8, fused=fused, foreach=False if not fused else None
             )
-        return self.optimizer
+        made: torch.optim.Optimizer = self.optimizer
+        return made
 
     # -- validation --------------------------------------------------------------------------------------------
 
@@ -164,7 +166,7 @@ class RecipeTrainer(Trainer):
         if adapters:
             settings = model.peft_config["default"]
             scale = settings.lora_alpha / settings.r
-        folder = Path(output_dir or self.args.output_dir)
+        folder = Path(str(output_dir or self.args.output_dir))
         save_state(
             model.config, state, self.tokenizer, folder, self.source, adapters, scale, self.stage.vision
         )

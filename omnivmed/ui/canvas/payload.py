@@ -280,7 +280,7 @@ def _encode(frame: NDArray[np.uint8], size: tuple[int, int], kind: str) -> bytes
     import cv2
 
     if (frame.shape[1], frame.shape[0]) != size:
-        frame = cv2.resize(frame, size, interpolation=cv2.INTER_AREA)
+        frame = np.asarray(cv2.resize(frame, size, interpolation=cv2.INTER_AREA), dtype=np.uint8)
     bgr = cv2.cvtColor(frame, cv2.COLOR_RGB2BGR)
     options = [cv2.IMWRITE_PNG_COMPRESSION, 3] if kind == "png" else JPEG
     done, data = cv2.imencode(".png" if kind == "png" else ".jpg", bgr, options)

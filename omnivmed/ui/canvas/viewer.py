@@ -199,11 +199,12 @@ class StudyViewer(gr.HTML):
             **kwargs,
         )
 
-    def preprocess(self, payload: ViewerValue | None) -> ViewerValue | None:
+    # gr.HTML carries text; this component carries an object.
+    def preprocess(self, payload: ViewerValue | None) -> ViewerValue | None:  # type: ignore[override]
         """The value comes back as it was sent; the app has no use for it."""
         return payload
 
-    def postprocess(self, value: ViewerValue | None) -> ViewerValue | None:
+    def postprocess(self, value: ViewerValue | None) -> ViewerValue | None:  # type: ignore[override]
         """`show(...)` or None."""
         return value
 

@@ -90,7 +90,7 @@ def grid_figure(
 def change_picture(before: NDArray[np.uint8], here: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """Absolute difference of two RGB frames, twice as bright, so that small changes can be seen."""
     difference = np.abs(here.astype(np.int16) - before.astype(np.int16))
-    return np.minimum(2 * difference, 255).astype(np.uint8)
+    return np.asarray(np.minimum(2 * difference, 255), dtype=np.uint8)
 
 
 def kept_picture(frame: NDArray[np.uint8], mask: KeepMask, k: int) -> NDArray[np.uint8]:
@@ -98,7 +98,7 @@ def kept_picture(frame: NDArray[np.uint8], mask: KeepMask, k: int) -> NDArray[np
     import cv2
 
     light = cv2.resize(mask.keep[k].astype(np.uint8), frame.shape[1::-1], interpolation=cv2.INTER_NEAREST)
-    return frame * light[..., None]
+    return np.where(light[..., None] > 0, frame, np.uint8(0))
 
 
 def histogram_figure(mask: KeepMask, top: float = 0.6) -> str:
