@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
+from collections.abc import Callable
 from typing import Any
 
 import gradio as gr
@@ -123,14 +124,16 @@ def _warm_up(context: Context) -> None:
 def _sweep_forever(context: Context, listeners: Listeners) -> None:
     """In a thread: work nobody listens to ends, what nobody touched for too long goes."""
 
+    steps: tuple[Callable[[], object], ...] = (
+        lambda: listeners.drop_unheard(context.store.gone),
+        context.store.sweep,
+        context.uploads.drop_broken,
+        lambda: context.uploads.drop_forgotten(60 * context.limits.waiting_upload_minutes),
+    )
+
     def sweep() -> None:
         while not context.ended.wait(SWEEP_S):
-            for step in (
-                lambda: listeners.drop_unheard(context.store.gone),
-                context.store.sweep,
-                context.uploads.drop_broken,
-                lambda: context.uploads.drop_forgotten(60 * context.limits.waiting_upload_minutes),
-            ):
+            for step in steps:
                 try:
                     step()
                 except Exception as error:  # the next second has to come
