@@ -12,7 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.encaps import encapsulate
-from pydicom.pixels import apply_color_lut, apply_modality_lut, pixel_array
+from pydicom.pixels.processing import apply_color_lut, apply_modality_lut
+from pydicom.pixels.utils import pixel_array
 from pydicom.uid import (
     UID,
     ExplicitVRBigEndian,
@@ -83,7 +84,7 @@ class Frames:
         if self._file.element is not None and self._file.element.length is None:
             return True
         declared = self._syntax not in _NATIVE
-        if not declared or self._data[:4] == b"\xfe\xff\x00\xe0":
+        if not declared or bytes(self._data[:4]) == b"\xfe\xff\x00\xe0":
             return declared
         return len(self._data) < self.rows * self.columns * self.samples * self._bits // 8
 

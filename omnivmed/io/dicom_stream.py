@@ -169,7 +169,7 @@ def lossless_again(
         return None
     if len(frames) != 1 or frames[0].format.name not in ("gray", "gray16le", "gray16be"):
         return None
-    second = frames[0].to_ndarray()
+    second: NDArray[Any] = frames[0].to_ndarray()
     if second.shape != (facts.rows, facts.columns):
         return None
     if 8 < facts.precision < 16:

@@ -68,7 +68,8 @@ def _vector_times(dataset: Dataset, count: int) -> NDArray[np.float64] | None:
     if vector is None or len(vector) < count or min(vector) < 0 or (count > 1 and max(vector[1:count]) <= 0):
         return None
     steps = np.asarray(vector[:count], dtype=np.float64)
-    return (np.cumsum(steps) - steps[0]) / 1000.0
+    since_first: NDArray[np.float64] = (np.cumsum(steps) - steps[0]) / 1000.0
+    return since_first
 
 
 def _step_times(dataset: Dataset, count: int) -> NDArray[np.float64] | None:
@@ -123,7 +124,8 @@ def _distinct(found: Sequence[float | None]) -> NDArray[np.float64] | None:
     if any(v is None for v in found) or len(set(found)) < len(found):
         return None
     times = np.asarray(found, dtype=np.float64)
-    return times - times.min()
+    since_first: NDArray[np.float64] = times - times.min()
+    return since_first
 
 
 def clock_of(header: Any, date: str, clock: str) -> float | None:

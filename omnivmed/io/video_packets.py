@@ -40,7 +40,10 @@ CUT = "The clip is cut or damaged; save it again."
 def open_container(file: BinaryIO, found: str) -> tuple[Any, Any]:
     """(container, video stream), or an error class. Probing may decode a frame: its size is bounded as well."""
     # MPEG streams are only known after probing; their headers cannot declare more than 16 k x 16 k.
-    per_stream = None if found.startswith("mpeg") or found == "dv" else [{"max_pixels": MAX_PROBED_PIXELS}]
+    # PyAV's stub asks for a list of words; the call takes one dict per stream.
+    per_stream: Any = (
+        None if found.startswith("mpeg") or found == "dv" else [{"max_pixels": MAX_PROBED_PIXELS}]
+    )
     try:
         container = av.open(
             file,
