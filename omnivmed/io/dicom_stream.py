@@ -7,7 +7,7 @@ JPEG and lossless JPEG (ITU-T T.81 B.2.2, APP14 and component ids as T.872 6.5.3
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import av
 import numpy as np
