@@ -25,6 +25,7 @@ WarningCode = Literal[
     "WrongExtension",
     "BadHeader",
     "Stretched",
+    "Synthetic",
 ]
 
 STUDY_ERROR_CODES: frozenset[str] = frozenset(get_args(StudyErrorCode))

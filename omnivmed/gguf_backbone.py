@@ -8,15 +8,15 @@ Runs once per machine; the app never reads GGUF afterwards.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from omnivmed.progress import Progress
 
 if TYPE_CHECKING:
     import numpy as np
     from gguf import GGUFReader
 
-Progress = Callable[[str, int, int], None]
 
 _CONTROL = 3  # gguf token type of control tokens
 #: ChatML without the system sentence that the source file's own template puts in by default.

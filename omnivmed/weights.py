@@ -18,15 +18,14 @@ import subprocess
 import sys
 import tempfile
 import zipfile
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from importlib import metadata, util
 from pathlib import Path
 from typing import Any
 
 from omnivmed.errors import ModelError
-
-Progress = Callable[[str, int, int], None]
+from omnivmed.progress import Progress
 
 MANIFEST = "manifest.json"
 LAYOUT = 1  # raised when the converter writes something else than before

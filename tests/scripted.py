@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
+from omnivmed.defaults import DEFAULT_THRESHOLD
 from omnivmed.errors import ModelError, StudyError
 from omnivmed.inference.events import Answer, Done, Event, Failed, MaskReady, Stage, Text
 from omnivmed.pruning import keep_mask
@@ -61,7 +62,7 @@ class ScriptedAssistant:
         study: Study,
         question: str,
         history: Sequence[tuple[str, str]] = (),
-        threshold: float = 0.1,
+        threshold: float = DEFAULT_THRESHOLD,
         reference: str = "previous",
         max_new_tokens: int = 128,
         max_frames: int | None = None,

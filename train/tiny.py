@@ -13,13 +13,12 @@ from pathlib import Path
 import torch
 
 from omnivmed.eval import baselines, predictions
-from omnivmed.eval.items import Item
 from omnivmed.eval.media import open_media
 from omnivmed.eval.predictions import Header, Reply
 from omnivmed.eval.protocol import RULE_ONLY
 from omnivmed.eval.report import Row, markdown
+from omnivmed.records import Item, Sample
 from train.data.dataset import Encoder
-from train.data.samples import Sample
 from train.loop import generations
 from train.loop.build import load
 from train.loop.run import read_data, run

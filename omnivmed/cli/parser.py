@@ -6,8 +6,9 @@ import argparse
 import importlib
 import math
 from collections.abc import Callable
-from typing import NoReturn
+from typing import NoReturn, get_args
 
+from omnivmed.defaults import DEFAULT_REFERENCE, DEFAULT_THRESHOLD, Reference
 from omnivmed.ui.visit.settings import add_arguments
 
 NOTICE = "Not for clinical use."
@@ -158,9 +159,13 @@ def _paint_argument(parser: argparse.ArgumentParser) -> None:
 
 def _pruning_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "--threshold", type=threshold, default=0.1, metavar="X", help="0 to 2, pixels in [-1, 1] (0.1)"
+        "--threshold",
+        type=threshold,
+        default=DEFAULT_THRESHOLD,
+        metavar="X",
+        help=f"0 to 2, pixels in [-1, 1] ({DEFAULT_THRESHOLD:g})",
     )
-    parser.add_argument("--reference", choices=("previous", "last_kept"), default="previous")
+    parser.add_argument("--reference", choices=get_args(Reference), default=DEFAULT_REFERENCE)
     parser.add_argument("--max-frames", type=positive, metavar="N", help="slices or frames taken at most")
 
 

@@ -7,6 +7,7 @@ import json
 import sys
 from pathlib import Path
 
+from omnivmed.defaults import DEFAULT_THRESHOLD
 from omnivmed.eval import baselines, predictions
 from omnivmed.eval.compare import compare
 from omnivmed.eval.files import LayoutError
@@ -138,7 +139,7 @@ def _parser() -> argparse.ArgumentParser:
             )
             command.add_argument("--protocol", help="default: the paper's")
             command.add_argument("--out", type=Path, required=True, help="predictions, JSONL")
-            command.add_argument("--threshold", type=float, default=0.1)
+            command.add_argument("--threshold", type=float, default=DEFAULT_THRESHOLD)
             command.add_argument("--max-new-tokens", type=int, default=64)
             command.add_argument("--limit", type=int, help="only the first so many questions")
             command.add_argument("--blank", action="store_true", help="show a grey picture instead")

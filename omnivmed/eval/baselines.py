@@ -9,9 +9,9 @@ import math
 from collections import Counter
 from collections.abc import Callable, Sequence
 
-from omnivmed.eval.items import Item
 from omnivmed.eval.predictions import Reply
 from omnivmed.eval.words import normalise
+from omnivmed.records import Item
 
 Baseline = Callable[[Item, str], Reply]
 

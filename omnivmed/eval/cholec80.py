@@ -9,9 +9,9 @@ import re
 from pathlib import Path
 
 from omnivmed.eval.files import need
-from omnivmed.eval.items import Item, Reading, Skipped
 from omnivmed.eval.protocol import surgical
 from omnivmed.eval.surgical import frame_questions
+from omnivmed.records import Item, Reading, Skipped
 
 TEST_VIDEOS = (5, 11, 12, 17, 19, 26, 27, 31)
 TRAIN_VIDEOS = (

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from omnivmed.eval import metrics
 from omnivmed.eval.intervals import paired_difference
-from omnivmed.eval.items import Item
+from omnivmed.records import Item
 
 Value = Callable[[str, str], float]
 """(prediction, reference) -> 0..1"""

@@ -8,9 +8,9 @@ from __future__ import annotations
 from pathlib import Path
 
 from omnivmed.eval.files import LayoutError
-from omnivmed.eval.items import Item, Reading, Skipped
 from omnivmed.eval.protocol import surgical
 from omnivmed.eval.surgical import frame_questions
+from omnivmed.records import Item, Reading, Skipped
 
 SPLITS = {"train": (2, 3, 4, 6, 7, 9, 10, 11, 12, 14, 15), "test": (1, 5, 16)}
 LABELS = (

@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Literal
 
 from omnivmed.eval.files import LayoutError, inside, need, read_json
-from omnivmed.eval.items import Item, Media, Reading, Skipped
 from omnivmed.eval.protocol import M3D_CLOSED, M3D_OPEN
+from omnivmed.records import Item, Media, Reading, Skipped
 
 PROTOCOLS = (M3D_CLOSED, M3D_OPEN)
 SPLITS = ("train", "val", "test", "test5k")

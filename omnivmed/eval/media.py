@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from omnivmed.errors import StudyError
-from omnivmed.eval.items import Media
+from omnivmed.records import Media
 from omnivmed.study import Study
 
 FRAME_FOLDER_FPS = 1.0

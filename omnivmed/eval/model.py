@@ -7,14 +7,17 @@ from typing import Any
 
 import numpy as np
 
+from omnivmed.defaults import DEFAULT_THRESHOLD
 from omnivmed.errors import ModelError, StudyError
-from omnivmed.eval.items import Item
 from omnivmed.eval.media import open_media
 from omnivmed.eval.predictions import Answerer, Reply
+from omnivmed.records import Item
 from omnivmed.study import Study
 
 
-def ask(assistant: Any, threshold: float = 0.1, max_new_tokens: int = 64, blank: bool = False) -> Answerer:
+def ask(
+    assistant: Any, threshold: float = DEFAULT_THRESHOLD, max_new_tokens: int = 64, blank: bool = False
+) -> Answerer:
     """An answerer by a loaded model. Errors of the study or the model become `Reply.error`, the run goes on.
 
     blank: show a grey picture of the same size instead, to see what the words alone bring.

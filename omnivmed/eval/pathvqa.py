@@ -8,9 +8,9 @@ from __future__ import annotations
 from pathlib import Path
 
 from omnivmed.eval.files import need
-from omnivmed.eval.items import Reading
 from omnivmed.eval.protocol import LLAVA_MED, RULE_ONLY
 from omnivmed.eval.vqa_rad import read_image_folder
+from omnivmed.records import Reading
 
 PROTOCOLS = (LLAVA_MED, RULE_ONLY)
 SPLITS = ("train", "validation", "test")

@@ -10,8 +10,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from omnivmed.eval.items import Item
 from omnivmed.eval.protocol import Protocol
+from omnivmed.records import Item
 
 SCHEMA = "omnivmed.predictions/1"
 

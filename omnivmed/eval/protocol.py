@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from omnivmed.eval import metrics
 from omnivmed.eval.intervals import bootstrap, wilson
-from omnivmed.eval.items import Item
+from omnivmed.records import Item
 
 LETTERS = "ABCDEFGHIJ"
 

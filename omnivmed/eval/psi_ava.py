@@ -9,9 +9,9 @@ from __future__ import annotations
 from pathlib import Path
 
 from omnivmed.eval.files import inside, need, question_lines
-from omnivmed.eval.items import Item, Reading, Skipped
 from omnivmed.eval.protocol import surgical
 from omnivmed.eval.surgical import one
+from omnivmed.records import Item, Reading, Skipped
 
 SPLITS = {"train": "Train", "test": "Val"}
 FILES = {"C1_location.txt": "location", "C3_phase.txt": "phase", "C4_step.txt": "step"}

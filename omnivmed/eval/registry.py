@@ -8,8 +8,8 @@ from functools import partial
 from pathlib import Path
 
 from omnivmed.eval import cholec80, endovis18, m3d, pathvqa, psi_ava, slake, vqa_rad
-from omnivmed.eval.items import Reading
 from omnivmed.eval.protocol import Protocol
+from omnivmed.records import Reading
 
 
 @dataclass(frozen=True)

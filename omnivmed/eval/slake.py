@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from omnivmed.eval.files import LayoutError, inside, need, read_rows
-from omnivmed.eval.items import Item, Media, Reading, Skipped
 from omnivmed.eval.protocol import LLAVA_MED, RULE_ONLY
+from omnivmed.records import Item, Media, Reading, Skipped
 
 PROTOCOLS = (LLAVA_MED, RULE_ONLY)
 FILES = {

@@ -6,8 +6,8 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from omnivmed.eval.files import question_lines
-from omnivmed.eval.items import Item, Media, Skipped
 from omnivmed.eval.metrics import match_label
+from omnivmed.records import Item, Media, Skipped
 
 
 def frame_questions(

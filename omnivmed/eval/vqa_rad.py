@@ -16,8 +16,8 @@ from pathlib import Path
 from typing import Any, Literal
 
 from omnivmed.eval.files import LayoutError, inside, is_yes_no, need, read_rows
-from omnivmed.eval.items import Item, Media, Reading, Skipped
 from omnivmed.eval.protocol import LLAVA_MED, RULE_ONLY
+from omnivmed.records import Item, Media, Reading, Skipped
 
 Convention = Literal["original", "hub"]
 PROTOCOLS = (LLAVA_MED, RULE_ONLY)

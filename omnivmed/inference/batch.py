@@ -15,13 +15,13 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
+from omnivmed.defaults import DEFAULT_THRESHOLD, Reference
 from omnivmed.errors import ModelError
 from omnivmed.inference.pieces import Pieces
 from omnivmed.inference.prompts import Kind, Turn, build_prompt
 from omnivmed.inference.runtime import Runtime
 from omnivmed.inference.withhold import withheld
 from omnivmed.pruning import KeepMask, keep_mask
-from omnivmed.pruning.mask import Reference
 from omnivmed.vision import Patches, VisionBudget, prepare
 
 if TYPE_CHECKING:
@@ -67,7 +67,7 @@ class Batch:
     def read(
         self,
         study: Study,
-        threshold: float = 0.1,
+        threshold: float = DEFAULT_THRESHOLD,
         reference: Reference = "previous",
         max_frames: int | None = None,
     ) -> Read:

@@ -18,6 +18,7 @@ import time
 from collections.abc import Generator, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, cast
 
+from omnivmed.defaults import DEFAULT_NEW_TOKENS, DEFAULT_REFERENCE, DEFAULT_THRESHOLD
 from omnivmed.errors import ModelError, StudyError
 from omnivmed.inference.background import Cancelled, in_background
 from omnivmed.inference.batch import Batch, BatchRuntime
@@ -36,8 +37,6 @@ if TYPE_CHECKING:
     from omnivmed.inference.runtime import Runtime
     from omnivmed.study import Study
 
-DEFAULT_THRESHOLD = 0.1
-DEFAULT_NEW_TOKENS = 128
 CACHE_BYTES = 1 << 30
 #: Room that an answer must at least have after the prompt, in tokens.
 LEAST_ROOM = 16
@@ -93,7 +92,7 @@ class Assistant:
         question: str,
         history: Sequence[Turn] = (),
         threshold: float = DEFAULT_THRESHOLD,
-        reference: str = "previous",
+        reference: str = DEFAULT_REFERENCE,
         max_new_tokens: int = DEFAULT_NEW_TOKENS,
         max_frames: int | None = None,
         cancel: threading.Event | None = None,
@@ -126,7 +125,7 @@ class Assistant:
         question: str,
         history: Sequence[Turn] = (),
         threshold: float = DEFAULT_THRESHOLD,
-        reference: str = "previous",
+        reference: str = DEFAULT_REFERENCE,
         max_new_tokens: int = DEFAULT_NEW_TOKENS,
         max_frames: int | None = None,
     ) -> Answer:

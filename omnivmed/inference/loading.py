@@ -5,7 +5,6 @@ A model that has not been trained is never loaded as an assistant: what it would
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from omnivmed import weights
@@ -16,6 +15,7 @@ from omnivmed.inference.public import load_public
 from omnivmed.inference.spoken import ATTRIBUTES
 from omnivmed.inference.tokenizer import load_tokenizer
 from omnivmed.limits import LOCAL, Limits
+from omnivmed.progress import Progress
 from omnivmed.registry import Source, read_config, resolve
 from omnivmed.vision import VisionBudget
 
@@ -24,7 +24,6 @@ if TYPE_CHECKING:
 
     from omnivmed.model.config import OmniVMedConfig
 
-Progress = Callable[[str, int, int], None]
 
 NANO_ADVICE = "The folder of nano is incomplete; get the repository or install the package again."
 NANO_FILES = ("config.json", "encoder_projector.safetensors", "lora.safetensors")

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import dataclasses
 import tempfile
-from collections.abc import Callable
 from pathlib import Path
 
 from omnivmed import weights
@@ -16,10 +15,9 @@ from omnivmed.errors import ModelError
 from omnivmed.inference.engine import Assistant
 from omnivmed.inference.tokenizer import load_tokenizer
 from omnivmed.limits import Limits
+from omnivmed.progress import Progress
 from omnivmed.registry import PUBLIC, Source, read_config
 from omnivmed.vision import DEFAULT_BUDGET, VisionBudget
-
-Progress = Callable[[str, int, int], None]
 
 WANTED_FILES = ["config.json", "preprocessor_config.json", "*.safetensors", "*.safetensors.index.json"]
 WANTED_FILES += ["tokenizer.json"]

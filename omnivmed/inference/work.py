@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING, Any, get_args
 
 import numpy as np
 
+from omnivmed.defaults import Reference
 from omnivmed.errors import ModelError
 from omnivmed.inference.events import StopReason
 from omnivmed.inference.prompts import Turn
 from omnivmed.inference.store import Key
 from omnivmed.limits import Limits
-from omnivmed.pruning.mask import Reference
 
 if TYPE_CHECKING:
     from omnivmed.inference.runtime import Conversation

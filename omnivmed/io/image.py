@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageOps, UnidentifiedImageError
 
+from omnivmed import provenance
 from omnivmed.errors import StudyError
 from omnivmed.io.facts import stored_facts
 from omnivmed.io.job import Desk, Findings, Reading, Upload, check_plane
@@ -44,6 +45,7 @@ def read_image(upload: Upload, found: str, limits: Limits, desk: Desk) -> Readin
                 with contextlib.suppress(Exception):  # a damaged EXIF block only costs the turn it asks for
                     upright = ImageOps.exif_transpose(picture)
                 pixels = _pixels(upright)
+                origin = provenance.of_metadata(picture.info) or provenance.of_pixels(pixels)
         except StudyError:
             raise
         except UnidentifiedImageError:
@@ -71,6 +73,8 @@ def read_image(upload: Upload, found: str, limits: Limits, desk: Desk) -> Readin
     rgb = pixels.ndim == 3
     if not rgb and pixels.dtype.kind == "f" and not np.all(np.isfinite(pixels)):
         findings.warn("NonFinite", "The picture holds values that are not numbers; they are shown black.")
+    if origin is not None:
+        findings.warn("Synthetic", origin.sentence)
     auto = None if rgb else auto_window(pixels)
     info = StudyInfo(
         kind="image",

@@ -25,8 +25,8 @@ from typing import Any, BinaryIO
 from omnivmed.errors import STUDY_ERROR_CODES, StudyError
 from omnivmed.io import wire
 from omnivmed.limits import Limits, size
+from omnivmed.progress import Progress
 
-Progress = Callable[[str, int, int], None]
 Report = Callable[[dict[str, Any], list[wire.Block]], None]
 START_S = 60.0
 MAX_SENTENCE = 400

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -31,9 +31,9 @@ from omnivmed.model.schema import (
     model_config,
     model_json,
 )
+from omnivmed.progress import Progress
 
 INDEX = "model.safetensors.index.json"
-Progress = Callable[[str, int, int], None]
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,8 @@ from typing import Any, Literal
 
 import numpy as np
 
-Reference = Literal["previous", "last_kept"]
+from omnivmed.defaults import Reference
+
 Scale = Literal["unit", "x255"]
 
 SCHEMA = "omnivmed.keep_mask/1"

@@ -9,20 +9,21 @@ No torch in here: the threshold slider and ``python -m omnivmed prune`` work wit
 
 from __future__ import annotations
 
+from typing import get_args
+
 import numpy as np
 
-from omnivmed.pruning.mask import KeepMask, Reference, Scale
+from omnivmed.defaults import DEFAULT_REFERENCE, DEFAULT_THRESHOLD, Reference
+from omnivmed.pruning.mask import KeepMask, Scale
 from omnivmed.study import Study
 from omnivmed.vision.budget import DEFAULT_BUDGET, VisionBudget
 from omnivmed.vision.patches import Patches, prepare
-
-DEFAULT_THRESHOLD = 0.1
 
 
 def keep_mask(
     patches: Patches,
     threshold: float = DEFAULT_THRESHOLD,
-    reference: Reference = "previous",
+    reference: Reference = DEFAULT_REFERENCE,
     min_tokens: int = 1,
     scale: Scale = "unit",
 ) -> KeepMask:
@@ -46,8 +47,8 @@ def keep_mask(
         raise ValueError(f"threshold must be a number of at least 0, got {threshold}")
     if min_tokens < 0:
         raise ValueError(f"min_tokens must be at least 0, got {min_tokens}")
-    if reference not in ("previous", "last_kept"):
-        raise ValueError(f"reference must be 'previous' or 'last_kept', got {reference!r}")
+    if reference not in get_args(Reference):
+        raise ValueError(f"reference must be one of {get_args(Reference)}, got {reference!r}")
     if scale not in ("unit", "x255"):
         raise ValueError(f"scale must be 'unit' or 'x255', got {scale!r}")
     t, h, w = patches.token_grid
@@ -90,7 +91,7 @@ def keep_mask(
 def prune(
     study: Study,
     threshold: float = DEFAULT_THRESHOLD,
-    reference: Reference = "previous",
+    reference: Reference = DEFAULT_REFERENCE,
     max_frames: int | None = None,
     *,
     budget: VisionBudget = DEFAULT_BUDGET,

@@ -6,17 +6,16 @@ N = T·gh·gw patches, D = 3·14·14 = 588 values per patch.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 
+from omnivmed.progress import Progress
 from omnivmed.study import Study, StudyKind
 from omnivmed.vision.budget import DEFAULT_BUDGET, VisionBudget
 from omnivmed.vision.resize import resize_frames, target_size
 from omnivmed.vision.sampling import sample_frames
 
-Progress = Callable[[str, int, int], None]
 READ_CHUNK = 16
 """Frames decoded and resized at a time: full-size frames never pile up."""
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from omnivmed.eval import metrics
 from omnivmed.eval.compare import compare
-from omnivmed.eval.items import Item, Media
 from omnivmed.eval.protocol import LLAVA_MED
+from omnivmed.records import Item, Media
 
 
 def items(count: int) -> list[Item]:

@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 
 from omnivmed.errors import ModelError, StudyError
-from omnivmed.eval.items import Item, Media
 from omnivmed.eval.media import open_media
 from omnivmed.eval.model import ask
+from omnivmed.records import Item, Media
 from omnivmed.study import Study
 from tests.eval import trees
 

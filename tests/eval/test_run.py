@@ -9,10 +9,10 @@ import pytest
 
 from omnivmed.eval import baselines, predictions, vqa_rad
 from omnivmed.eval.__main__ import main
-from omnivmed.eval.items import Item, Media
 from omnivmed.eval.predictions import Header, PredictionsError, Reply
 from omnivmed.eval.protocol import LLAVA_MED, M3D_CLOSED, M3D_OPEN, RULE_ONLY, surgical
 from omnivmed.eval.report import Row, markdown
+from omnivmed.records import Item, Media
 from tests.eval import trees
 
 

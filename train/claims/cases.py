@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from omnivmed.defaults import DEFAULT_THRESHOLD
 from train.claims.parts import Parts
 from train.claims.positions import pictures
 from train.claims.record import Said, read, write
@@ -53,7 +54,7 @@ def stills(nano: Nano, count: int) -> list[Case]:
     return out
 
 
-def sequences(nano: Nano, threshold: float | None = 0.1) -> list[Case]:
+def sequences(nano: Nano, threshold: float | None = DEFAULT_THRESHOLD) -> list[Case]:
     """Every plane of every test volume and every test clip, FRAMES slices or frames each."""
     rng = np.random.default_rng(32)
     out = []

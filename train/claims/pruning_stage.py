@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from omnivmed.defaults import DEFAULT_THRESHOLD
 from train.claims import cases as asking
 from train.claims.parts import Parts, make
 from train.claims.record import average, difference, score
@@ -15,7 +16,6 @@ from train.claims.report import Outcome, save
 from train.claims.setting import Setting
 from train.claims.steps import INSTRUCT, MIXED, asked_in, stage, steps_of, train
 
-THRESHOLD = 0.1
 NAMES = {
     (False, False): "neither",
     (True, False): "training only",
@@ -33,12 +33,12 @@ def run(setting: Setting, parts: Parts | None = None) -> str:
     said, asked = {}, {}
     for trained in (False, True):
         # the name decides what a batch holds: both arms see the same studies under the same questions
-        kind = replace(MIXED, threshold=THRESHOLD if trained else None)
+        kind = replace(MIXED, threshold=DEFAULT_THRESHOLD if trained else None)
         where = folder / f"{'pruned' if trained else 'whole'}-{steps}-{more}"
         weights = train(parts, where, stage(kind, more), setting.seed, start)
         asked[trained] = asked_in(where)
         for shown in (False, True):
-            cases = asking.sequences(parts.nano, THRESHOLD if shown else None)
+            cases = asking.sequences(parts.nano, DEFAULT_THRESHOLD if shown else None)
             name = NAMES[trained, shown]
             file = folder / f"predictions/{name.replace(' ', '-')}-{steps}-{more}.jsonl"
             said[name] = asking.ask_arm(parts, weights, cases, file)
@@ -62,7 +62,7 @@ def run(setting: Setting, parts: Parts | None = None) -> str:
         "pruning is on in the third stage and at inference; it keeps or improves the scores.",
         (
             f"2D start of {steps} steps, then {more} steps with volumes and clips ({asked[False]} questions, whole or "
-            f"pruned at {THRESHOLD}), seed {setting.seed}.",
+            f"pruned at {DEFAULT_THRESHOLD}), seed {setting.seed}.",
             f"Asked about volumes (every plane) and clips of unseen patients, {asking.FRAMES} slices or frames; exact "
             "sentence.",
         ),

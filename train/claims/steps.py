@@ -18,6 +18,7 @@ import torch.nn.functional as F
 from safetensors.torch import load_file
 from torch import Tensor
 
+from omnivmed.defaults import DEFAULT_THRESHOLD
 from train.claims.parts import Parts
 from train.nano.data.sampling import MIXTURE, Pool
 from train.nano.data.store import Run, finish, restore_optimizer
@@ -47,7 +48,7 @@ class Kind:
     questions: int = 4
     captions: bool = False
     llm: bool = True
-    threshold: float | None = 0.1
+    threshold: float | None = DEFAULT_THRESHOLD
 
 
 ALIGN = Kind("align", captions=True, llm=False)

@@ -19,10 +19,10 @@ from torch import Tensor
 
 from omnivmed.eval import baselines, predictions, vqa_rad
 from omnivmed.eval.compare import Comparison, compare
-from omnivmed.eval.items import Item, Reading
 from omnivmed.eval.predictions import Header, Reply
 from omnivmed.eval.protocol import LLAVA_MED, Score
 from omnivmed.eval.report import Row, markdown
+from omnivmed.records import Item, Reading
 from train.claims.parts import Parts, backbone_folder, healed_encoder
 from train.claims.setting import Setting
 from train.claims.steps import Kind, Rates, Step, asked_in, stage, steps_of, train

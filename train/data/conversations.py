@@ -20,8 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from omnivmed.eval.files import inside, need, read_rows
-from omnivmed.eval.items import Media, Skipped
-from train.data.samples import Sample, SampleSet, Turn
+from omnivmed.records import Media, Sample, SampleSet, Skipped, Turn
 
 PUBMEDVISION = {
     "alignment": "PubMedVision_Alignment_VQA.json",

@@ -10,9 +10,9 @@ from pathlib import Path
 from PIL import Image
 
 from omnivmed.inference.prompts import Tokenizer, encode_text
+from omnivmed.records import Sample
 from omnivmed.vision import VisionBudget, target_size
 from train.data.batches import Cost
-from train.data.samples import Sample
 
 FRAME_TEXT = ",Time 99999.9s:"
 """The longest text before a frame."""

@@ -12,10 +12,10 @@ from typing import Any
 from torch.utils.data import Dataset, Sampler
 
 from omnivmed.inference.prompts import Tokenizer
+from omnivmed.records import Sample
 from train.data.batches import BatchPlan
 from train.data.collate import collate
 from train.data.encode import BadSample, Encoded, Placeholders, encode
-from train.data.samples import Sample
 from train.recipes.config import Stage
 
 

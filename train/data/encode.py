@@ -14,9 +14,9 @@ from omnivmed.errors import StudyError
 from omnivmed.eval.media import open_media
 from omnivmed.inference.prompts import Tokenizer, build_prompt, encode_text, format_target
 from omnivmed.pruning import keep_mask
+from omnivmed.records import Sample
 from omnivmed.vision import Patches, VisionBudget, prepare
 from train.data.costs import still_budget
-from train.data.samples import Sample
 
 IGNORE = -100
 

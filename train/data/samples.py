@@ -1,35 +1,11 @@
-"""One training sample: media and a conversation about it."""
+"""Samples out of benchmark questions, and one hash over a set of them."""
 
 from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass
 
-from omnivmed.eval.items import Item, Media, Skipped
-
-Turn = tuple[str, str]
-
-
-@dataclass(frozen=True)
-class Sample:
-    """id: unique within its source. turns: (question, answer), the media stand in the first question."""
-
-    id: str
-    media: Media
-    turns: tuple[Turn, ...]
-
-    def __post_init__(self) -> None:
-        if not self.turns or not all(question.strip() and answer.strip() for question, answer in self.turns):
-            raise ValueError(f"sample {self.id} has an empty question or answer")
-
-
-@dataclass(frozen=True)
-class SampleSet:
-    """What a reader found: samples in a fixed order, and every row left out, by name and reason."""
-
-    samples: tuple[Sample, ...]
-    skipped: tuple[Skipped, ...] = ()
+from omnivmed.records import Item, Sample
 
 
 def from_items(items: Sequence[Item], prompt: str = "") -> tuple[Sample, ...]:

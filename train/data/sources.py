@@ -9,10 +9,10 @@ from pathlib import Path
 import numpy as np
 
 from omnivmed.eval import cholec80, endovis18, m3d, pathvqa, psi_ava, slake, vqa_rad
-from omnivmed.eval.items import Reading
 from omnivmed.eval.protocol import M3D_CLOSED
+from omnivmed.records import Reading, SampleSet
 from train.data import conversations
-from train.data.samples import SampleSet, from_items
+from train.data.samples import from_items
 from train.recipes.config import Source
 
 SHORT = "Answer the question using a single word or phrase."

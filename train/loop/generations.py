@@ -8,10 +8,10 @@ from pathlib import Path
 
 import torch
 
+from omnivmed.records import Sample
 from train.data.collate import collate
 from train.data.dataset import Encoder
 from train.data.encode import IGNORE, Encoded, encode
-from train.data.samples import Sample
 from train.loop.build import Built
 
 FILE = "generations.jsonl"

@@ -19,11 +19,12 @@ import torch
 import transformers
 
 from omnivmed.model.upstream import is_flash_attn_2_available
+from omnivmed.records import Sample
 from train.data.batches import BatchPlan
 from train.data.costs import cached_costs
 from train.data.dataset import Encoder, PassDataset
 from train.data.mixture import epoch_order
-from train.data.samples import Sample, manifest_hash
+from train.data.samples import manifest_hash
 from train.data.skips import SkipLog
 from train.data.sources import read_source
 from train.loop import checkpoint, generations

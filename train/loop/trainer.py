@@ -16,8 +16,8 @@ from torch import nn
 from torch.utils.data import DataLoader, Dataset
 from transformers import PreTrainedTokenizerFast, Trainer, TrainingArguments
 
+from omnivmed.records import Sample
 from train.data.dataset import Encoder, InOrder, PassDataset
-from train.data.samples import Sample
 from train.data.skips import SkipLog
 from train.loop import checkpoint
 from train.loop.build import restore, save_state, sort_state, state_of

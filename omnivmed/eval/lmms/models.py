@@ -8,6 +8,7 @@ import numpy as np
 from lmms_eval.api.model import lmms  # type: ignore[import-not-found,unused-ignore]
 from lmms_eval.api.registry import register_model  # type: ignore[import-not-found,unused-ignore]
 
+from omnivmed.defaults import DEFAULT_THRESHOLD
 from omnivmed.eval.media import open_media
 from omnivmed.eval.predictions import Reply
 from omnivmed.study import Study
@@ -27,7 +28,7 @@ class OmniVMed(lmms):
     is_simple = True
 
     def __init__(
-        self, pretrained: str = "nano", threshold: float = 0.1, batch_size: int = 1, **rest: Any
+        self, pretrained: str = "nano", threshold: float = DEFAULT_THRESHOLD, batch_size: int = 1, **rest: Any
     ) -> None:
         super().__init__()
         from omnivmed.inference import load_model
@@ -74,7 +75,7 @@ def study_of(shown: list[Any]) -> Study:
     from pathlib import Path
 
     from omnivmed.errors import StudyError
-    from omnivmed.eval.items import Media
+    from omnivmed.records import Media
 
     if len(shown) != 1:
         raise StudyError("Unsupported", f"One study at a time; this question comes with {len(shown)}.")

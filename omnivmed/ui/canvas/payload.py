@@ -9,13 +9,14 @@ What a header says beyond the container's own names is declared in ``static/type
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from omnivmed.progress import Progress
 from omnivmed.ui.canvas.container import Layout, PayloadInfo, write
 from omnivmed.ui.canvas.planes import plane_specs
 
@@ -33,8 +34,6 @@ CLIP_EDGE = 1280  # longest edge of a clip's frames, pixels
 CLIP_PIXELS = 40 * 2**20  # clips of up to this many pixels travel whole; longer ones as their sampled frames
 LOSSLESS_PIXELS = 4 * 2**20  # stills and clips of up to this many pixels travel as PNG, larger ones as JPEG
 CHUNK_SLICES = 16
-
-Progress = Callable[[str, int, int], None]
 
 
 def display_order(n: int) -> list[int]:

@@ -12,6 +12,7 @@ from typing import Any
 import gradio as gr
 from gradio.data_classes import FileData, GradioRootModel, ListFiles
 
+from omnivmed.defaults import DEFAULT_THRESHOLD
 from omnivmed.errors import StudyError
 from omnivmed.ui import texts
 from omnivmed.ui.tabs.bench import Bench
@@ -66,7 +67,11 @@ def add_api(bench: Bench) -> None:
         return OpenStudy(study, studies.label_of(study), sources=studies.still_needed(study, taken))
 
     def ask(
-        request: gr.Request, file: Any, question: str, threshold: float = 0.1, max_new_tokens: int = 128
+        request: gr.Request,
+        file: Any,
+        question: str,
+        threshold: float = DEFAULT_THRESHOLD,
+        max_new_tokens: int = 128,
     ) -> Iterator[tuple[str, dict[str, Any]]]:
         """Ask a question about a medical study and stream the answer. Not for clinical use.
 
@@ -95,7 +100,7 @@ def add_api(bench: Bench) -> None:
             except chat.Refused as refusal:
                 raise gr.Error(refusal.message, print_exception=False) from None
 
-    def prune(request: gr.Request, file: Any, threshold: float = 0.1) -> dict[str, Any]:
+    def prune(request: gr.Request, file: Any, threshold: float = DEFAULT_THRESHOLD) -> dict[str, Any]:
         """Which visual tokens of a study would be pruned; needs no model. Not for clinical use.
 
         Args:
@@ -114,7 +119,7 @@ def add_api(bench: Bench) -> None:
     with gr.Row(visible=False):
         file = ApiStudyFile("file")
         question = gr.Textbox(label="question")
-        threshold = gr.Number(0.1, label="threshold")
+        threshold = gr.Number(DEFAULT_THRESHOLD, label="threshold")
         longest = gr.Number(128, label="max_new_tokens", precision=0)
         text = gr.Textbox(label="answer")
         facts = gr.JSON(label="details")

@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Generic, TypeVar
 
 T = TypeVar("T")
-Progress = Callable[[str, int, int], None]
 
 BEAT_S = 0.2  # a page is told at most this often
 

@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import NoReturn
 
+from omnivmed.defaults import DEFAULT_THRESHOLD
 from omnivmed.limits import LOCAL, PUBLIC, Limits
 from omnivmed.ui import texts
 from omnivmed.ui.visit.secrets import login_name, read_keys, read_password
@@ -30,7 +31,7 @@ class AppSettings:
     port: int = 7860
     public: bool = False
     offline: bool = False
-    threshold: float = 0.1
+    threshold: float = DEFAULT_THRESHOLD
     login: tuple[str, str] | None = None
     mcp: bool = False
     keys: Mapping[str, str] = field(
@@ -59,7 +60,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--public", action="store_true", default="SPACE_ID" in os.environ, help=told["public"]
     )
     parser.add_argument("--offline", action="store_true", help=told["offline"])
-    parser.add_argument("--threshold", type=float, default=0.1, metavar="X", help=told["threshold"])
+    parser.add_argument(
+        "--threshold", type=float, default=DEFAULT_THRESHOLD, metavar="X", help=told["threshold"]
+    )
     parser.add_argument("--login", metavar="NAME", help=told["login"])
     parser.add_argument("--password-file", metavar="FILE", help=told["password_file"])
     parser.add_argument("--api-key", metavar="FILE", help=told["api_key"])

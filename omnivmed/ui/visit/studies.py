@@ -9,8 +9,9 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, cast
+from typing import TYPE_CHECKING, Any, cast, get_args
 
+from omnivmed.defaults import DEFAULT_REFERENCE, DEFAULT_THRESHOLD, Reference
 from omnivmed.limits import Limits
 from omnivmed.ui import texts
 from omnivmed.ui.canvas import payload
@@ -31,7 +32,6 @@ if TYPE_CHECKING:
     from omnivmed.vision import Patches
 
 log = logging.getLogger("omnivmed.ui")
-Reference = Literal["previous", "last_kept"]
 LOCAL_DISPLAY_BYTES = (
     192 * 2**20
 )  # a 512 x 512 x 300 CT keeps every pixel where the browser is on the same machine
@@ -66,7 +66,7 @@ class Context:
 class Options:
     """The settings of one question, already within their limits."""
 
-    threshold: float = 0.1
+    threshold: float = DEFAULT_THRESHOLD
     reference: Reference = "previous"
     max_frames: int | None = None
     max_new_tokens: int = 128
@@ -75,7 +75,7 @@ class Options:
     def bounded(
         cls,
         limits: Limits,
-        threshold: Any = 0.1,
+        threshold: Any = DEFAULT_THRESHOLD,
         reference: Any = "previous",
         max_frames: Any = None,
         max_new_tokens: Any = 128,
@@ -83,8 +83,8 @@ class Options:
         """Whatever a client sent, made safe: numbers out of range go to the nearest end, nonsense to the default."""
         frames = int(_number(max_frames, 0, 0, limits.max_frames))
         return cls(
-            threshold=_number(threshold, 0.1, 0.0, 2.0),
-            reference=cast(Reference, reference if reference in ("previous", "last_kept") else "previous"),
+            threshold=_number(threshold, DEFAULT_THRESHOLD, 0.0, 2.0),
+            reference=cast(Reference, reference if reference in get_args(Reference) else DEFAULT_REFERENCE),
             max_frames=frames or None,
             max_new_tokens=int(_number(max_new_tokens, 128, 1, limits.max_new_tokens)),
         )

@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 import torch
 
-from omnivmed.eval.items import Media
 from omnivmed.inference.prompts import build_prompt, format_target
+from omnivmed.records import Media, Sample
 from omnivmed.vision import VisionBudget
 from tests.eval import trees
 from train.data import phantoms
@@ -20,7 +20,6 @@ from train.data.collate import collate
 from train.data.costs import cached_costs, cost_of
 from train.data.dataset import Encoder, PassDataset
 from train.data.encode import IGNORE, BadSample, Placeholders, encode
-from train.data.samples import Sample
 from train.data.sources import read_source
 from train.loop.build import Built, build
 from train.loop.parts import freeze, parameter_groups, part_of

@@ -11,8 +11,8 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from omnivmed.records import Sample
 from train.data import phantoms
-from train.data.samples import Sample
 from train.loop import checkpoint, metrics
 from train.loop.parts import part_of
 from train.loop.run import held_out, run
@@ -216,7 +216,7 @@ def test_held_out_samples_stay_held_out() -> None:
 
 
 def test_samples_need_words() -> None:
-    from omnivmed.eval.items import Media
+    from omnivmed.records import Media
 
     with pytest.raises(ValueError, match="empty"):
         Sample("x", Media("text"), (("Q", " "),))

@@ -7,10 +7,9 @@ fits the study ("image", "scan", "clip" ...).
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 
+from omnivmed.records import QA
 from train.nano.text.wordings import (
     ASK,
     NOUNS,
@@ -46,22 +45,6 @@ ORGAN = {
 SHORT_MODALITY = {**{m: m for m in MODALITY}, "microscopy": "Microscopy", "endoscopy": "Endoscopy"}
 
 SHORT_TASKS = ("modality", "organ", "plane", "sequence", "view", "state")
-
-
-@dataclass(frozen=True)
-class QA:
-    """``form``: sentence | word | yesno | premise | refusal | caption | text. ``key`` is the true value."""
-
-    task: str
-    form: str
-    question: str
-    answer: str  # with {braces} around the informative words
-    key: str = ""
-    history: tuple[tuple[str, str], ...] = ()  # earlier (question, answer) turns about the same study
-
-    @property
-    def plain(self) -> str:
-        return self.answer.replace("{", "").replace("}", "")
 
 
 def answer_sentence(task: str, labels: dict[str, str]) -> str | None:

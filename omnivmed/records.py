@@ -1,4 +1,9 @@
-"""What a benchmark is made of: questions about media, with a reference answer."""
+"""Questions about pictures: one family of records for evaluation, training data and the recipe.
+
+`Media` says which pictures, `QA` one question and answer apart from them, `Item` a benchmark's question with its
+reference, `Sample` a training conversation; `Reading` and `SampleSet` are what a reader of a data set found.
+Nothing here opens a file.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +12,8 @@ from pathlib import Path
 from typing import Literal
 
 MediaKind = Literal["image", "volume", "video", "text"]
+Turn = tuple[str, str]
+"""(question, answer)"""
 
 
 @dataclass(frozen=True)
@@ -50,6 +57,44 @@ class Item:
 
 
 @dataclass(frozen=True)
+class QA:
+    """One question and answer about pictures named elsewhere.
+
+    form: sentence | word | yesno | premise | refusal | caption | text. answer: {braces} may stand around the words
+    that carry the information. key: the true value. history: earlier turns about the same study.
+    """
+
+    task: str
+    form: str
+    question: str
+    answer: str
+    key: str = ""
+    history: tuple[Turn, ...] = ()
+
+    @property
+    def plain(self) -> str:
+        """The answer as it is spoken."""
+        return self.answer.replace("{", "").replace("}", "")
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One training sample: media and a conversation about them.
+
+    id: unique within its source. turns: (question, answer), the media stand in the first question.
+    Raises ValueError for an empty question or answer.
+    """
+
+    id: str
+    media: Media
+    turns: tuple[Turn, ...]
+
+    def __post_init__(self) -> None:
+        if not self.turns or not all(question.strip() and answer.strip() for question, answer in self.turns):
+            raise ValueError(f"sample {self.id} has an empty question or answer")
+
+
+@dataclass(frozen=True)
 class Skipped:
     """A row that cannot be used: its name within the data set, and why."""
 
@@ -71,3 +116,11 @@ class Reading:
         for row in self.skipped:
             counts[row.reason] = counts.get(row.reason, 0) + 1
         return counts
+
+
+@dataclass(frozen=True)
+class SampleSet:
+    """What a reader of training data found: samples in a fixed order, and every row left out, by name and reason."""
+
+    samples: tuple[Sample, ...]
+    skipped: tuple[Skipped, ...] = ()
