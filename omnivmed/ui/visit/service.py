@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar
 from pydantic import BaseModel
 
 from omnivmed.errors import ModelError
+from omnivmed.progress import Progress
 from omnivmed.ui import texts
-from omnivmed.ui.visit.background import Progress, Step
+from omnivmed.ui.visit.background import Step
 from omnivmed.ui.visit.samples import find_sample
 from omnivmed.ui.visit.settings import AppSettings
 

@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING, Any, cast, get_args
 
 from omnivmed.defaults import DEFAULT_REFERENCE, DEFAULT_THRESHOLD, Reference
 from omnivmed.limits import Limits
+from omnivmed.progress import Progress
 from omnivmed.ui import texts
 from omnivmed.ui.canvas import payload
 from omnivmed.ui.canvas.container import payload_path
-from omnivmed.ui.visit.background import Progress
 from omnivmed.ui.visit.environment import PrivateRoot
 from omnivmed.ui.visit.samples import find_sample
 from omnivmed.ui.visit.service import ModelService, SampleShelf
