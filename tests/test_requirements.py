@@ -24,7 +24,7 @@ OURS = {"omnivmed", "train", "tests", "benchmarks"}
 NOT_IMPORTED = {
     "fastapi": "floor: Gradio's server",
     "h11": "floor: reads requests for uvicorn",
-    "plotly": "charts of the page and of the claims",
+    "plotly": "charts of the page",
     "pyjpegls": "pydicom finds it: JPEG-LS",
     "pylibjpeg": "pydicom finds it",
     "pylibjpeg-libjpeg": "pydicom finds it: JPEG",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -72,10 +73,58 @@ def places(
     return out, names
 
 
+def bars(points: Sequence[Point]) -> tuple[list[float], list[float], list[float]]:
+    """(values, lengths below, lengths above) of 95 % bars; shares become percent."""
+    scale = [100.0 if p[1].unit == "%" else 1.0 for p in points]
+    values = [p[1].value * s for p, s in zip(points, scale, strict=True)]
+    low = [max(0.0, (p[1].value - p[1].low) * s) for p, s in zip(points, scale, strict=True)]
+    high = [max(0.0, (p[1].high - p[1].value) * s) for p, s in zip(points, scale, strict=True)]
+    return values, low, high
+
+
+def interactive(
+    path: Path, series: Mapping[str, Sequence[Point]], x_label: str, y_label: str, logarithmic: bool = False
+) -> None:
+    """The figure as a page of its own: value, interval and n of every point under the pointer, series on and off.
+
+    It reads ``../plotly.min.js`` (4.8 MB, once for all claims) and nothing from a network.
+    """
+    import plotly.graph_objects as go
+    from plotly.offline import get_plotlyjs
+
+    where, names = places(series, logarithmic)
+    picture = go.Figure()
+    for k, (name, points) in enumerate(series.items()):
+        values, low, high = bars(points)
+        picture.add_scatter(
+            x=where[name],
+            y=values,
+            error_y={"type": "data", "symmetric": False, "array": high, "arrayminus": low, "thickness": 1.2},
+            mode="markers" if names else "lines+markers",
+            marker={"color": COLOURS[k % len(COLOURS)]},
+            name=name,
+            text=[f"{point}: {cell.text()}" for point, cell in points],
+            hovertemplate="%{text}<extra>%{fullData.name}</extra>",
+        )
+    picture.update_layout(xaxis_title=x_label, yaxis_title=y_label, template="plotly_white")
+    if names:
+        picture.update_xaxes(tickvals=list(range(len(names))), ticktext=names)
+    if logarithmic:
+        picture.update_xaxes(type="log", dtick=math.log10(2))
+    path.parent.mkdir(parents=True, exist_ok=True)
+    library = path.parent.parent / "plotly.min.js"
+    if not library.exists():
+        library.write_text(get_plotlyjs(), encoding="utf-8")
+    picture.write_html(path, include_plotlyjs=f"../{library.name}")
+
+
 def figure(
     path: Path, series: Mapping[str, Sequence[Point]], x_label: str, y_label: str, logarithmic: bool = False
 ) -> None:
-    """Points with 95 % bars, side by side; joined by a line where x is a number, not where it is a name."""
+    """Points with 95 % bars, side by side; joined by a line where x is a number, not where it is a name.
+
+    A picture for documents, by matplotlib: plotly draws pictures by way of an installed Chrome only (decision 0008).
+    """
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
@@ -84,13 +133,10 @@ def figure(
     axes = picture.add_subplot()
     where, names = places(series, logarithmic)
     for k, (name, points) in enumerate(series.items()):
-        scale = [100.0 if p[1].unit == "%" else 1.0 for p in points]
-        y = [p[1].value * s for p, s in zip(points, scale, strict=True)]
-        low = [max(0.0, (p[1].value - p[1].low) * s) for p, s in zip(points, scale, strict=True)]
-        high = [max(0.0, (p[1].high - p[1].value) * s) for p, s in zip(points, scale, strict=True)]
+        values, low, high = bars(points)
         axes.errorbar(
             where[name],
-            y,
+            values,
             yerr=[low, high],
             fmt="o" if names else "o-",
             color=COLOURS[k % len(COLOURS)],
@@ -120,7 +166,7 @@ def save(
     y_label: str = "right, %",
     logarithmic: bool = False,
 ) -> str:
-    """``table.md``, ``table.json`` and ``figure.png`` in ``folder``; returns the markdown."""
+    """``table.md``, ``table.json``, ``figure.png`` and ``figure.html`` in ``folder``; returns the markdown."""
     folder.mkdir(parents=True, exist_ok=True)
     text = markdown(outcome)
     (folder / "table.md").write_text(text, encoding="utf-8")
@@ -133,4 +179,5 @@ def save(
     }
     (folder / "table.json").write_text(json.dumps(numbers, indent=1) + "\n", encoding="utf-8")
     figure(folder / "figure.png", series, x_label, y_label, logarithmic)
+    interactive(folder / "figure.html", series, x_label, y_label, logarithmic)
     return text
