@@ -22,7 +22,10 @@ from torch import Tensor
 from omnivmed.model.decode import Decoder
 
 POSITIONS = 6000
-"""Positions of all studies that are read together; bounds memory."""
+"""Positions of all studies that are read together; bounds the memory of reading."""
+
+HELD = 40_000
+"""Positions that all questions of a batch hold together, their answers included; bounds the cache."""
 
 
 @dataclass(frozen=True)
@@ -60,6 +63,12 @@ class Branches:
         return allowed
 
 
+def fits(trees: Sequence[Branches], most: int) -> bool:
+    """Whether these studies with their questions stay within `POSITIONS` and `HELD`."""
+    spans = [(t.shared + end - start) for t in trees for start, end in t.spans]
+    return sum(len(t.ids) for t in trees) <= POSITIONS and len(spans) * (max(spans) + most) <= HELD
+
+
 class BatchDecoder:
     """Answers of one `Decoder` in batches; shares its weights, copies none."""
 
@@ -83,7 +92,7 @@ class BatchDecoder:
         out: list[list[list[int]]] = [[] for _ in trees]
         batch: list[int] = []
         for study in sorted(range(len(trees)), key=lambda k: len(trees[k].ids)):
-            if batch and sum(len(trees[k].ids) for k in [*batch, study]) > POSITIONS:
+            if batch and not fits([trees[k] for k in [*batch, study]], most):
                 self._batch(trees, visual, placeholders, stop_ids, most, batch, out)
                 batch = []
             batch.append(study)

@@ -30,10 +30,9 @@ from train.nano.data.sampling import Pool
 from train.nano.data.studies import StudyView, still
 from train.nano.data.views import STILL_TOKENS, augment, fit
 from train.nano.data.views import Item as Picture
+from train.nano.fit.answering import Answering
 from train.nano.fit.pack import Packed, collate, make_tree
 from train.nano.fit.tuning import Nano
-from train.nano.measure.many import Many
-from train.nano.measure.speak import speak
 from train.nano.parts.language_model import load_language_model, switch_lora
 from train.nano.parts.words import Projector
 from train.nano.text.questions import QA
@@ -129,12 +128,9 @@ def say(parts: Parts, weights: dict[str, Tensor], items: Sequence[Item], how: st
     switch_lora(parts.nano.lm, True)
     if how != "picture":  # the answer depends on the question alone: each is asked once
         questions = sorted({LLAVA_MED.prompt(item) for item in items}, key=lambda q: (len(q), q))
-        if how == "none":
-            said = speak(parts.nano, [(None, q) for q in questions], NEW_TOKENS, batch=ALIKE)
-        else:
-            shown = grey()
-            groups = [questions[at : at + ALIKE] for at in range(0, len(questions), ALIKE)]
-            said = flat(Many(parts.nano).answers([(shown, asked(g)) for g in groups], NEW_TOKENS))
+        shown = None if how == "none" else grey()
+        groups = [questions[at : at + ALIKE] for at in range(0, len(questions), ALIKE)]
+        said = flat(Answering(parts.nano).answers([(shown, group) for group in groups], NEW_TOKENS))
         by_question = dict(zip(questions, said, strict=True))
         return {item.id: Reply(by_question[LLAVA_MED.prompt(item)]) for item in items}
     by_picture: dict[str, list[Item]] = {}
@@ -144,15 +140,10 @@ def say(parts: Parts, weights: dict[str, Tensor], items: Sequence[Item], how: st
     for group, own in by_picture.items():
         record = f"vqa_rad/{group}"
         view = still(parts.nano.bank[record], Picture(record), None)
-        cases.append((view, asked([LLAVA_MED.prompt(item) for item in own])))
-    texts = flat(Many(parts.nano).answers(cases, NEW_TOKENS))
+        cases.append((view, [LLAVA_MED.prompt(item) for item in own]))
+    texts = flat(Answering(parts.nano).answers(cases, NEW_TOKENS))
     ordered = [item for own in by_picture.values() for item in own]
     return {item.id: Reply(text) for item, text in zip(ordered, texts, strict=True)}
-
-
-def asked(questions: Sequence[str]) -> list[QA]:
-    """Questions whose answer is not known to who asks."""
-    return [QA("vqa", "text", question, "") for question in questions]
 
 
 def flat(answers: Sequence[Sequence[str]]) -> list[str]:

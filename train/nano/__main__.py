@@ -38,9 +38,8 @@ def main() -> None:
         "--language-model", type=Path, help="folder of the converted backbone (omnivmed.weights)"
     )
     parser.add_argument("--seconds", type=float, help="wall time of the stage instead of the recipe's")
-    parser.add_argument(
-        "--weights", type=Path, help="eval, export: final.safetensors of a stage or a checkpoint"
-    )
+    parser.add_argument("--weights", type=Path, help="export: final.safetensors of a stage or a checkpoint")
+    parser.add_argument("--model", default="nano", help="eval: nano, or the folder that export wrote")
     parser.add_argument("--out", type=Path, help="eval: report folder; export: target folder")
     parser.add_argument(
         "--gated", action="store_true", help="eval: what runs/report found silent must be declined"

@@ -37,7 +37,7 @@ PREVIOUS = {
     "gate": "refine",
 }
 # stages that read pictures with the adapted encoder
-ADAPTED = ("polish", "refine", "forms", "texts", "gate", "eval", "export")
+ADAPTED = ("polish", "refine", "forms", "texts", "gate", "export")
 
 
 def healed(runs: Path) -> Vit:
@@ -67,13 +67,16 @@ def features(runs: Path, bank: dict[str, Entry], name: str, vit: Vit) -> Feature
 def build_nano(args: argparse.Namespace, bank: dict[str, Entry], records: list[Record]) -> Nano:
     language_model, tokenizer = load_language_model(args.language_model)
     general = build_general(language_model, tokenizer, args.runs / "general.json")
-    rad = {r.id: r.labels for r in records if r.source == "vqa_rad"}
-    human = human_questions(args.data, rad)
+    human = human_questions(args.data, rad_labels(records))
     vit = encoder_of(args.runs, args.stage)
     cached = None if args.stage in ADAPTED else features(args.runs, bank, "train", vit)
     return Nano(
         bank, vit, Projector(), language_model, tokenizer, cached, human, general, texts=load_texts(args.data)
     )
+
+
+def rad_labels(records: list[Record]) -> dict[str, dict[str, str]]:
+    return {r.id: r.labels for r in records if r.source == "vqa_rad"}
 
 
 def run(args: argparse.Namespace) -> None:
@@ -113,12 +116,19 @@ def run(args: argparse.Namespace) -> None:
             config = getattr(recipe, f"{args.stage}_config")(args.seconds)
         tune(nano, args.runs / args.stage, config, start, group)
     elif args.stage == "eval":
-        from train.nano.measure.evaluation import evaluate
+        from omnivmed.inference import load_model
+        from omnivmed.registry import resolve
+        from train.nano.measure.door import Door
+        from train.nano.measure.evaluation import Exam, evaluate
 
         before = args.runs / "report/scores.json"
         silent = json.loads(before.read_text())["silent"] if args.gated else {}
-        nano, weights, group = build_nano(args, bank, records), load_file(args.weights), current_group()
-        evaluate(nano, weights, args.out, args.runs, silent, args.per_source, group)
+        assistant, rad = load_model(args.model, offline=True), rad_labels(records)
+        with Door(args.data, args.runs, assistant.batch()) as door:
+            human, texts = human_questions(args.data, rad), load_texts(args.data)
+            model = resolve(args.model).folder
+            exam = Exam(bank, human, texts, door, model, args.language_model, args.runs)
+            evaluate(exam, args.out, silent, args.per_source, current_group())
     elif args.stage == "blend":
         legs = [args.runs / leg / "final.safetensors" for leg in ("polish", "refine")]
         blend(legs[0], legs[1], args.runs / "blend")

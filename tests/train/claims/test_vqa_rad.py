@@ -8,7 +8,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 
 from omnivmed.eval import predictions
 from omnivmed.eval.__main__ import main
@@ -17,9 +16,6 @@ from train.claims.parts import Parts
 from train.claims.setting import Setting
 from train.nano.data.bank import Entry
 from train.nano.data.index import Record
-from train.nano.data.studies import still
-from train.nano.data.views import Item
-from train.nano.measure.speak import speak
 
 IMAGES = [f"synpic{i}.jpg" for i in range(12)]
 
@@ -87,16 +83,3 @@ def test_without_minutes_nothing_is_trained(rad: Setting, parts: Parts) -> None:
     text = vqa_rad.run(replace(rad, minutes=0.0), parts)
     assert "fine-tuned" not in text
     assert "| measure | nano | nano, grey picture | majority | question-only |" in text
-
-
-def test_batches_say_what_single_questions_say(parts: Parts) -> None:
-    nano = parts.nano
-    torch.manual_seed(4)
-    for parameter in nano.lm.parameters():
-        parameter.data.normal_(0, 0.3)
-    stills = [e for e in nano.bank.values() if e.record.kind == "image"][:2]
-    views = [still(e, Item(e.record.id), None) for e in stills]
-    asked = [(views[0], "What?"), (views[1], "Which organ is shown here?"), (None, "Where?")]
-    together = speak(nano, asked, 6)
-    assert together == [speak(nano, [one], 6)[0] for one in asked]
-    assert together[0] != "" or together[1] != ""

@@ -8,32 +8,30 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
 
-from train.nano.data.studies import StudyView
-from train.nano.data.views import resize
-from train.nano.measure.many import Many
+from omnivmed.inference.batch import Batch, Read
+from train.nano.measure.door import Opened
 from train.nano.measure.score import Answer, Case
 from train.nano.parts.processes import Group
 from train.nano.text.grading import right
 from train.nano.text.questions import QA
 
-Named = dict[str, list[Case]]
+OpenedCase = tuple[Opened, list[QA]]
+Named = Mapping[str, Sequence[OpenedCase]]
 Row = list[Any]  # set, record, kind, task, question, expected, right, said
 
 
-def digest(weights: dict[str, Tensor]) -> str:
-    """sha256 over names and values, whatever the order."""
+def digest(folder: Path) -> str:
+    """sha256 over the weights of a model folder."""
     total = hashlib.sha256()
-    for name in sorted(weights):
-        total.update(name.encode() + weights[name].detach().float().contiguous().numpy().tobytes())
+    for file in sorted(folder.glob("*.safetensors")):
+        total.update(file.name.encode() + file.read_bytes())
     return total.hexdigest()
 
 
@@ -50,30 +48,19 @@ def gathered(group: Group, own: Any) -> list[Any]:
     return [json.loads(bytes(r[: int(s)].tolist())) for r, s in zip(rows, sizes, strict=True)]
 
 
-def other_study(own: StudyView, other: StudyView) -> StudyView:
-    """The pixels of ``other`` at the size and token count of ``own``."""
-    t, h, w = own.frames.shape[:3]
-    frames = np.stack([resize(other.frames[i % len(other.frames)], (h, w)) for i in range(t)])
-    return replace(own, frames=frames)
+def shown(study: Opened, visual: str, cases: Sequence[OpenedCase], order: Sequence[int], k: int) -> Read:
+    """What case ``k`` looks at: its own study, the same in black, or the next one of its kind in a fixed disorder."""
+    if visual == "own":
+        return study.reads[0]
+    if visual == "blank":
+        return study.reads[1]
+    alike = [i for i in order if cases[i][0].kind == study.kind]
+    return cases[alike[(alike.index(k) + 1) % len(alike)]][0].reads[0]
 
 
-def with_visual(cases: Sequence[Case], visual: str, chosen: Sequence[int]) -> list[Case]:
-    """The ``chosen`` cases with the own picture, a black one, or that of another study."""
-    order = np.random.default_rng(5).permutation(len(cases))
-    out: list[Case] = []
-    for k in chosen:
-        study, questions = cases[k]
-        if visual == "blank":
-            study = replace(study, frames=np.zeros_like(study.frames))
-        elif visual == "shuffled":
-            study = other_study(study, cases[order[k]][0])
-        out.append((study, questions))
-    return out
-
-
-def together(named: Named) -> list[Case]:
+def together(named: Named) -> list[OpenedCase]:
     """Several sets of questions on the same studies as one."""
-    order: dict[int, tuple[StudyView, list[QA]]] = {}
+    order: dict[int, OpenedCase] = {}
     for cases in named.values():
         for study, asked in cases:
             order.setdefault(id(study), (study, []))[1].extend(asked)
@@ -81,10 +68,13 @@ def together(named: Named) -> list[Case]:
 
 
 class Asking:
-    """Asks ``many`` and keeps what was said in ``folder/predictions.jsonl``, one line per answer."""
+    """Asks in batches and keeps what was said in ``folder/predictions.jsonl``, one line per answer.
 
-    def __init__(self, many: Many, folder: Path, weights: str, group: Group) -> None:
-        self.many, self.group, self.path = many, group, folder / "predictions.jsonl"
+    ``weights``: digest of the model's files.
+    """
+
+    def __init__(self, batch: Batch, folder: Path, weights: str, group: Group) -> None:
+        self.batch, self.group, self.path = batch, group, folder / "predictions.jsonl"
         mark = folder / "predictions.sha256"
         same = self.path.exists() and mark.exists() and mark.read_text().strip() == weights
         self.rows: dict[str, list[Row]] = read_predictions(self.path) if same else {}
@@ -95,12 +85,12 @@ class Asking:
                 self.path.unlink(missing_ok=True)
             mark.write_text(weights + "\n")
 
-    def run(self, named: Named, tokens: int, visual: str = "own", tag: str = "") -> dict[str, list[Answer]]:
+    def run(self, named: Named, visual: str = "own", tag: str = "") -> dict[str, list[Answer]]:
         """Answers to every named set, whose name on disk is ``tag`` + name."""
         if all(self.has(tag + name, cases) for name, cases in named.items()):
             texts = {name: [str(row[7]) for row in self.rows[tag + name]] for name in named}
         else:
-            texts = self.ask(named, tokens, visual)
+            texts = self.ask(named, visual)
         out: dict[str, list[Answer]] = {}
         for name, cases in named.items():
             asked = [(case, number, qa) for case in cases for number, qa in enumerate(case[1])]
@@ -118,11 +108,15 @@ class Asking:
         asked = [[s.record_id, s.kind, qa.task, qa.question, qa.plain] for s, qs in cases for qa in qs]
         return asked == [row[1:6] for row in self.rows.get(name, [])]
 
-    def ask(self, named: Named, tokens: int, visual: str) -> dict[str, list[str]]:
+    def ask(self, named: Named, visual: str) -> dict[str, list[str]]:
         cases = together(named)
+        order = np.random.default_rng(5).permutation(len(cases)).tolist()
         size, rank = self.group.size, self.group.rank
-        mine = with_visual(cases, visual, range(rank, len(cases), size))
-        shares = gathered(self.group, self.many.answers(mine, tokens))
+        mine = [
+            (shown(cases[k][0], visual, cases, order, k), [(q.question, q.history) for q in cases[k][1]])
+            for k in range(rank, len(cases), size)
+        ]
+        shares = gathered(self.group, self.batch.answers(mine, hold_back=False))
         said: dict[int, str] = {}
         for k, (_, questions) in enumerate(cases):
             texts = shares[k % size][k // size]

@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 
-from train.nano.data.studies import StudyView
-from train.nano.fit.tuning import Nano
-from train.nano.measure.score import Case, Score
-from train.nano.parts.language_model import switch_lora
+from omnivmed.inference.batch import NEW_TOKENS, Batch
+from train.nano.measure.score import Score, Subject
+from train.nano.parts.language_model import load_language_model
 from train.nano.text.plain import HELD_OUT, generate
 from train.nano.text.questions import QA, refusal, silenced, wrong_premise
 from train.nano.text.texts import reads_rightly
 from train.nano.text.wordings import UNSEEN_OUT_OF_SCOPE, UNSEEN_PREMISE
+
+S = TypeVar("S", bound=Subject)
 
 # What a right answer to a held-out plain question has in it (lower case); the rest need only be an answer.
 FACTS = {
@@ -74,28 +78,29 @@ class Language:
         }
 
 
-def compare_language(nano: Nano) -> Language:
-    captions = nano.texts.unseen_captions[:CAPTIONS]
-    said, read = {}, {}
-    for on in (False, True):
-        switch_lora(nano.lm, on)
-        said[on] = generate(nano.lm, nano.tokenizer, list(HELD_OUT), tokens=40)
-        answers = generate(nano.lm, nano.tokenizer, [q.question for q in captions], tokens=32)
-        read[on] = sum(reads_rightly(q, a) for q, a in zip(captions, answers, strict=True))
-    switch_lora(nano.lm, True)
-    rows = [[q, a, b] for q, a, b in zip(HELD_OUT, said[False], said[True], strict=True)]
-    return Language(rows, (read[False], read[True], len(captions)))
+def compare_language(batch: Batch, backbone: Path, captions: Sequence[QA]) -> Language:
+    """Plain questions and captions to read, put to what ships and to its untouched language model, without a study."""
+    model, tokenizer = load_language_model(backbone)
+    captions = captions[:CAPTIONS]
+    asked = [*HELD_OUT, *(q.question for q in captions)]
+    answers = generate(model, tokenizer, asked, NEW_TOKENS), batch.answers([(None, asked)])[0]
+    rows = [[q, a, b] for q, a, b in zip(HELD_OUT, *answers, strict=False)]
+    before, after = (
+        sum(reads_rightly(q, a) for q, a in zip(captions, said[len(HELD_OUT) :], strict=True))
+        for said in answers
+    )
+    return Language(rows, (before, after, len(captions)))
 
 
-def follow_up_cases(cases: list[Case]) -> dict[str, list[Case]]:
+def follow_up_cases(cases: Sequence[tuple[S, list[QA]]]) -> dict[str, list[tuple[S, list[QA]]]]:
     """Second questions about a study, the first with its right answer in an earlier turn, as the product sends it.
 
     ``cases``: what is asked first elsewhere, so that the same questions can be compared; one that has another
     question before it in its case comes as a follow-up to that one, every one as a follow-up to a declined one.
     """
-    second: list[Case] = []
-    after_refusal: list[Case] = []
-    beyond: list[Case] = []
+    second: list[tuple[S, list[QA]]] = []
+    after_refusal: list[tuple[S, list[QA]]] = []
+    beyond: list[tuple[S, list[QA]]] = []
     for i, (study, questions) in enumerate(cases):
         turns = [((q.question, q.plain),) for q in questions]
         if later := [replace(q, history=t) for q, t in zip(questions[1:], turns[:-1], strict=True)]:
@@ -111,19 +116,19 @@ def follow_up_cases(cases: list[Case]) -> dict[str, list[Case]]:
 
 
 def behaviour_cases(
-    nano: Nano, studies: list[StudyView], silent: dict[str, list[str]]
-) -> dict[str, list[Case]]:
-    """Named sets of questions whose right answer is to decline or to contradict."""
+    declined: dict[str, list[QA]], studies: Sequence[S], silent: dict[str, list[str]]
+) -> dict[str, list[tuple[S, list[QA]]]]:
+    """Named sets of questions whose right answer is to decline or to contradict. ``declined``: VQA-RAD's, by record."""
     rng = np.random.default_rng(3)
-    listed: list[Case] = []
-    human: list[Case] = []
-    premises: list[Case] = []
-    new_premises: list[Case] = []
-    hushed: list[Case] = []
+    listed: list[tuple[S, list[QA]]] = []
+    human: list[tuple[S, list[QA]]] = []
+    premises: list[tuple[S, list[QA]]] = []
+    new_premises: list[tuple[S, list[QA]]] = []
+    hushed: list[tuple[S, list[QA]]] = []
     for i, study in enumerate(studies):
         picks = [UNSEEN_OUT_OF_SCOPE[(2 * i + k) % len(UNSEEN_OUT_OF_SCOPE)] for k in range(2)]
         listed.append((study, [refusal(q, study.kind) for q in picks]))
-        own: list[QA] = [q for q in nano.human.get(study.record_id, []) if q.form == "refusal"]
+        own: list[QA] = [q for q in declined.get(study.record_id, []) if q.form == "refusal"]
         if own:
             human.append((study, own[:4]))
         if (made := wrong_premise(study.labels, rng)) is not None:

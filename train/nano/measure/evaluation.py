@@ -1,29 +1,33 @@
-"""What nano may say: scores on unseen patients beside what guessing would reach.
+"""What nano may say: scores on unseen patients beside what guessing would reach, asked through the product's own door.
 
-An answer is right when it says the true value and no other (``train/nano/text/grading.py``). All answers are decoded
-greedily (``train/nano/measure/many.py``), saved, then read; own answers and guesses are judged alike.
+Every study is opened by ``open_study`` and goes the way of a person's question (``measure/door.py``): the app's window,
+slices, size, pruning and prompt, the shipped weights, the engine's decoding. Only the ship rule at the answer is left
+out, because this is what it is made from; what it does to these answers is counted apart (``measure/withheld.py``).
 
-Baselines: ``blank`` (black picture of the same size: nano guessing from the question alone), ``shuffled`` (the
-picture of another study, same question), ``majority`` (the commonest true answer). ``probe``: logistic regression
-on the frozen, untuned encoder (mean and max pooled), asked about the very same pictures.
+An answer is right when it says the true value and no other (``text/grading.py``). All answers are saved, then read; own
+answers and guesses are judged alike.
+
+Baselines: ``blank`` (the same study in black: nano guessing from the question alone), ``shuffled`` (another study of
+its kind, same question), ``majority`` (the commonest true answer). ``probe``: logistic regression on the frozen,
+untuned encoder (mean and max pooled), asked about the same pictures; only where the healed encoder is among the runs.
 """
 
 from __future__ import annotations
 
-from dataclasses import replace
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from safetensors.torch import load_file
-from torch import Tensor
 
+from train.nano.data.bank import Entry
 from train.nano.data.sampling import Pool
 from train.nano.data.store import write_json
-from train.nano.data.studies import StudyView, clip, planes_of, still, volume
-from train.nano.data.views import Item
+from train.nano.data.studies import planes_of
+from train.nano.data.views import Item, fit, labels_of, picture, token_cap
 from train.nano.fit.recipe import TRAIN_VIEWS, heal_config
-from train.nano.fit.tuning import ALONE, Nano
 from train.nano.measure.answers import Asking, digest, gathered
 from train.nano.measure.behaviour import (
     Language,
@@ -32,32 +36,49 @@ from train.nano.measure.behaviour import (
     disagrees,
     follow_up_cases,
 )
-from train.nano.measure.many import Many
+from train.nano.measure.door import Door, Opened
 from train.nano.measure.report import report
-from train.nano.measure.score import Answer, Case, Score, majority, ship, silent_of, tally
+from train.nano.measure.score import Answer, Score, Subject, majority, ship, silent_of, tally
 from train.nano.measure.withheld import gate_scores
-from train.nano.parts.features import FeatureSet, build_features, features_of, joined, linear_probe
-from train.nano.parts.language_model import switch_lora
+from train.nano.parts.features import build_features, features_of, joined, linear_probe
 from train.nano.parts.processes import Group
 from train.nano.parts.vit import Vit
-from train.nano.text.questions import SHORT_TASKS, ask
-from train.nano.text.texts import in_their_words
+from train.nano.text.questions import QA, SHORT_TASKS, ask
+from train.nano.text.texts import Texts, in_their_words
 
 PER_SOURCE = 32  # pictures per source, LARGE times that for chest X-rays and brain MR
 LARGE = 2
-ANSWER_TOKENS = 14
-CAPTION_TOKENS = 32
-SEQUENCE_FRAMES = 16
-FORMS = ("seen", "unseen", "word", "yesno")
+FORMS = {
+    "seen": ("sentence", False),
+    "unseen": ("sentence", True),
+    "word": ("word", False),
+    "yesno": ("yesno", True),
+}
 GUESSES = ("blank", "shuffled", "majority")
+THRESHOLDS = (None, 0.1, 0.3)  # of pruning; None: nothing pruned
+ALONE = Group()
+S = TypeVar("S", bound=Subject)
 
 
-def chosen_items(nano: Nano, split: str, per_source: int) -> list[Item]:
+@dataclass(frozen=True)
+class Exam:
+    """What is asked with. ``model``, ``backbone``: folders of what ships and of its untouched language model."""
+
+    bank: dict[str, Entry]
+    human: dict[str, list[QA]]
+    texts: Texts
+    door: Door
+    model: Path
+    backbone: Path
+    runs: Path
+
+
+def chosen_items(bank: dict[str, Entry], split: str, per_source: int) -> list[Item]:
     """``per_source`` pictures of every source, drawn over its patients. Fixed."""
     rng = np.random.default_rng(23)
     by_source: dict[str, list[Item]] = {}
-    for item in Pool(nano.bank, split).all_items():
-        by_source.setdefault(nano.bank[item.record_id].record.source, []).append(item)
+    for item in Pool(bank, split).all_items():
+        by_source.setdefault(bank[item.record_id].record.source, []).append(item)
     out = []
     for source in sorted(by_source):
         items = by_source[source]
@@ -67,24 +88,19 @@ def chosen_items(nano: Nano, split: str, per_source: int) -> list[Item]:
     return out
 
 
-def sequence_studies(nano: Nano, threshold: float | None) -> list[StudyView]:
+def sequence_studies(exam: Exam, threshold: float | None) -> list[Opened]:
     """Volumes (every plane) and clips of unseen patients; threshold None: nothing pruned."""
     out = []
-    for entry in nano.bank.values():
-        if entry.record.split != "test" or entry.record.kind == "image":
-            continue
-        if entry.record.kind == "video":
-            out.append(clip(entry, SEQUENCE_FRAMES, threshold or 0.0, None))
-        else:
-            out += [volume(entry, p, SEQUENCE_FRAMES, threshold or 0.0, None) for p in planes_of(entry)]
-    if threshold is None:
-        out = [replace(s, keep=np.ones_like(s.keep)) for s in out]
+    for entry in exam.bank.values():
+        if entry.record.split == "test" and entry.record.kind != "image":
+            planes = [None] if entry.record.kind == "video" else planes_of(entry)
+            out += [exam.door.sequence(entry, plane, threshold) for plane in planes]
     return out
 
 
 def with_questions(
-    studies: list[StudyView], form: str, unseen: bool, seed: int, silent: dict[str, list[str]]
-) -> list[Case]:
+    studies: Sequence[S], form: str, unseen: bool, seed: int, silent: dict[str, list[str]]
+) -> list[tuple[S, list[QA]]]:
     """One question per labelled task of the wanted form ("sentence", "word", "yesno"), silent tasks left out."""
     rng = np.random.default_rng(seed)
     out = []
@@ -105,30 +121,31 @@ def with_questions(
     return out
 
 
-def in_human_words(nano: Nano, studies: list[StudyView], seed: int) -> list[Case]:
+def in_human_words(texts: Texts, studies: Sequence[S], seed: int) -> list[tuple[S, list[QA]]]:
     """Modality, body part and plane as the people of VQA-Med 2019 asked for them; never trained on."""
     rng = np.random.default_rng(seed)
-    cases = [(s, in_their_words(s.labels, nano.texts.unseen_wordings, rng)) for s in studies]
+    cases = [(s, in_their_words(s.labels, texts.unseen_wordings, rng)) for s in studies]
     return [case for case in cases if case[1]]
 
 
-def described(studies: list[StudyView], unseen: bool, seed: int) -> list[Case]:
+def described(studies: Sequence[S], unseen: bool, seed: int) -> list[tuple[S, list[QA]]]:
     """One description of every study."""
     rng = np.random.default_rng(seed)
-    out = []
-    for study in studies:
-        made = ask("describe", study.labels, study.kind, rng, unseen)
-        if made is not None:
-            out.append((study, [made]))
-    return out
+    made = [(study, ask("describe", study.labels, study.kind, rng, unseen)) for study in studies]
+    return [(study, [qa]) for study, qa in made if qa is not None]
 
 
-def probe_scores(nano: Nano, untuned: Vit, studies: list[StudyView], runs: Path) -> dict[str, Score]:
-    """The linear probe, trained on clean and augmented pictures of training patients, on ``studies``' pictures."""
-    train = build_features(nano.bank, untuned, runs / "features/train.safetensors", "train", TRAIN_VIEWS)
-    clean = build_features(nano.bank, untuned, runs / "features/train_clean.safetensors", "train", None)
-    pictures = [s.frames[0] for s in studies]
-    test = features_of(untuned, pictures, [s.labels for s in studies], [s.source for s in studies])
+def probe_scores(exam: Exam, items: Sequence[Item]) -> dict[str, Score]:
+    """The linear probe, trained on clean and augmented pictures of training patients, on these pictures."""
+    bank, runs = exam.bank, exam.runs
+    untuned = Vit(pos="rope", theta=heal_config().theta)
+    untuned.load_state_dict(load_file(runs / "heal/final.safetensors"))
+    train = build_features(bank, untuned.eval(), runs / "features/train.safetensors", "train", TRAIN_VIEWS)
+    clean = build_features(bank, untuned, runs / "features/train_clean.safetensors", "train", None)
+    entries = [bank[i.record_id] for i in items]
+    pictures = [fit(picture(e, i), token_cap(e)) for e, i in zip(entries, items, strict=True)]
+    labels = [labels_of(e, i) for e, i in zip(entries, items, strict=True)]
+    test = features_of(untuned, pictures, labels, [e.record.source for e in entries])
     out = {}
     for task in SHORT_TASKS:
         cells = linear_probe(joined(train, clean), test, task, lambda labels, source: True)
@@ -137,11 +154,120 @@ def probe_scores(nano: Nano, untuned: Vit, studies: list[StudyView], runs: Path)
     return out
 
 
+class Evaluation:
+    """One run of the exam. ``scores``: by column of the report, then by ``kind:task[@source]``.
+
+    ``wordings``: every answer by form of question, for counting what the ship rule does to them.
+    """
+
+    def __init__(
+        self, exam: Exam, out: Path, silent: dict[str, list[str]], per_source: int, group: Group
+    ) -> None:
+        self.exam, self.out, self.silent, self.group = exam, out, silent, group
+        self.asking = Asking(exam.door.batch, out, digest(exam.model), group)
+        self.items = chosen_items(exam.bank, "test", per_source)
+        self.studies = [exam.door.still(exam.bank[i.record_id], i) for i in self.items]
+        self.scores: dict[str, dict[str, Score]] = {}
+        self.wordings: dict[str, list[Answer]] = {}
+
+    def one(self, name: str, cases: Sequence[tuple[Opened, list[QA]]], visual: str = "own") -> list[Answer]:
+        return self.asking.run({name: cases}, visual)[name]
+
+    def stills(self) -> None:
+        named = {n: with_questions(self.studies, f, u, 31 + u, self.silent) for n, (f, u) in FORMS.items()}
+        named["human"] = in_human_words(self.exam.texts, self.studies, 39)
+        answers = self.asking.run({k: v for k, v in named.items() if v})
+        self.wordings = {name: list(rows) for name, rows in answers.items()}
+        self.wordings["descriptions"] = list(self.one("describe", described(self.studies, True, 35)))
+        self.scores |= {name: tally(rows) for name, rows in answers.items()}
+        self.scores["spoken"] = tally([*answers["seen"], *answers["unseen"]])
+        for visual in ("blank", "shuffled"):
+            self.scores[visual] = tally(self.one(visual, named["unseen"], visual))
+        self.scores["majority"] = majority(named["unseen"])
+        self.show("unseen", "blank", "shuffled")
+        self.follow_ups(named["unseen"], answers["unseen"])
+
+    def follow_ups(self, cases: list[tuple[Opened, list[QA]]], first: list[Answer]) -> None:
+        behaviour: dict[str, Score] = {}
+        for name, rows in self.asking.run(
+            behaviour_cases(self.exam.human, self.studies, self.silent)
+        ).items():
+            behaviour[name] = Score(sum(r[2] for r in rows), len(rows))
+            if name.startswith("wrong premise"):
+                refused = name.replace("corrected", "corrected or declined")
+                behaviour[refused] = Score(sum(disagrees(r[3]) for r in rows), len(rows))
+        for name, rows in self.asking.run(follow_up_cases(cases)).items():
+            behaviour[name] = Score(sum(r[2] for r in rows), len(rows))
+        later = [r for r in first if r[1] > 0]
+        behaviour["the same follow-up questions asked first, right"] = Score(
+            sum(r[2] for r in later), len(later)
+        )
+        behaviour["in scope, unseen wordings, wrongly declined"] = Score(
+            sum("cannot tell" in r[3] for r in first), len(first)
+        )
+        self.scores["behaviour"] = behaviour
+
+    def sequences(self, threshold: float | None) -> None:
+        name = "sequences, no pruning" if threshold is None else f"sequences, {threshold}"
+        many = sequence_studies(self.exam, threshold)
+        asked = {
+            f: with_questions(many, "sentence", f == "unseen", 34, self.silent) for f in ("seen", "unseen")
+        }
+        said = self.asking.run(asked, tag=name + ", ")
+        kept = Score(sum(s.kept[0] for s in many), sum(s.kept[1] for s in many))
+        self.scores[f"{name}, seen"] = tally(said["seen"])
+        self.scores[name] = tally(said["unseen"]) | {"tokens kept": kept}
+        if threshold == 0.1:
+            self.scores["sequences spoken"] = tally([*said["seen"], *said["unseen"]])
+            for visual in ("blank", "shuffled"):
+                key = f"sequences {visual}"
+                self.scores[key] = tally(self.one(key, asked["unseen"], visual))
+            self.scores["sequences majority"] = majority(asked["unseen"])
+            others = {f: with_questions(many, f, True, 36, self.silent) for f in ("word", "yesno")}
+            for form, rows in (said | self.asking.run(others, tag="sequences ")).items():
+                self.wordings[form] += rows
+            self.wordings["descriptions"] += self.one("sequences describe", described(many, True, 37))
+        self.show(name)
+
+    def beside(self) -> Language:
+        """Plain language from the first process, the probe from the last one."""
+        own: dict[str, Any] = {}
+        if self.group.first:
+            exam = self.exam
+            language = compare_language(exam.door.batch, exam.backbone, exam.texts.unseen_captions)
+            own["language"], own["reading"] = language.rows, language.reading
+        if self.group.rank == self.group.size - 1 and (self.exam.runs / "heal/final.safetensors").exists():
+            probe = probe_scores(self.exam, self.items)
+            own["probe"] = {k: [s.right, s.asked] for k, s in probe.items()}
+        parts = gathered(self.group, own)
+        self.scores["probe"] = {k: Score(*v) for k, v in parts[-1].get("probe", {}).items()}
+        untouched, after, asked = parts[0]["reading"]
+        return Language(parts[0]["language"], (untouched, after, asked))
+
+    def finish(self) -> None:
+        """The ship rule, and everything on disk."""
+        scores, language = self.scores, self.beside()
+        scores["behaviour"] |= language.scores()
+        table = ship(scores["spoken"], [scores[g] for g in GUESSES])
+        table |= ship(scores["sequences spoken"], [scores[f"sequences {g}"] for g in GUESSES])
+        # declined from now on: what was already, and what does not pass in this evaluation
+        silent = {k: sorted({*tasks, *self.silent.get(k, ())}) for k, tasks in silent_of(table).items()}
+        scores["behaviour"] |= gate_scores(self.wordings, silent, language.rows)
+        if self.group.first:
+            print({k: v.cell() for k, v in scores["behaviour"].items()}, flush=True)
+            plain = {n: {k: [s.right, s.asked] for k, s in row.items()} for n, row in scores.items()}
+            value = {"scores": plain, "ship": table, "was_silent": self.silent, "silent": silent}
+            write_json(value | {"language": language.rows}, self.out / "scores.json")
+            (self.out / "report.md").write_text(report(scores, table, self.silent, language.rows))
+
+    def show(self, *names: str) -> None:
+        for name in names if self.group.first else ():
+            print(name, {k: v.cell() for k, v in self.scores[name].items() if "@" not in k}, flush=True)
+
+
 def evaluate(
-    nano: Nano,
-    weights: dict[str, Tensor],
+    exam: Exam,
     out: Path,
-    runs: Path,
     silent: dict[str, list[str]] | None = None,
     per_source: int = PER_SOURCE,
     group: Group = ALONE,
@@ -150,120 +276,8 @@ def evaluate(
 
     Stopped half-way and started again with the same weights, it goes on with the first set that is missing.
     """
-    silent = silent or {}
-    nano.load(weights)
-    switch_lora(nano.lm, True)
-    asking = Asking(Many(nano), out, digest(weights), group)
-    studies = [still(nano.bank[i.record_id], i, None) for i in chosen_items(nano, "test", per_source)]
-    forms = {"seen": ("sentence", False), "unseen": ("sentence", True), "word": ("word", False)}
-    forms["yesno"] = ("yesno", True)
-    named = {n: with_questions(studies, f, u, 31 + u, silent) for n, (f, u) in forms.items()}
-    named["human"] = in_human_words(nano, studies, 39)
-    answers = asking.run({k: v for k, v in named.items() if v}, ANSWER_TOKENS)
-    wordings: dict[str, list[Answer]] = {name: list(rows) for name, rows in answers.items()}
-    wordings["descriptions"] = asking.run({"describe": described(studies, True, 35)}, CAPTION_TOKENS)[
-        "describe"
-    ]
-    scores = {name: tally(rows) for name, rows in answers.items()}
-    scores["spoken"] = tally([*answers["seen"], *answers["unseen"]])
-    for visual in ("blank", "shuffled"):
-        rows = asking.run({visual: named["unseen"]}, ANSWER_TOKENS, visual)[visual]
-        scores[visual] = tally(rows)
-    scores["majority"] = majority(named["unseen"])
-    show(group, scores, "unseen", "blank", "shuffled")
-    for threshold in (None, 0.1, 0.3):
-        name = "sequences, no pruning" if threshold is None else f"sequences, {threshold}"
-        many = sequence_studies(nano, threshold)
-        asked = {f: with_questions(many, "sentence", f == "unseen", 34, silent) for f in ("seen", "unseen")}
-        said = asking.run(asked, ANSWER_TOKENS, tag=name + ", ")
-        kept = Score(sum(int(s.keep.sum()) for s in many), sum(s.keep.size for s in many))
-        scores[f"{name}, seen"] = tally(said["seen"])
-        scores[name] = tally(said["unseen"]) | {"tokens kept": kept}
-        if threshold == 0.1:
-            scores["sequences spoken"] = tally([*said["seen"], *said["unseen"]])
-            for visual in ("blank", "shuffled"):
-                rows = asking.run({f"sequences {visual}": asked["unseen"]}, ANSWER_TOKENS, visual)[
-                    f"sequences {visual}"
-                ]
-                scores[f"sequences {visual}"] = tally(rows)
-            scores["sequences majority"] = majority(asked["unseen"])
-            others = {f: with_questions(many, f, True, 36, silent) for f in ("word", "yesno")}
-            for form, rows in (said | asking.run(others, ANSWER_TOKENS, tag="sequences ")).items():
-                wordings[form] += rows
-            described_too = {"describe": described(many, True, 37)}
-            wordings["descriptions"] += asking.run(described_too, CAPTION_TOKENS, tag="sequences ")[
-                "describe"
-            ]
-        show(group, scores, name)
-    scores["behaviour"] = {}
-    for name, rows in asking.run(behaviour_cases(nano, studies, silent), ANSWER_TOKENS).items():
-        scores["behaviour"][name] = Score(sum(r[2] for r in rows), len(rows))
-        if name.startswith("wrong premise"):
-            refused = name.replace("corrected", "corrected or declined")
-            scores["behaviour"][refused] = Score(sum(disagrees(r[3]) for r in rows), len(rows))
-    for name, rows in asking.run(follow_up_cases(named["unseen"]), ANSWER_TOKENS).items():
-        scores["behaviour"][name] = Score(sum(r[2] for r in rows), len(rows))
-    unseen_rows = answers["unseen"]
-    first = [r for r in unseen_rows if r[1] > 0]
-    scores["behaviour"]["the same follow-up questions asked first, right"] = Score(
-        sum(r[2] for r in first), len(first)
-    )
-    scores["behaviour"]["in scope, unseen wordings, wrongly declined"] = Score(
-        sum("cannot tell" in r[3] for r in unseen_rows), len(unseen_rows)
-    )
-    language, probe = beside(nano, studies, runs, group)
-    scores["behaviour"] |= language.scores()
-    scores["probe"] = probe
-    table = ship(scores["spoken"], [scores[g] for g in GUESSES])
-    table |= ship(scores["sequences spoken"], [scores[f"sequences {g}"] for g in GUESSES])
-    now_silent = {kind: sorted({*tasks, *silent.get(kind, ())}) for kind, tasks in silent_of(table).items()}
-    scores["behaviour"] |= gate_scores(wordings, now_silent, language.rows)
-    if group.first:
-        print({k: v.cell() for k, v in scores["behaviour"].items()}, flush=True)
-        finish(scores, table, silent, now_silent, language, out)
-        (out / "report.md").write_text(report(scores, table, silent, language.rows))
-
-
-def beside(
-    nano: Nano, studies: list[StudyView], runs: Path, group: Group
-) -> tuple[Language, dict[str, Score]]:
-    """Plain language from the first process, the probe from the last one."""
-    own: dict[str, Any] = {}
-    if group.first:
-        language = compare_language(nano)
-        own["language"], own["reading"] = language.rows, language.reading
-    if group.rank == group.size - 1:
-        probe = probe_scores(nano, healed_encoder(runs), studies, runs)
-        own["probe"] = {k: [s.right, s.asked] for k, s in probe.items()}
-    parts = gathered(group, own)
-    cells = {k: Score(*v) for k, v in parts[-1]["probe"].items()}
-    untouched, after, asked = parts[0]["reading"]
-    return Language(parts[0]["language"], (untouched, after, asked)), cells
-
-
-def healed_encoder(runs: Path) -> Vit:
-    vit = Vit(pos="rope", theta=heal_config().theta)
-    vit.load_state_dict(load_file(runs / "heal/final.safetensors"))
-    return vit.eval()
-
-
-def show(group: Group, scores: dict[str, dict[str, Score]], *names: str) -> None:
-    for name in names if group.first else ():
-        print(name, {k: v.cell() for k, v in scores[name].items() if "@" not in k}, flush=True)
-
-
-def finish(
-    scores: dict[str, dict[str, Score]],
-    table: dict[str, str],
-    silent: dict[str, list[str]],
-    now_silent: dict[str, list[str]],
-    language: Language,
-    out: Path,
-) -> None:
-    """``now_silent``: what is declined from now on: what was already, and what does not pass in this evaluation."""
-    plain = {n: {k: [s.right, s.asked] for k, s in row.items()} for n, row in scores.items()}
-    value = {"scores": plain, "ship": table, "was_silent": silent, "silent": now_silent}
-    write_json(value | {"language": language.rows}, out / "scores.json")
-
-
-__all__ = ["FORMS", "FeatureSet", "chosen_items", "evaluate"]
+    run = Evaluation(exam, out, silent or {}, per_source, group)
+    run.stills()
+    for threshold in THRESHOLDS:
+        run.sequences(threshold)
+    run.finish()

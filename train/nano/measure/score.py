@@ -3,18 +3,33 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 from omnivmed.eval.intervals import wilson
-from train.nano.data.studies import StudyView
+from omnivmed.inference.prompts import Kind
 from train.nano.text.questions import QA, SHORT_TASKS
 
 MARGIN = 0.10  # this far above every baseline, with the lower end of the interval above them too
 LEAST = 10  # answers below which nothing is shown
 LEAST_SOURCE = 6  # answers of one source below which it cannot veto
 
-Case = tuple[StudyView, list[QA]]
+
+class Subject(Protocol):
+    """Whatever is asked about: a study as opened (``door.Opened``) or as trained on (``studies.StudyView``)."""
+
+    @property
+    def record_id(self) -> str: ...
+    @property
+    def kind(self) -> Kind: ...
+    @property
+    def labels(self) -> dict[str, str]: ...
+    @property
+    def source(self) -> str: ...
+
+
+Case = tuple[Subject, list[QA]]
 Answer = tuple[Case, int, bool, str]  # case, question number, right, what was said
 
 
@@ -32,7 +47,7 @@ class Score:
         return f"{100 * self.share:.0f} [{100 * low:.0f}-{100 * high:.0f}]"
 
 
-def keys_of(study: StudyView, qa: QA) -> tuple[str, str]:
+def keys_of(study: Subject, qa: QA) -> tuple[str, str]:
     """``kind:task`` and ``kind:task@source``."""
     return f"{study.kind}:{qa.task}", f"{study.kind}:{qa.task}@{study.source}"
 
@@ -48,7 +63,7 @@ def tally(results: Iterable[Answer]) -> dict[str, Score]:
     return {k: Score(*v) for k, v in sorted(cells.items())}
 
 
-def majority(cases: list[Case]) -> dict[str, Score]:
+def majority(cases: Sequence[Case]) -> dict[str, Score]:
     """Always the commonest answer of the task; for ``task@source`` of that source, where it has two or more.
 
     (A source with one value says nothing about guessing: there blank and shuffled pictures are the baselines.)

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+
+from omnivmed.model.decode import Decoder
 
 LINEARS = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
 
@@ -79,3 +83,43 @@ def load_language_model(folder: Path, dtype: torch.dtype = torch.bfloat16):  # t
     use_plain_attention(model)
     model.requires_grad_(False)
     return model.eval(), AutoTokenizer.from_pretrained(folder, local_files_only=True)
+
+
+def decoder_of(model: Any) -> Decoder:
+    """The product's decoder over this model with its adapter merged into copies of the weights."""
+    text = SimpleNamespace(
+        embed_tokens=model.model.embed_tokens,
+        layers=[merged(layer) for layer in model.model.layers],
+        norm=model.model.norm,
+        rotary_emb=model.model.rotary_emb,
+        parameters=model.model.parameters,
+    )
+    config = SimpleNamespace(text_config=model.config)
+    return Decoder(
+        SimpleNamespace(model=SimpleNamespace(language_model=text), lm_head=model.lm_head, config=config)
+    )
+
+
+def merged(layer: Any) -> SimpleNamespace:
+    """A decoder layer of transformers with W + scale * B A in place of every adapted linear."""
+
+    def plain(linear: nn.Module) -> nn.Linear:
+        if not isinstance(linear, LoraLinear):
+            assert isinstance(linear, nn.Linear)
+            return linear
+        weight = linear.base.weight.float() + linear.scale * (linear.lora_B.float() @ linear.lora_A.float())
+        out = nn.Linear(linear.base.in_features, linear.base.out_features, bias=False, device="meta")
+        out.weight = nn.Parameter(weight.detach().to(linear.base.weight.dtype), requires_grad=False)
+        assert linear.base.bias is None
+        return out
+
+    attention, mlp = layer.self_attn, layer.mlp
+    return SimpleNamespace(
+        self_attn=SimpleNamespace(
+            head_dim=attention.head_dim,
+            **{n: plain(getattr(attention, n)) for n in ("q_proj", "k_proj", "v_proj", "o_proj")},
+        ),
+        mlp=SimpleNamespace(**{n: plain(getattr(mlp, n)) for n in ("gate_proj", "up_proj", "down_proj")}),
+        input_layernorm=layer.input_layernorm,
+        post_attention_layernorm=layer.post_attention_layernorm,
+    )

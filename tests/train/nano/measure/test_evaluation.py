@@ -11,9 +11,8 @@ import torch
 from train.nano.data.studies import still
 from train.nano.fit.pack import collate, forward_hidden, make_tree
 from train.nano.fit.tuning import Nano
-from train.nano.measure.answers import other_study
 from train.nano.measure.behaviour import disagrees, follow_up_cases, plainly_right
-from train.nano.measure.evaluation import chosen_items, with_questions
+from train.nano.measure.evaluation import chosen_items, described, with_questions
 from train.nano.text.questions import QA, silenced
 
 TOKENS = 6
@@ -42,7 +41,7 @@ def greedy(nano: Nano, study, question: QA) -> list[int]:  # type: ignore[no-unt
 
 @torch.no_grad()
 def test_teacher_forcing_is_exact_where_greedy_decoding_is(nano: Nano) -> None:
-    item = chosen_items(nano, "train", 1)[0]
+    item = chosen_items(nano.bank, "train", 1)[0]
     study = still(nano.bank[item.record_id], item, None)
     question = QA("modality", "sentence", "What is it?", "x" * (TOKENS - 1))
     said = greedy(nano, study, question)
@@ -61,15 +60,14 @@ def test_teacher_forcing_is_exact_where_greedy_decoding_is(nano: Nano) -> None:
             assert right.index(False) == wrong
 
 
-def test_silent_tasks_are_not_asked_and_pictures_can_be_swapped(nano: Nano) -> None:
-    items = chosen_items(nano, "train", 2)
+def test_silent_tasks_are_not_asked_and_every_study_is_described(nano: Nano) -> None:
+    items = chosen_items(nano.bank, "train", 2)
     studies = [still(nano.bank[i.record_id], i, None) for i in items]
     asked = with_questions(studies, "sentence", True, 1, {"image": ["modality"]})
     assert asked
     assert all(q.task != "modality" for _, qs in asked for q in qs)
-    swapped = other_study(studies[0], studies[-1])
-    assert swapped.frames.shape == studies[0].frames.shape
-    assert swapped.labels == studies[0].labels
+    assert {s.record_id for s, _ in described(studies, True, 1)} <= {s.record_id for s in studies}
+    assert all(q.form == "caption" and len(qs) == 1 for _, qs in described(studies, True, 1) for q in qs)
 
 
 def test_a_silent_type_is_declined_in_every_form() -> None:
@@ -98,7 +96,7 @@ def test_plain_answers_are_judged_by_their_content(question: str, answer: str, r
 
 
 def test_follow_ups_are_the_same_questions_with_a_turn_before_them(nano: Nano) -> None:
-    items = chosen_items(nano, "train", 2)
+    items = chosen_items(nano.bank, "train", 2)
     cases = with_questions([still(nano.bank[i.record_id], i, None) for i in items], "sentence", True, 1, {})
     sets = follow_up_cases(cases)
     later = [q for _, asked in cases for q in asked[1:]]
