@@ -411,6 +411,10 @@ class Study:
         )
         return Study(self._source, info)
 
+    def with_question(self) -> Study:
+        """The same study that a person has to confirm first (`needs_confirmation`)."""
+        return Study(self._source, replace(self._info, needs_confirmation=True))
+
     def with_painted(self, boxes: Iterable[Box]) -> Study:
         """Every pixel of these boxes (top, left, bottom, right) replaced on every frame, in `values` and `frames`.
 

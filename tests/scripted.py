@@ -49,6 +49,7 @@ class ScriptedAssistant:
         self.running = 0
         self.forgotten: list[str] = []
         self.masks: list[Any] = []
+        self.studies: list[Study] = []
         self._seen: set[str] = set()
         self._patches: dict[Any, Any] = {}
         self._one = threading.Lock()
@@ -68,6 +69,7 @@ class ScriptedAssistant:
         max_frames: int | None = None,
         cancel: threading.Event | None = None,
     ) -> Iterator[Event]:
+        self.studies.append(study)
         try:
             yield from self._run(
                 study, question, history, threshold, reference, max_new_tokens, max_frames, cancel

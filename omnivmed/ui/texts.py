@@ -31,6 +31,12 @@ class Texts(BaseModel, frozen=True, extra="forbid", strict=False):
     CONFIRM_LABEL: str
     CONFIRM_ASK: str
     CONFIRM_NOBODY: str
+    PAINT_FOUND: str
+    PAINT_FOUND_ONE: str
+    PAINT_DONE: str
+    PAINT_DONE_ONE: str
+    PAINT_OUT: str
+    PAINT_BACK: str
     CROP: str
     CROP_INFO: str
     CROP_SIDES: tuple[str, ...]

@@ -64,6 +64,8 @@ def add_api(bench: Bench) -> None:
         names = file if isinstance(file, list) else [file]
         taken = context.uploads.take_in([str(name) for name in names], session.sources)
         study = studies.open_study_files(context, session, taken)
+        if context.limits.confirm_burned_in:
+            study = studies.search_text(context, session, study)
         return OpenStudy(study, studies.label_of(study), sources=studies.still_needed(study, taken))
 
     def ask(

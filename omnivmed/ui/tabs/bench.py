@@ -54,8 +54,8 @@ class Bench:
     """Where tabs meet while they are wired.
 
     `light` events change the page at once; `heavy` ones decode an upload and take their turn; `quick` ones show a
-    sample, plan, cut or draw, and never wait behind uploads; `model` ones wait for the model; `clip` ones convert in
-    the background.
+    sample, plan, cut or draw, and never wait behind uploads; `model` ones wait for the model; `clip` ones convert
+    and `search` ones look for text in the background.
     """
 
     light: dict[str, Any] = {**QUIET, "queue": False}  # noqa: RUF012 - never changed
@@ -70,6 +70,12 @@ class Bench:
         "concurrency_limit": ANSWERING_AT_ONCE,
     }
     clip: dict[str, Any] = {**QUIET, "concurrency_id": "clip", "concurrency_limit": 1}  # noqa: RUF012
+
+    search: dict[str, Any] = {  # noqa: RUF012
+        **QUIET,
+        "concurrency_id": "search",
+        "concurrency_limit": 2,
+    }
 
     def __init__(self, context: Context, screen: Screen, options: OptionsPage) -> None:
         self.context = context

@@ -80,7 +80,7 @@ class Crop:
         opened, tool = session.current, self.tool
         if opened is None:
             return {tool.panel: gr.skip()}
-        if opened.whole is not None:
+        if opened.cut is not None:
             return {tool.panel: gr.Accordion(open=True)}
         asked = opened.study.needs_confirmation and not opened.confirmed
         updates: Updates = dict.fromkeys(tool.sides, 0)
@@ -94,7 +94,8 @@ class Crop:
         if opened is None:
             return {self.tool.look: ""}
         try:
-            return {self.tool.look: picture_html(opened.whole or opened.study, margins)}
+            whole = (opened.whole or opened.study).with_painted(opened.painted)
+            return {self.tool.look: picture_html(whole, margins)}
         except StudyError as error:
             return {self.tool.look: parts.error(error.message)}
 
@@ -118,12 +119,12 @@ class Crop:
         _, height, width = (opened.whole or opened.study).shape
         try:
             margins = [float(value) for value in (top, bottom, left, right)]
-            rows, columns = inside_margins(height, width, *margins)
+            left_over = inside_margins(height, width, *margins)
         except (TypeError, ValueError):
             yield {status: parts.error(texts.CROP_TOO_MUCH)}
             return
         options = Options.bounded(self.context.limits, threshold, reference, max_frames)
-        states = opening.open_part(self.context, session, opened, rows, columns, options)
+        states = opening.open_part(self.context, session, opened, left_over, opened.painted, options)
         yield from self.screen.told(session, states)
 
     def whole(

@@ -230,6 +230,7 @@ class Screen:
             model_state=model.state,
             version=__version__,
             follows=opened.glimpse,
+            text_boxes=[list(box) for box in opened.study.text_boxes or ()] or None,
         )
 
     def convert_clip(self, request: gr.Request) -> Iterator[Updates]:
@@ -267,6 +268,15 @@ class Screen:
             session.use_clip(opened, clip.path, clip.fps)
         if on_screen():
             yield {page.viewer: self.viewer_value(opened)}
+
+    def text_found(self, opened: OpenStudy) -> Updates:
+        """The study on the screen knows now where text is in it."""
+        asks = opened.study.needs_confirmation and not opened.confirmed
+        return {
+            self.page.viewer: self.viewer_value(opened),
+            self.page.notes: parts.notes(opened),
+            self.page.confirm: gr.Checkbox(visible=asks),
+        }
 
     def confirm_clean(self, request: gr.Request, ticked: bool) -> Updates:
         """The visitor says that no name is written into the picture."""

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from omnivmed.errors import StudyError
+from omnivmed.frames import Box, Span
 from omnivmed.ui import texts
 from omnivmed.ui.visit import studies
 from omnivmed.ui.visit.background import Abandoned, Reporter, Step, run_with_progress
@@ -150,16 +151,16 @@ def open_part(
     context: Context,
     session: Session,
     opened: OpenStudy,
-    rows: tuple[int, int],
-    columns: tuple[int, int],
+    cut: tuple[Span, Span] | None,
+    painted: tuple[Box, ...],
     options: Options,
 ) -> Openings:
-    """Only these rows and columns (begin, end) of the study, from now on and everywhere."""
+    """Only these rows and columns (begin, end) of the study, with these boxes painted out, now and everywhere."""
     ticket = session.begin_opening()
     yield from opening(
         session,
         ticket,
-        lambda tell: studies.open_part(context, session, opened, rows, columns, options, tell),
+        lambda tell: studies.open_part(context, session, opened, cut, painted, options, tell),
     )
 
 

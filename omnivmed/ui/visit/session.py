@@ -27,6 +27,7 @@ from typing import TYPE_CHECKING, Any
 from omnivmed.limits import Limits
 
 if TYPE_CHECKING:
+    from omnivmed.frames import Box, Span
     from omnivmed.inference import Answer
     from omnivmed.pruning import KeepMask
     from omnivmed.study import Study
@@ -74,7 +75,9 @@ class OpenStudy:
     needs_clip: bool = False  # too long to travel as pictures: a clip is made in the background
     video: Path | None = None
     video_fps: float | None = None
-    whole: Study | None = None  # the study with its edges, when `study` is a part cut out of it
+    whole: Study | None = None  # the study as it was opened, when something was cut off or painted out
+    cut: tuple[Span, Span] | None = None  # rows and columns of it that are left
+    painted: tuple[Box, ...] = ()  # what was painted out, in its pixels
     # Until it is shown: what it was cut out of, with which it shares its pixels.
     part_of: OpenStudy | None = None
 
@@ -218,6 +221,14 @@ class Session:
             if self.current is not opened:
                 return False
             opened.study = opened.study.with_window(window)
+            return True
+
+    def use_text(self, opened: OpenStudy, found: Study) -> bool:
+        """The same study that knows where text is in it. False when another study is on the screen."""
+        with self._change():
+            if self.current is not opened or found.content_id != opened.study.content_id:
+                return False
+            opened.study = found.with_window(opened.study.window)
             return True
 
     def use_mask(self, opened: OpenStudy, mask: KeepMask, payload: Path | None, *, answered: bool) -> bool:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast, get_args
 
 from omnivmed.defaults import DEFAULT_REFERENCE, DEFAULT_THRESHOLD, Reference
+from omnivmed.errors import StudyError
 from omnivmed.limits import Limits
 from omnivmed.progress import Progress
 from omnivmed.ui import texts
@@ -26,6 +27,7 @@ from omnivmed.ui.visit.settings import AppSettings
 from omnivmed.ui.visit.uploads import Uploads
 
 if TYPE_CHECKING:
+    from omnivmed.frames import Box, Span
     from omnivmed.pruning import KeepMask
     from omnivmed.study import Study
     from omnivmed.ui.canvas.transcode import Clip
@@ -125,6 +127,8 @@ def open_upload(
     study: Study | None = None
     try:
         study = open_study_files(context, session, files, progress, series, look)
+        if context.limits.confirm_burned_in:  # known before anything can be asked
+            study = search_text(context, session, study)
         opened = OpenStudy(study, label_of(study), sources=still_needed(study, files))
         if study.kind == "video" and study.shape[0] >= LONG_CLIP:
             look(first_frame(study))
@@ -209,25 +213,63 @@ def open_sample(context: Context, key: str, options: Options, progress: Progress
     return opened
 
 
+def search_text(context: Context, session: Session, study: Study) -> Study:
+    """The study that knows where text is in it; as it was where the search is not installed.
+
+    Under limits that ask for it, text has to be confirmed, and so has a study whose search failed.
+    """
+    from omnivmed.io import can_find_text, find_text
+
+    if study.text_boxes is not None or not can_find_text():
+        return study
+    began, code = time.monotonic(), "ok"
+    try:
+        found = find_text(study, context.limits)
+        return found.with_text(found.text_boxes or (), ask=context.limits.confirm_burned_in)
+    except StudyError as error:
+        code = error.code
+        return study.with_question() if context.limits.confirm_burned_in else study
+    finally:
+        seconds = time.monotonic() - began
+        log.info("session=%s search kind=%s seconds=%.2f code=%s", session.tag, study.kind, seconds, code)
+
+
+def painted_with(opened: OpenStudy) -> tuple[Box, ...]:
+    """What is painted out once all text that was found is: boxes in the pixels of the study as it was opened."""
+    top, left = (0, 0) if opened.cut is None else (opened.cut[0][0], opened.cut[1][0])
+    found = opened.study.text_boxes or ()
+    moved = ((box[0] + top, box[1] + left, box[2] + top, box[3] + left) for box in found)
+    return tuple(dict.fromkeys((*opened.painted, *moved)))
+
+
 def open_part(
     context: Context,
     session: Session,
     opened: OpenStudy,
-    rows: tuple[int, int],
-    columns: tuple[int, int],
+    cut: tuple[Span, Span] | None,
+    painted: tuple[Box, ...],
     options: Options,
     progress: Progress | None = None,
 ) -> OpenStudy:
-    """Only this part of the study on the screen (of the whole one, if it is a part already), with a view of its own."""
+    """The study as it was opened with these boxes painted out and only these rows and columns left (None: all).
+
+    It has a view of its own, and takes the place of the one on the screen.
+    """
     whole = (opened.whole or opened.study).with_window(opened.study.window)
-    part = whole.with_crop(rows, columns)
+    if cut == ((0, whole.shape[1]), (0, whole.shape[2])):
+        cut = None
+    part = whole.with_painted(painted)
+    if cut is not None:
+        part = part.with_crop(*cut)
     made = OpenStudy(
         part,
         opened.label,
         sample=opened.sample,
         shared=opened.shared,
-        confirmed=opened.sample is not None,  # another part has to be looked at anew
-        whole=None if part.shape == whole.shape else whole,
+        confirmed=opened.sample is not None,  # another picture has to be looked at anew
+        whole=whole if painted or cut is not None else None,
+        cut=cut,
+        painted=painted,
         part_of=opened,
     )
     _prepare(context, made, session.served_folder(), options, progress)

@@ -43,6 +43,7 @@ export class Loader {
       viewer.scope.sync();
     }
     this.syncClip();
+    if (JSON.stringify(before && before.state && before.state.text_boxes) !== JSON.stringify(viewer.state.text_boxes)) viewer.invalidate();
     if (viewer.header && viewer.state.goto != null && seqOf(value) !== seqOf(before)) viewer.goto(viewer.state.goto);
   }
 

@@ -128,6 +128,17 @@ export function paintHistogram(ctx, { width, height, ratio, counts, top, thresho
   ctx.setLineDash([]);
 }
 
+/** Outlines [x, y, w, h] that are seen on any picture: dashes of red over a dark line. */
+export function paintBoxes(ctx, boxes, line) {
+  for (const [style, width, dash] of [['rgba(0,0,0,0.75)', 3.5 * line, []], ['#ff7b7b', 2 * line, [6 * line, 4 * line]]]) {
+    ctx.strokeStyle = style;
+    ctx.lineWidth = width;
+    ctx.setLineDash(dash);
+    for (const box of boxes) ctx.strokeRect(...box);
+  }
+  ctx.setLineDash([]);
+}
+
 /** A measured line with end marks. */
 export function paintMeasure(ctx, a, b, line) {
   for (const [style, width] of [['rgba(0,0,0,0.7)', 3 * line], ['#7fe3ff', 1.5 * line]]) {

@@ -1,7 +1,7 @@
 // One canvas showing one plane: picture, tokens, crosshair, measure, letters, scale bar.
 import { TEXT, say, num } from './texts.js';
 import { aspect, fitView, zoomView, clampView, toCanvas, toPicture, scaleBar } from './view2d.js';
-import { paintTokens, paintMeasure, paintCross } from './paint.js';
+import { paintBoxes, paintTokens, paintMeasure, paintCross } from './paint.js';
 import { el } from './panel.js';
 import { labelPane } from './labels.js';
 
@@ -192,6 +192,7 @@ export class Pane {
     ctx.imageSmoothingQuality = 'medium';
     ctx.drawImage(this.sized(ready.image, view.scale), view.x, view.y, w, h);
     if (this.spec.axis === 0) this.drawTokens(ready.index);
+    if (this.spec.axis === 0) this.drawText();
     if (viewer.panes.length > 1) this.drawCross();
     if (this.measure) this.drawMeasure();
     this.label(ready.index);
@@ -215,6 +216,19 @@ export class Pane {
       ctx.lineWidth = 1.5 * ratio;
       ctx.strokeRect(...rect(viewer.hoverToken));
     }
+  }
+
+  /** Outlines of text that was found in the pixels. */
+  drawText() {
+    const boxes = this.viewer.state.text_boxes;
+    this.viewer.root.dataset.textBoxes = String(boxes ? boxes.length : 0);
+    if (!boxes) return;
+    const k = 1 / this.viewer.header.scale;
+    paintBoxes(this.ctx, boxes.map(([top, left, bottom, right]) => {
+      const [x0, y0] = toCanvas(this.view, this.stretch, left * k, top * k);
+      const [x1, y1] = toCanvas(this.view, this.stretch, right * k, bottom * k);
+      return [x0, y0, x1 - x0, y1 - y0];
+    }), this.ratio);
   }
 
   drawCross() {

@@ -103,6 +103,7 @@ export interface State {
   version?: string | null;
   glimpse?: string | null;
   follows?: string | null;
+  text_boxes?: [number, number, number, number][] | null; // top, left, bottom, right in the study's pixels
 }
 
 /** What the app says of the model; `ModelFacts` of service.py. */
