@@ -18,6 +18,7 @@ from pathlib import Path
 import pytest
 
 from omnivmed import weights
+from omnivmed.resources import samples_dir
 from tests.docs.pages import ROOT, Block, blocks, commands, says
 
 PAGE = ROOT / "docs" / "api.md"
@@ -92,6 +93,16 @@ def test_shell_without_a_model(here: Path):
 @pytest.mark.slow
 def test_python_with_the_model(here: Path, fetched: None):
     python("", "model")
+
+
+@pytest.mark.slow
+def test_the_readme_example(here: Path, fetched: None):
+    (block,) = [block for block in blocks(ROOT / "README.md") if block.language == "python"]
+    shutil.copy(samples_dir() / "mr_head.nii.gz", "head.nii.gz")
+    Path("example.py").write_text(block.source)
+    done = subprocess.run(["python", "example.py"], capture_output=True, text=True, timeout=240, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "tokens, " in done.stdout
 
 
 @pytest.mark.slow

@@ -90,3 +90,46 @@ def test_the_readme_names_every_room(folder: str):
 def test_the_tree_names_nothing_that_is_gone():
     for name in re.findall(r"^(?:  )?([\w.]+/|\w+\.py)", tree(), re.MULTILINE):
         assert (ROOT / name).exists() or (ROOT / "omnivmed" / name).exists(), name
+
+
+def everywhere(pattern: str) -> dict[str, set[str]]:
+    """What matches on any page → the pages it stands on. The log and the changelog tell of what was."""
+    found: dict[str, set[str]] = {}
+    for page in PAGES:
+        if page.name not in ("log.md", "CHANGELOG.md"):
+            for match in re.finditer(pattern, page.read_text(encoding="utf-8"), re.MULTILINE):
+                found.setdefault(match[1], set()).add(page.relative_to(ROOT).as_posix())
+    return found
+
+
+def test_every_module_that_is_run_exists():
+    gone = {}
+    for name, pages in everywhere(r"python -m ((?:omnivmed|train|benchmarks|tests)[\w.]*)").items():
+        path = ROOT / name.rstrip(".").replace(".", "/")
+        if not (path.with_suffix(".py").is_file() or (path / "__main__.py").is_file()):
+            gone[name] = pages
+    assert gone == {}
+
+
+def test_every_make_target_exists():
+    targets = set(re.findall(r"^([\w-]+):", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE))
+    named = everywhere(r"(?:^|`|&& |; )make ([a-z][\w-]*)")
+    assert {name: pages for name, pages in named.items() if name not in targets} == {}
+
+
+def test_every_file_that_is_named_exists():
+    """Paths from the root, and tests as docs/security.md names them."""
+    tops, endings = "omnivmed|train|tests|benchmarks|assets|docs|locks", "py|js|md|json|txt|css|sh|tsv|mjs"
+    here = rf"((?:{tops})/[\w./-]*\w\.(?:{endings}))"
+    gone = {
+        name: pages
+        for name, pages in everywhere(rf"(?<![\w/]){here}\b").items()
+        if not (ROOT / name).exists()
+    }
+    short = r"`((?:service|io|ui|browser|cli|inference|model|pruning|vision|viz|eval)/[\w/]*test_\w+\.py)"
+    gone |= {name: pages for name, pages in everywhere(short).items() if not (ROOT / "tests" / name).exists()}
+    assert gone == {}
+
+
+def test_no_page_knows_the_machine_it_was_written_on():
+    assert everywhere(r"((?:/root|/home|/work|/Users)/\w+)") == {}
