@@ -60,7 +60,7 @@ def detector() -> Method:
     )
 
     def run(rgb: NDArray[np.uint8]) -> list[Box]:
-        result = engine(np.ascontiguousarray(rgb[..., ::-1]), use_det=True, use_cls=False, use_rec=False)
+        result: Any = engine(np.ascontiguousarray(rgb[..., ::-1]), use_det=True, use_cls=False, use_rec=False)
         corners = [] if result.boxes is None else [np.asarray(b) for b in result.boxes]
         boxes = [
             (int(c[:, 1].min()), int(c[:, 0].min()), int(c[:, 1].max()) + 1, int(c[:, 0].max()) + 1)

@@ -71,12 +71,14 @@ def encoder_cases(
         def stock_run(
             p: torch.Tensor = pixels, g: torch.Tensor = grid, m: torch.Tensor = merge
         ) -> torch.Tensor:
-            return theirs(p, g, m).last_hidden_state
+            hidden: torch.Tensor = theirs(p, g, m).last_hidden_state
+            return hidden
 
         def our_run(
             p: torch.Tensor = pixels, g: torch.Tensor = grid, m: torch.Tensor = merge
         ) -> torch.Tensor:
-            return ours(p, g, m).last_hidden_state
+            hidden: torch.Tensor = ours(p, g, m).last_hidden_state
+            return hidden
 
         with torch.inference_mode():
             difference = float((stock_run() - our_run()).abs().max())
@@ -99,7 +101,8 @@ def prefill_cases(model: OmniVMedForConditionalGeneration, stock: Any, lengths: 
         embeds = model.embed_prompt(ids).detach()
 
         def stock_run(e: torch.Tensor = embeds) -> torch.Tensor:
-            return stock(inputs_embeds=e, use_cache=True).logits[0, -1]
+            logits: torch.Tensor = stock(inputs_embeds=e, use_cache=True).logits[0, -1]
+            return logits
 
         def our_run(e: torch.Tensor = embeds) -> torch.Tensor:
             return decoder.prefill(e, decoder.new_cache())
@@ -251,7 +254,8 @@ def _generate(stock: Any, tokens: int, **batch: torch.Tensor) -> list[int]:
     out = stock.generate(
         **batch, max_new_tokens=tokens, do_sample=False, eos_token_id=None, pad_token_id=0, use_cache=True
     )
-    return out[0, batch["input_ids"].shape[1] :].tolist()
+    new: list[int] = out[0, batch["input_ids"].shape[1] :].tolist()
+    return new
 
 
 def _agreement(expected: list[int], got: list[int]) -> str:

@@ -175,7 +175,8 @@ def _spot(
 
 
 def _noise(rng: np.random.Generator, size: tuple[int, int], grain: float) -> NDArray[np.float32]:
-    return cv2.GaussianBlur(rng.standard_normal(size).astype(np.float32), (0, 0), grain)
+    noise = rng.standard_normal(size).astype(np.float32)
+    return np.asarray(cv2.GaussianBlur(noise, (0, 0), grain), dtype=np.float32)
 
 
 def _ultrasound(rng: np.random.Generator, light: bool) -> NDArray[np.generic]:
@@ -216,7 +217,7 @@ def _radiograph(rng: np.random.Generator, light: bool) -> NDArray[np.generic]:
     values = 0.72 * trunk - 0.55 * lungs * trunk + ribs + 0.012 * rng.standard_normal((h, w)) + 0.08
     values[:, : int(rng.integers(10, 70))] = 0.02
     values[-int(rng.integers(10, 70)) :] = 0.02
-    picture = np.clip(values, 0, 1) * 3600
+    picture: NDArray[np.float64] = np.clip(values, 0, 1) * 3600
     cv2.rectangle(picture, (w - 90, 120), (w - 84, 170), 4000.0, -1)
     return picture.astype(np.uint16)
 

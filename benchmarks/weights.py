@@ -15,6 +15,7 @@ from omnivmed.errors import ModelError
 from omnivmed.model.config import OmniVMedConfig, nano_config
 from omnivmed.model.load import build, merge_lora, reset_rotary
 from omnivmed.model.modeling import OmniVMedForConditionalGeneration
+from omnivmed.model.upstream import part_of
 
 
 def nano_model(dtype: torch.dtype) -> tuple[OmniVMedForConditionalGeneration, str]:
@@ -28,7 +29,9 @@ def nano_model(dtype: torch.dtype) -> tuple[OmniVMedForConditionalGeneration, st
 
 def random_model(config: OmniVMedConfig, dtype: torch.dtype) -> OmniVMedForConditionalGeneration:
     """A model with freshly drawn weights."""
-    return OmniVMedForConditionalGeneration._from_config(config, dtype=dtype).eval()
+    model = part_of(OmniVMedForConditionalGeneration, config, dtype=dtype)
+    model.train(False)
+    return model
 
 
 def _trained(dtype: torch.dtype) -> OmniVMedForConditionalGeneration:

@@ -20,13 +20,13 @@ def test_a_checkout_uses_its_own_assets() -> None:
     assert all(sample.path.is_file() and sample.thumbnail.is_file() for sample in SAMPLES)
 
 
-def test_nano_is_whole(monkeypatch: pytest.MonkeyPatch):
+def test_nano_is_whole(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("OMNIVMED_NANO", raising=False)
     listed = json.loads((nano_folder() / "manifest.json").read_text(encoding="utf-8"))["files"]
     assert all((nano_folder() / name).stat().st_size == entry["bytes"] for name, entry in listed.items())
 
 
-def test_a_folder_in_the_package_comes_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+def test_a_folder_in_the_package_comes_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     package = tmp_path / "site-packages" / "omnivmed"
     (package / "assets" / "nano").mkdir(parents=True)
     (tmp_path / "site-packages" / "assets").mkdir()

@@ -136,7 +136,7 @@ def tree() -> set[str]:
     }
 
 
-def test_the_wheel_holds_the_package_and_nothing_else(wheel: Path):
+def test_the_wheel_holds_the_package_and_nothing_else(wheel: Path) -> None:
     with zipfile.ZipFile(wheel) as archive:
         names = {name for name in archive.namelist() if not name.endswith("/")}
     information = f"omnivmed-{__version__}.dist-info/"
@@ -146,7 +146,7 @@ def test_the_wheel_holds_the_package_and_nothing_else(wheel: Path):
     assert wheel.stat().st_size < MOST_BYTES
 
 
-def test_what_the_wheel_says_about_itself(wheel: Path):
+def test_what_the_wheel_says_about_itself(wheel: Path) -> None:
     with zipfile.ZipFile(wheel) as archive:
         stem = f"omnivmed-{__version__}.dist-info"
         facts = email.message_from_bytes(archive.read(f"{stem}/METADATA"))
@@ -162,7 +162,7 @@ def test_what_the_wheel_says_about_itself(wheel: Path):
 
 def test_asking_elsewhere_gives_the_answer_of_the_checkout(
     installed: Installed, samples: Path, fetched: None
-):
+) -> None:
     arguments = ["ask", str(samples / "chest_xray.dcm"), QUESTION, "--offline", "--json"]
     there = json.loads(installed.run("omnivmed", *arguments))
     here = subprocess.run(
@@ -180,7 +180,7 @@ def test_asking_elsewhere_gives_the_answer_of_the_checkout(
     assert there["mask"] == expected["mask"]
 
 
-def test_every_other_command_elsewhere(installed: Installed, samples: Path):
+def test_every_other_command_elsewhere(installed: Installed, samples: Path) -> None:
     assert "kind: volume" in installed.run("omnivmed", "info", str(samples / "ct_abdomen.nii.gz"))
     told = installed.run("omnivmed", "prune", str(samples / "ct_abdomen.nii.gz"), "--out", "overlay.png")
     assert "tokens kept" in told
@@ -190,7 +190,7 @@ def test_every_other_command_elsewhere(installed: Installed, samples: Path):
     installed.run("omnivmed", "convert", "nowhere", "new", code=2)
 
 
-def test_a_published_checkpoint_is_converted_elsewhere(installed: Installed, tmp_path: Path):
+def test_a_published_checkpoint_is_converted_elsewhere(installed: Installed, tmp_path: Path) -> None:
     from tests.model.test_convert import hub
 
     published = hub(tmp_path / "published")
@@ -199,7 +199,7 @@ def test_a_published_checkpoint_is_converted_elsewhere(installed: Installed, tmp
     assert (tmp_path / "ours" / "config.json").is_file()
 
 
-def test_the_types_are_seen_from_outside(installed: Installed):
+def test_the_types_are_seen_from_outside(installed: Installed) -> None:
     """py.typed: a checker that knows only the installed package finds our annotations."""
     pytest.importorskip("mypy", reason="needs the dev extra: mypy")
     script = installed.elsewhere / "theirs.py"
@@ -241,7 +241,7 @@ def page(installed: Installed) -> Iterator[tuple[subprocess.Popen[str], str]]:
         process.communicate()
 
 
-def test_the_page_is_served_elsewhere(page: tuple[subprocess.Popen[str], str]):
+def test_the_page_is_served_elsewhere(page: tuple[subprocess.Popen[str], str]) -> None:
     process, address = page
     html = urllib.request.urlopen(address, timeout=30).read().decode()
     assert texts.SAMPLE_NAMES["chest_xray"] in html

@@ -88,9 +88,12 @@ def can_return_tuple(forward: Forward) -> Forward:
     return cast(Forward, _can_return_tuple(forward))
 
 
-def part_of(kind: type[Model], config: Any) -> Model:
-    """Return a model that is a part of another: its own dtype and attention come from its part of the config."""
-    model: Model = kind._from_config(config)  # type: ignore[no-untyped-call]
+def part_of(kind: type[Model], config: Any, **settings: Any) -> Model:
+    """Return a model from its config, or its part of a config, with the dtype and the attention named there.
+
+    settings: dtype or attn_implementation in place of the config's.
+    """
+    model: Model = kind._from_config(config, **settings)  # type: ignore[no-untyped-call]
     return model
 
 

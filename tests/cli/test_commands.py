@@ -39,7 +39,7 @@ def picture(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-def test_info_tells_kind_and_shape(volume: Path, capsys: pytest.CaptureFixture[str]):
+def test_info_tells_kind_and_shape(volume: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["info", str(volume), "--json"]) == 0
     facts = json.loads(capsys.readouterr().out)
     assert facts["kind"] == "volume"
@@ -51,7 +51,7 @@ def test_info_tells_kind_and_shape(volume: Path, capsys: pytest.CaptureFixture[s
     assert str(volume.parent) not in out
 
 
-def test_prune_prints_and_writes(volume: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+def test_prune_prints_and_writes(volume: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     for name in ("o.png", "o.json", "o.npz"):
         assert main(["prune", str(volume), "--threshold", "0.1", "--out", str(tmp_path / name)]) == 0
         assert "tokens kept" in capsys.readouterr().out
@@ -68,7 +68,7 @@ def test_ask_streams_the_answer_and_sums_up(
     volume: Path,
     tmp_path: Path,
     capsys: pytest.CaptureFixture[str],
-):
+) -> None:
     common = ["--model", str(tiny[1]), "--offline", "--max-new-tokens", "6"]
     assert main(["ask", str(volume), "What is this?", *common, "--overlay", str(tmp_path / "o.json")]) == 0
     out, err = capsys.readouterr()
@@ -89,7 +89,7 @@ def test_ask_offline_opens_no_connection(
     picture: Path,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
-):
+) -> None:
     connect = socket.socket.connect
 
     def only_local(self: socket.socket, address: object) -> None:
@@ -105,7 +105,7 @@ def test_ask_offline_opens_no_connection(
 
 def test_ask_with_no_trained_nano_gives_no_answer(
     picture: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-):
+) -> None:
     monkeypatch.setenv("OMNIVMED_NANO", str(tmp_path))
     assert main(["ask", str(picture), "What is this?"]) == 2
     out, err = capsys.readouterr()
@@ -115,7 +115,7 @@ def test_ask_with_no_trained_nano_gives_no_answer(
 
 def test_doctor_names_what_is_missing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-):
+) -> None:
     monkeypatch.setenv("OMNIVMED_CACHE", str(tmp_path))
     monkeypatch.setenv("OMNIVMED_NANO", str(tmp_path / "nano"))
     assert main(["doctor", "--quick"]) == 1
@@ -128,7 +128,7 @@ def test_doctor_measures_speed(
     tiny: tuple[Package, Path],
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
-):
+) -> None:
     monkeypatch.setenv("OMNIVMED_NANO", str(tiny[1]))
     assert main(["doctor"]) == 0
     out = capsys.readouterr().out
@@ -141,7 +141,7 @@ def test_weights_fetch_status_remove(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
-):
+) -> None:
     monkeypatch.setenv("OMNIVMED_CACHE", str(tmp_path))
     assert main(["weights", "status"]) == 0
     assert "not fetched" in capsys.readouterr().out
@@ -164,7 +164,7 @@ sys.exit(f"imported {heavy}" if heavy else code)
 
 
 @pytest.mark.parametrize("arguments", [["info"], ["prune", "--out", "o.png"], ["--help"]], ids=" ".join)
-def test_viewing_and_pruning_load_no_torch(picture: Path, tmp_path: Path, arguments: list[str]):
+def test_viewing_and_pruning_load_no_torch(picture: Path, tmp_path: Path, arguments: list[str]) -> None:
     command, *rest = arguments
     arguments = [command] if command == "--help" else [command, str(picture), *rest]
     run = subprocess.run(

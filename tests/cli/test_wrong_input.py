@@ -42,13 +42,13 @@ def assert_one_sentence(code: int, out: str, err: str) -> None:
 
 
 @pytest.mark.parametrize("name", WRONG_FILES)
-def test_wrong_files(files: Path, name: str, capsys: pytest.CaptureFixture[str]):
+def test_wrong_files(files: Path, name: str, capsys: pytest.CaptureFixture[str]) -> None:
     code = main(["info", f"{files}/{name}"])
     assert_one_sentence(code, *capsys.readouterr())
 
 
 @pytest.mark.parametrize("name", ["text.dcm", "missing.dcm"])
-def test_wrong_files_in_every_command(files: Path, name: str, capsys: pytest.CaptureFixture[str]):
+def test_wrong_files_in_every_command(files: Path, name: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert_one_sentence(main(["prune", f"{files}/{name}"]), *capsys.readouterr())
 
 
@@ -92,14 +92,16 @@ def test_wrong_arguments(
     capsys: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
     tmp_path: Path,
-):
+) -> None:
     monkeypatch.setenv("OMNIVMED_CACHE", str(tmp_path))
     monkeypatch.setenv("HF_HUB_OFFLINE", "0")
     names = {"FILE": str(files / "good.png"), "FOLDER": str(files)}
     assert_one_sentence(main([names.get(a, a) for a in arguments]), *capsys.readouterr())
 
 
-def test_output_that_may_not_be_written(files: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+def test_output_that_may_not_be_written(
+    files: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     (tmp_path / "taken.png").mkdir()
     code = main(["prune", str(files / "good.png"), "--out", str(tmp_path / "taken.png")])
     assert_one_sentence(code, *capsys.readouterr())
@@ -114,7 +116,7 @@ def test_output_that_may_not_be_written(files: Path, tmp_path: Path, capsys: pyt
     ],
     ids=" ".join,
 )
-def test_the_same_from_a_real_shell(files: Path, arguments: list[str]):
+def test_the_same_from_a_real_shell(files: Path, arguments: list[str]) -> None:
     run = subprocess.run(
         [sys.executable, "-m", "omnivmed", *arguments],
         cwd=files,

@@ -81,22 +81,22 @@ def at(source: str, port: int | None) -> str:
     return source if port is None else source.replace(SHOWN_PORT, f"127.0.0.1:{port}")
 
 
-def test_python_without_a_model(here: Path):
+def test_python_without_a_model(here: Path) -> None:
     python("")
 
 
-def test_shell_without_a_model(here: Path):
+def test_shell_without_a_model(here: Path) -> None:
     shell("")
     assert (here / "overlay.png").stat().st_size > 10_000
 
 
 @pytest.mark.slow
-def test_python_with_the_model(here: Path, fetched: None):
+def test_python_with_the_model(here: Path, fetched: None) -> None:
     python("", "model")
 
 
 @pytest.mark.slow
-def test_the_readme_example(here: Path, fetched: None):
+def test_the_readme_example(here: Path, fetched: None) -> None:
     (block,) = [block for block in blocks(ROOT / "README.md") if block.language == "python"]
     shutil.copy(samples_dir() / "mr_head.nii.gz", "head.nii.gz")
     Path("example.py").write_text(block.source)
@@ -106,7 +106,7 @@ def test_the_readme_example(here: Path, fetched: None):
 
 
 @pytest.mark.slow
-def test_shell_with_the_model(here: Path, fetched: None):
+def test_shell_with_the_model(here: Path, fetched: None) -> None:
     shell("", "model")
 
 
@@ -139,25 +139,25 @@ def port(fetched: None, here: Path) -> Iterator[int]:
 
 
 @pytest.mark.slow
-def test_http_and_mcp_from_python(port: int):
+def test_http_and_mcp_from_python(port: int) -> None:
     pytest.importorskip("mcp", reason="needs the package mcp (the mcp or dev extra)")
     python("", "server", port=port)
 
 
 @pytest.mark.slow
 @pytest.mark.skipif(shutil.which("curl") is None, reason="needs curl")
-def test_http_from_a_shell(port: int):
+def test_http_from_a_shell(port: int) -> None:
     pytest.importorskip("mcp", reason="needs the package mcp (the mcp or dev extra)")
     shell("", "server", port=port)
 
 
-def test_every_block_is_of_a_kind_that_is_run():
+def test_every_block_is_of_a_kind_that_is_run() -> None:
     assert {(block.language, block.tag) for block in BLOCKS} == {
         (language, tag) for language in ("python", "console") for tag in ("", "model", "server")
     }
 
 
-def test_what_counts_as_said():
+def test_what_counts_as_said() -> None:
     block = Block("console", "", "$ a b\none\n…\nlast …\n$ c\n", 1)
     assert commands(block) == [("a b", "one\n…\nlast …\n"), ("c", "")]
     assert says("one\n…\nlast …\n", "one\n2\n3\nlast line\n")

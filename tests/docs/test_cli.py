@@ -41,12 +41,12 @@ def words(text: str) -> str:
     return re.sub(r"\s+", " ", text).strip()
 
 
-def test_every_command_is_shown():
+def test_every_command_is_shown() -> None:
     assert len(blocks(PAGE)) == len(helps())
 
 
 @pytest.mark.parametrize("prog", list(helps()))
-def test_the_page_shows_what_help_says(prog: str):
+def test_the_page_shows_what_help_says(prog: str) -> None:
     shown = [words(block.source) for block in blocks(PAGE)]
     assert words(helps()[prog]) in shown, "renew the page: python -m tests.docs.test_cli"
 

@@ -89,17 +89,17 @@ def rooms() -> dict[str, Counter[bool]]:
 
 
 @pytest.mark.parametrize("room", sorted(rooms()))
-def test_docstrings_are_not_lost(room: str):
+def test_docstrings_are_not_lost(room: str) -> None:
     missing = rooms()[room][False]
     most = MOST.get(room, 0)
     assert missing <= most, f"{room}: {missing} public definitions have no docstring, {most} may"
 
 
-def test_the_table_names_rooms_that_exist():
+def test_the_table_names_rooms_that_exist() -> None:
     assert set(MOST) <= set(rooms())
 
 
-def test_every_module_says_what_it_is():
+def test_every_module_says_what_it_is() -> None:
     paths = [path for top in ("omnivmed", "train", "benchmarks") for path in (ROOT / top).rglob("*.py")]
     silent = [
         str(path.relative_to(ROOT))
@@ -115,7 +115,7 @@ def coverage() -> float:
     return whole[True] / sum(whole.values())
 
 
-def test_coverage_does_not_fall():
+def test_coverage_does_not_fall() -> None:
     assert coverage() >= LEAST_COVERAGE
 
 

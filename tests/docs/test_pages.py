@@ -30,7 +30,7 @@ def anchors(page: Path) -> frozenset[str]:
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda p: str(p.relative_to(ROOT)))
-def test_every_link_leads_somewhere(page: Path):
+def test_every_link_leads_somewhere(page: Path) -> None:
     wrong = []
     for pair in _LINK.findall(_CODE.sub("", page.read_text(encoding="utf-8"))):
         target, _, anchor = (pair[0] or pair[1]).partition("#")
@@ -42,7 +42,7 @@ def test_every_link_leads_somewhere(page: Path):
     assert wrong == []
 
 
-def test_the_index_names_every_page():
+def test_the_index_names_every_page() -> None:
     index = (ROOT / "docs" / "README.md").read_text(encoding="utf-8")
     pages = [
         p.relative_to(ROOT / "docs").as_posix()
@@ -52,7 +52,7 @@ def test_the_index_names_every_page():
     assert [page for page in pages if f"({page}" not in index] == []
 
 
-def test_decisions_have_numbers_of_their_own():
+def test_decisions_have_numbers_of_their_own() -> None:
     names = [page.name for page in (ROOT / "docs" / "decisions").glob("*.md")]
     numbers = [name[:4] for name in names]
     assert sorted(numbers) == [f"{i + 1:04}" for i in range(len(numbers))]
@@ -81,13 +81,13 @@ def shown_in_git(folder: Path) -> list[str]:
 
 
 @pytest.mark.parametrize("folder", ["", "omnivmed"])
-def test_the_readme_names_every_room(folder: str):
+def test_the_readme_names_every_room(folder: str) -> None:
     """Of a room moved or made, the README knows in the same commit."""
     named = set(re.findall(r"[\w.]+(?:/|\.\w+)|LICENSE|Makefile", tree()))
     assert [name for name in shown_in_git(ROOT / folder) if name not in named] == []
 
 
-def test_the_tree_names_nothing_that_is_gone():
+def test_the_tree_names_nothing_that_is_gone() -> None:
     for name in re.findall(r"^(?:  )?([\w.]+/|\w+\.py)", tree(), re.MULTILINE):
         assert (ROOT / name).exists() or (ROOT / "omnivmed" / name).exists(), name
 

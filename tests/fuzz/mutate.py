@@ -29,7 +29,7 @@ def _flip(data: bytearray, rng: np.random.Generator) -> None:
 
 def _byte(data: bytearray, rng: np.random.Generator) -> None:
     for _ in range(int(rng.integers(1, 9))):
-        data[_place(data, rng)] = int(rng.choice([0, 255, rng.integers(256)]))
+        data[_place(data, rng)] = int(rng.choice([0, 255, int(rng.integers(256))]))
 
 
 def _number(data: bytearray, rng: np.random.Generator) -> None:
@@ -37,7 +37,7 @@ def _number(data: bytearray, rng: np.random.Generator) -> None:
     order = "little" if rng.random() < 0.5 else "big"
     start = min(_place(data, rng), len(data) - width)
     value = int(rng.choice(_NUMBERS)) & (256**width - 1)
-    data[start : start + width] = value.to_bytes(width, order)  # type: ignore[arg-type]
+    data[start : start + width] = value.to_bytes(width, order)
 
 
 def _cut(data: bytearray, rng: np.random.Generator) -> None:

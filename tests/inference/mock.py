@@ -133,7 +133,7 @@ class MockRuntime:
 
 def assistant(runtime: MockRuntime | None = None, **options: Any) -> Assistant:
     return Assistant(
-        runtime or MockRuntime(),  # type: ignore[arg-type]
+        runtime or MockRuntime(),
         name="mock",
         description="a mock",
         trust="nothing",

@@ -45,9 +45,9 @@ def test_threshold_frames_and_history_are_those_of_the_engine(random_assistant: 
     study, batch = ct_study(), random_assistant.batch()
     history = [("Plane?", "It is axial.")]
     for threshold, reference, frames in ((0.0, "previous", 4), (0.3, "last_kept", None)):
-        how = {"threshold": threshold, "reference": reference, "max_frames": frames}
+        how: dict[str, Any] = {"threshold": threshold, "reference": reference, "max_frames": frames}
         read = batch.read(study, **how)
-        asked = ["Organ?", ("And now?", history)]
+        asked: list[str | tuple[str, list[tuple[str, str]]]] = ["Organ?", ("And now?", history)]
         expected = [
             alone(random_assistant, study, "Organ?", **how),
             alone(random_assistant, study, "And now?", history, **how),

@@ -15,7 +15,7 @@ from omnivmed.inference import Answer, Done, Failed, MaskReady, Stage, Text
 from omnivmed.inference.work import Busy
 from omnivmed.limits import LOCAL
 from omnivmed.study import Study
-from tests.inference.mock import FIRST_ROW, IMAGE, VIDEO, MockRuntime, assistant
+from tests.inference.mock import FIRST_ROW, IMAGE, VIDEO, MockConversation, MockRuntime, assistant
 from tests.phantoms import clip_study, ct_study, radiograph
 
 
@@ -64,11 +64,16 @@ def test_one_mask_object_goes_to_the_listener_the_model_and_the_answer() -> None
     assert finish(events).mask is handed_out
 
 
-def test_the_model_sees_exactly_the_kept_tokens_in_order():
+def test_the_model_sees_exactly_the_kept_tokens_in_order() -> None:
     runtime = MockRuntime()
-    conversations = []
+    conversations: list[MockConversation] = []
     begin = runtime.begin
-    runtime.begin = lambda: conversations.append(begin()) or conversations[-1]  # type: ignore[method-assign]
+
+    def noted() -> MockConversation:
+        conversations.append(begin())
+        return conversations[-1]
+
+    runtime.begin = noted  # type: ignore[method-assign]
     answer = assistant(runtime).answer(ct_study(), "What?")
     visual = [p - FIRST_ROW for p in conversations[0].positions if p >= FIRST_ROW]
     assert visual == np.flatnonzero(answer.mask.keep.reshape(-1)).tolist()
@@ -78,7 +83,7 @@ def test_the_model_sees_exactly_the_kept_tokens_in_order():
 @pytest.mark.parametrize(
     "again", [{}, {"threshold": 0.3}, {"reference": "last_kept"}, {"history": [("A", "B")]}]
 )
-def test_second_question_runs_the_encoder_zero_times(again: dict[str, Any]):
+def test_second_question_runs_the_encoder_zero_times(again: dict[str, Any]) -> None:
     runtime = MockRuntime()
     model, study = assistant(runtime), ct_study()
     model.answer(study, "First?")
@@ -142,13 +147,14 @@ def test_fresh_question_reuses_the_study_alone() -> None:
     assert len(runtime.masks) == calls, "no visual token had to be placed again"
 
 
-def test_conversation_positions_match_a_fresh_one():
+def test_conversation_positions_match_a_fresh_one() -> None:
     """After follow-ups, cancels and other questions the cache equals that of a model asked for the first time."""
 
     def last_positions(model: Any) -> list[int]:
         (chat,) = [i.value for k, i in model._store._items.items() if k[-1] == "chat"]
         assert len(chat.ids) == chat.conversation.length
-        return chat.conversation.positions
+        positions: list[int] = chat.conversation.positions
+        return positions
 
     study = ct_study()
     used, fresh = assistant(MockRuntime("Yes.")), assistant(MockRuntime("Yes."))
@@ -218,7 +224,7 @@ def test_stop_flag_ends_within_two_steps_and_keeps_the_answer() -> None:
 
 
 @pytest.mark.parametrize("stage", ["encode", "prefill"])
-def test_stop_flag_ends_encoding_and_reading(stage: str):
+def test_stop_flag_ends_encoding_and_reading(stage: str) -> None:
     runtime, stop = MockRuntime(), threading.Event()
     runtime.prefill_chunk = 8
     runtime.before[stage] = lambda: stop.set() if runtime.calls[stage] == 3 else None
@@ -242,7 +248,7 @@ def test_stop_before_the_mask_is_told() -> None:
 
 
 @pytest.mark.parametrize("study", [ct_study(), clip_study()], ids=["volume", "video"])
-def test_threshold_0_and_2(study: Study):
+def test_threshold_0_and_2(study: Study) -> None:
     model = assistant()
     nothing = model.answer(study, "What?", threshold=0)
     everything = model.answer(study, "What?", threshold=2)
@@ -302,7 +308,7 @@ def test_a_study_too_long_for_the_model_says_what_to_do() -> None:
         {"reference": "next"},
     ],
 )
-def test_wrong_settings_are_one_sentence(wrong: dict[str, Any]):
+def test_wrong_settings_are_one_sentence(wrong: dict[str, Any]) -> None:
     (event,) = assistant().stream(picture(), **{"question": "What?", **wrong})
     assert isinstance(event, Failed)
     assert event.code == "Unsupported"
@@ -310,7 +316,7 @@ def test_wrong_settings_are_one_sentence(wrong: dict[str, Any]):
 
 
 @pytest.mark.parametrize("stage", ["encode", "prefill", "step"])
-def test_out_of_memory_is_answered_with_advice_and_survived(stage: str):
+def test_out_of_memory_is_answered_with_advice_and_survived(stage: str) -> None:
     runtime = MockRuntime()
 
     def burst() -> None:
@@ -389,7 +395,7 @@ def test_waiting_is_told_with_place_and_number() -> None:
     assert finish(list(second)).text.startswith("x")
 
 
-def test_waiting_is_told_again_and_can_be_left(monkeypatch: pytest.MonkeyPatch):
+def test_waiting_is_told_again_and_can_be_left(monkeypatch: pytest.MonkeyPatch) -> None:
     from omnivmed.inference import engine
 
     monkeypatch.setattr(engine, "WAIT_TICK_S", 0.01)
@@ -484,7 +490,8 @@ def test_what_is_silent_is_held_back_while_the_rest_streams() -> None:
 
 def test_another_kind_of_study_and_another_model_stream_untouched() -> None:
     says = "The MRI sequence is T1. Yes."
-    for silent in (None, {}, {"image": []}, {"volume": ["sequence"]}):
+    silents: list[dict[str, list[str]] | None] = [None, {}, {"image": []}, {"volume": ["sequence"]}]
+    for silent in silents:
         events = list(assistant(MockRuntime(says), silent=silent).stream(picture(), "Is this T1?"))
         pieces = [event.piece for event in events if isinstance(event, Text)]
         assert pieces == list(says), "character by character, as the mock speaks"

@@ -40,7 +40,7 @@ def nano() -> Assistant:
 
 
 @pytest.mark.parametrize("name", sorted(EXPECTED))
-def test_kind_of_image(nano: Assistant, name: str):
+def test_kind_of_image(nano: Assistant, name: str) -> None:
     with open_study(SAMPLES / name) as study:
         answer = nano.answer(study, "What kind of image is this?", max_new_tokens=40)
         if "modality" in nano.silent.get(study.kind, ()):
@@ -64,7 +64,7 @@ def mr_slice() -> Study:
 @pytest.mark.parametrize(
     "question", ["Which MRI sequence is this?", "T1, T2 or FLAIR?", "Sequence? Answer in one word."]
 )
-def test_what_failed_the_ship_rule_is_not_said(nano: Assistant, question: str):
+def test_what_failed_the_ship_rule_is_not_said(nano: Assistant, question: str) -> None:
     if "sequence" not in nano.silent.get("image", ()):
         pytest.skip("this nano may speak of the sequence of one slice")
     answer = nano.answer(mr_slice(), question, max_new_tokens=40)
@@ -74,7 +74,7 @@ def test_what_failed_the_ship_rule_is_not_said(nano: Assistant, question: str):
 
 
 @pytest.mark.parametrize("question", ["Is this T1?", "Is this a FLAIR sequence?", "Describe this image."])
-def test_neither_by_yes_or_no_nor_in_a_description(nano: Assistant, question: str):
+def test_neither_by_yes_or_no_nor_in_a_description(nano: Assistant, question: str) -> None:
     if "sequence" not in nano.silent.get("image", ()):
         pytest.skip("this nano may speak of the sequence of one slice")
     text = nano.answer(mr_slice(), question, max_new_tokens=40).text
@@ -83,7 +83,9 @@ def test_neither_by_yes_or_no_nor_in_a_description(nano: Assistant, question: st
     assert not text.lower().startswith(("yes", "no,", "no."))
 
 
-def test_plain_questions_are_answered_as_without_the_rule(nano: Assistant, monkeypatch: pytest.MonkeyPatch):
+def test_plain_questions_are_answered_as_without_the_rule(
+    nano: Assistant, monkeypatch: pytest.MonkeyPatch
+) -> None:
     with open_study(SAMPLES / "mr_head.nii.gz") as study:
         question = "What does the heart do?"
         ruled = nano.answer(study, question, max_new_tokens=40)
@@ -94,7 +96,7 @@ def test_plain_questions_are_answered_as_without_the_rule(nano: Assistant, monke
 
 
 @pytest.mark.parametrize("threshold", [0.0, 2.0])
-def test_extreme_thresholds_still_answer(nano: Assistant, threshold: float):
+def test_extreme_thresholds_still_answer(nano: Assistant, threshold: float) -> None:
     with open_study(SAMPLES / "echo_cine.dcm") as study:
         answer = nano.answer(study, "What kind of recording is this?", threshold=threshold, max_new_tokens=40)
         t, h, w = answer.mask.keep.shape
@@ -105,7 +107,7 @@ def test_extreme_thresholds_still_answer(nano: Assistant, threshold: float):
         assert answer.text
 
 
-def test_ask_from_a_dicom_zip_and_a_clip(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+def test_ask_from_a_dicom_zip_and_a_clip(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = tmp_path / "study.zip"
     with zipfile.ZipFile(path, "w") as archive:
         archive.write(SAMPLES / "chest_xray.dcm", "IM0001")

@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import pytest
 
-from omnivmed.inference.prompts import build_prompt, encode_text, format_target, study_prefix_length
+from omnivmed.inference.prompts import Kind, build_prompt, encode_text, format_target, study_prefix_length
 from tests.inference.mock import CONTROL, IMAGE, VIDEO, CharTokenizer
 
 TOK = CharTokenizer()
 
 
-def prompt(question="Q?", kind="image", tokens=(3,), times=None, history=()):
+def prompt(
+    question: str = "Q?",
+    kind: Kind = "image",
+    tokens: Sequence[int] = (3,),
+    times: list[float] | None = None,
+    history: Sequence[tuple[str, str]] = (),
+) -> list[int]:
     return build_prompt(TOK, question, kind, list(tokens), times, list(history), IMAGE, VIDEO)
 
 
@@ -37,7 +45,7 @@ def test_history_puts_the_study_into_the_first_turn() -> None:
 
 
 @pytest.mark.parametrize(("kind", "tokens"), [("image", [7]), ("volume", [4, 1, 1, 3]), ("video", [2, 2])])
-def test_placeholders_equal_kept_tokens(kind, tokens):
+def test_placeholders_equal_kept_tokens(kind: Kind, tokens: list[int]) -> None:
     ids = prompt(kind=kind, tokens=tokens, times=[0.0, 2.0] if kind == "video" else None)
     assert sum(i in (IMAGE, VIDEO) for i in ids) == sum(tokens)
     assert (IMAGE in ids) == (kind == "image")
@@ -53,7 +61,7 @@ def test_placeholders_equal_kept_tokens(kind, tokens):
         "<|endoftext|>" * 20,
     ],
 )
-def test_typed_control_tokens_stay_text(typed):
+def test_typed_control_tokens_stay_text(typed: str) -> None:
     plain, attacked = prompt("x"), prompt(typed, history=[(typed, typed)])
     for control in CONTROL.values():
         turns = {1: 4, 2: 3, 3: 0}  # two questions, one answer, and the opened answer

@@ -33,7 +33,7 @@ def folder(tiny: tuple[Package, Path], tmp_path: Path) -> Path:
     return target
 
 
-def test_a_folder_answers_like_the_model_it_was_saved_from(tiny: tuple[Package, Path], folder: Path):
+def test_a_folder_answers_like_the_model_it_was_saved_from(tiny: tuple[Package, Path], folder: Path) -> None:
     nano = load_model(str(tiny[1]), device="cpu", dtype="float32", offline=True)
     saved = load_model(str(folder), device="cpu", dtype="float32", offline=True)
     saved.budget = nano.budget
@@ -60,19 +60,19 @@ def change(folder: Path, **entries: Any) -> None:
         {"vision_config": {"auto_map": {}}},
     ],
 )
-def test_odd_configurations_are_refused(folder: Path, entries: dict[str, Any]):
+def test_odd_configurations_are_refused(folder: Path, entries: dict[str, Any]) -> None:
     change(folder, **entries)
     with pytest.raises(ModelError) as failure:
         load_model(str(folder), offline=True)
     assert failure.value.code == "Unsupported"
 
 
-def test_a_published_folder_says_to_convert_it_first(folder: Path):
+def test_a_published_folder_says_to_convert_it_first(folder: Path) -> None:
     with pytest.raises(ModelError, match="omnivmed convert"):
         load_model(str(folder.parent / "saved"), offline=True)
 
 
-def test_manifest_is_checked_where_there_is_one(folder: Path):
+def test_manifest_is_checked_where_there_is_one(folder: Path) -> None:
     path = next(folder.glob("*.safetensors"))
     data = bytearray(path.read_bytes())
     data[-1] ^= 1
@@ -82,7 +82,7 @@ def test_manifest_is_checked_where_there_is_one(folder: Path):
     assert failure.value.code == "ChecksumMismatch"
 
 
-def test_hub_model_offline_is_one_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+def test_hub_model_offline_is_one_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OMNIVMED_CACHE", str(tmp_path))
     with pytest.raises(ModelError, match="offline") as failure:
         load_model("DAMO-NLP-SG/VideoLLaMA3-2B", offline=True)
@@ -90,7 +90,7 @@ def test_hub_model_offline_is_one_sentence(tmp_path: Path, monkeypatch: pytest.M
 
 
 @pytest.mark.parametrize("name", ["", "nan o", "../../etc", "a/b/c", "http://x/y", "owner/na me"])
-def test_impossible_names(name: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
+def test_impossible_names(name: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.chdir(tmp_path)
     with pytest.raises(ModelError) as failure:
         resolve(name)

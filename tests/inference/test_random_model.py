@@ -66,11 +66,14 @@ def reference_ids(model: Assistant, study: Study, question: str, threshold: floa
         inputs["pixel_values_videos"] = torch.from_numpy(patches.patches)
         inputs["video_compression_mask"] = torch.from_numpy(mask.keep.reshape(-1))
     out = runtime.model.generate(**inputs, max_new_tokens=most, do_sample=False, eos_token_id=None)
-    return out[0, len(ids) :].tolist()
+    new: list[int] = out[0, len(ids) :].tolist()
+    return new
 
 
 @pytest.mark.parametrize("threshold", [0.0, 0.1, 2.0])
-def test_same_words_as_transformers_generate(random_assistant: Assistant, study: Study, threshold: float):
+def test_same_words_as_transformers_generate(
+    random_assistant: Assistant, study: Study, threshold: float
+) -> None:
     runtime: Any = random_assistant._runtime
     runtime.stop_ids = frozenset()
     expected = runtime.decode(reference_ids(random_assistant, study, "What is this?", threshold, 24))
@@ -86,7 +89,7 @@ def test_same_words_as_transformers_generate(random_assistant: Assistant, study:
 
 def test_the_mask_shown_is_the_mask_used(
     random_assistant: Assistant, monkeypatch: pytest.MonkeyPatch, study: Study
-):
+) -> None:
     used: list[torch.Tensor] = []
     select = tokens.select_kept
 
@@ -105,12 +108,17 @@ def test_the_mask_shown_is_the_mask_used(
 
 def test_second_question_runs_the_encoder_zero_times(
     random_assistant: Assistant, monkeypatch: pytest.MonkeyPatch, study: Study
-):
+) -> None:
     runtime: Any = random_assistant._runtime
     calls: list[tuple[int, ...]] = []
     vision = runtime.model.model.vision_model
     forward = vision.forward
-    monkeypatch.setattr(vision, "forward", lambda *a, **k: (calls.append(a[0].shape), forward(*a, **k))[1])
+
+    def noted(*given: Any, **more: Any) -> Any:
+        calls.append(given[0].shape)
+        return forward(*given, **more)
+
+    monkeypatch.setattr(vision, "forward", noted)
     random_assistant.answer(study, "One?", max_new_tokens=2)
     assert calls
     calls.clear()
@@ -123,7 +131,7 @@ def test_second_question_runs_the_encoder_zero_times(
     assert calls
 
 
-def test_stop_within_two_steps(random_assistant: Assistant, study: Study):
+def test_stop_within_two_steps(random_assistant: Assistant, study: Study) -> None:
     runtime: Any = random_assistant._runtime
     runtime.stop_ids = frozenset()
     steps = 0
@@ -152,7 +160,7 @@ def test_stop_within_two_steps(random_assistant: Assistant, study: Study):
     assert steps == at_stop
 
 
-def test_pruning_changes_what_the_language_model_reads(random_assistant: Assistant):
+def test_pruning_changes_what_the_language_model_reads(random_assistant: Assistant) -> None:
     volume = STUDIES["volume"]
     whole = random_assistant.answer(volume, "What?", threshold=0, max_new_tokens=2)
     least = random_assistant.answer(volume, "What?", threshold=2, max_new_tokens=2)
@@ -160,7 +168,7 @@ def test_pruning_changes_what_the_language_model_reads(random_assistant: Assista
     assert whole.usage["prompt_tokens"] - least.usage["prompt_tokens"] == saved > 0
 
 
-def test_identical_frames_are_encoded_once(random_assistant: Assistant):
+def test_identical_frames_are_encoded_once(random_assistant: Assistant) -> None:
     still = Study.from_array(np.repeat(radiograph((112, 112)), 6, axis=0), kind="volume")
     answer = random_assistant.answer(still, "What?", max_new_tokens=2)
     assert len(answer.mask.frame_index) == 6
@@ -169,7 +177,7 @@ def test_identical_frames_are_encoded_once(random_assistant: Assistant):
     assert distinct_frames(rows) == ([0, 1, 3], [0, 1, 0, 2])
 
 
-def test_groups_of_frames_give_the_same_features(random_assistant: Assistant):
+def test_groups_of_frames_give_the_same_features(random_assistant: Assistant) -> None:
     runtime: Any = random_assistant._runtime
     patches = prepare(STUDIES["volume"], random_assistant.budget)
     together = list(runtime.encode(patches))[-1][1]
@@ -179,7 +187,9 @@ def test_groups_of_frames_give_the_same_features(random_assistant: Assistant):
     assert torch.allclose(singly[-1][1], together, atol=1e-5)
 
 
-def test_out_of_memory_in_torch_is_advice(random_assistant: Assistant, monkeypatch: pytest.MonkeyPatch):
+def test_out_of_memory_in_torch_is_advice(
+    random_assistant: Assistant, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def burst(*args: Any) -> None:
         torch.empty(1 << 60)
 
@@ -192,7 +202,7 @@ def test_out_of_memory_in_torch_is_advice(random_assistant: Assistant, monkeypat
     assert random_assistant.answer(STUDIES["volume"], "What?", max_new_tokens=2).usage["output_tokens"]
 
 
-def test_layers_are_held_once(random_assistant: Assistant):
+def test_layers_are_held_once(random_assistant: Assistant) -> None:
     runtime: Any = random_assistant._runtime
     before = random_assistant.answer(STUDIES["image"], "What?", max_new_tokens=8).text
     runtime.model.model.language_model.layers = torch.nn.ModuleList()
@@ -200,7 +210,7 @@ def test_layers_are_held_once(random_assistant: Assistant):
     assert random_assistant.answer(STUDIES["image"], "What?", max_new_tokens=8).text == before
 
 
-def test_adapter_is_merged(tiny: tuple[Package, Path]):
+def test_adapter_is_merged(tiny: tuple[Package, Path]) -> None:
     from safetensors.torch import load_file
 
     model = load_model(str(tiny[1]), device="cpu", dtype="float32", offline=True)
@@ -218,7 +228,7 @@ def test_adapter_is_merged(tiny: tuple[Package, Path]):
 CARD = {"description": "a random model for tests", "trust": "nothing"}
 
 
-def test_what_the_card_silences_is_held_back(tiny: tuple[Package, Path], tmp_path: Path):
+def test_what_the_card_silences_is_held_back(tiny: tuple[Package, Path], tmp_path: Path) -> None:
     folder = tiny_nano(tmp_path, tiny[0].spec, card={**CARD, "silent": {"image": ["sequence"], "volume": []}})
     model = load_model(str(folder), device="cpu", dtype="float32", offline=True)
     assert model.silent == {"image": ["sequence"], "volume": []}
@@ -240,7 +250,9 @@ def test_what_the_card_silences_is_held_back(tiny: tuple[Package, Path], tmp_pat
         ({"backbone": {"gguf_sha256": "0"}}, "ChecksumMismatch"),
     ],
 )
-def test_bad_nano_is_refused(tiny: tuple[Package, Path], tmp_path: Path, change: dict[str, Any], code: str):
+def test_bad_nano_is_refused(
+    tiny: tuple[Package, Path], tmp_path: Path, change: dict[str, Any], code: str
+) -> None:
     tiny_nano(tmp_path, tiny[0].spec, **change)
     if "format" in change:  # no nano at all then: take it as nano by name
         from omnivmed.inference.loading import read_nano_config
@@ -254,7 +266,7 @@ def test_bad_nano_is_refused(tiny: tuple[Package, Path], tmp_path: Path, change:
     assert failure.value.code == code
 
 
-def test_flipped_byte_in_nano_is_refused(tiny: tuple[Package, Path], tmp_path: Path):
+def test_flipped_byte_in_nano_is_refused(tiny: tuple[Package, Path], tmp_path: Path) -> None:
     folder = tiny_nano(tmp_path, tiny[0].spec)
     path = folder / "encoder_projector.safetensors"
     data = bytearray(path.read_bytes())
@@ -265,14 +277,14 @@ def test_flipped_byte_in_nano_is_refused(tiny: tuple[Package, Path], tmp_path: P
     assert failure.value.code == "ChecksumMismatch"
 
 
-def test_no_trained_nano_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+def test_no_trained_nano_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OMNIVMED_NANO", str(tmp_path))
     with pytest.raises(ModelError, match="no answers") as failure:
         load_model("nano", offline=True)
     assert failure.value.code == "WeightsMissing"
 
 
-def test_wrong_tensors_are_refused(tiny: tuple[Package, Path], tmp_path: Path):
+def test_wrong_tensors_are_refused(tiny: tuple[Package, Path], tmp_path: Path) -> None:
     from safetensors.torch import load_file, save_file
 
     for change in ("missing", "extra", "shape"):

@@ -150,14 +150,14 @@ KEPT = [
 
 
 @pytest.mark.parametrize(("kind", "question", "answer", "said"), STATED)
-def test_what_is_silent_is_not_said(kind: str, question: str, answer: str, said: str):
+def test_what_is_silent_is_not_said(kind: str, question: str, answer: str, said: str) -> None:
     text, held = withheld(SILENT[kind], kind, question, answer)
     assert text == said
     assert held
 
 
 @pytest.mark.parametrize(("kind", "question", "answer"), KEPT)
-def test_all_else_passes_letter_by_letter(kind: str, question: str, answer: str):
+def test_all_else_passes_letter_by_letter(kind: str, question: str, answer: str) -> None:
     assert withheld(SILENT[kind], kind, question, answer) == (answer, [])
 
 
@@ -169,7 +169,7 @@ def test_all_else_passes_letter_by_letter(kind: str, question: str, answer: str)
         ("state", "any sign of diesase"),
     ],
 )
-def test_a_mistyped_question_is_understood(attribute: str, question: str):
+def test_a_mistyped_question_is_understood(attribute: str, question: str) -> None:
     assert withheld([attribute], "video", question, "No.")[1] == [attribute]
 
 
@@ -180,7 +180,7 @@ def test_a_short_follow_up_is_read_with_the_question_before() -> None:
 
 
 @pytest.mark.parametrize("kind", SILENT)
-def test_every_value_in_the_plain_sentence_of_every_attribute(kind: str):
+def test_every_value_in_the_plain_sentence_of_every_attribute(kind: str) -> None:
     plain = {
         "modality": ("This is an {v}.", "What kind of image is this?"),
         "organ": ("It shows the {v}.", "Which part of the body is shown?"),

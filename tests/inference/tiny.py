@@ -111,7 +111,7 @@ def tiny_nano(folder: Path, spec: weights.PackagedBackbone, seed: int = 0, **cha
     from omnivmed.model.config import OmniVMedConfig
     from omnivmed.model.modeling import OmniVMedForConditionalGeneration
 
-    vision = {
+    vision: dict[str, Any] = {
         "hidden_size": 32,
         "intermediate_size": 48,
         "num_hidden_layers": 2,

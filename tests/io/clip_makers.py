@@ -52,11 +52,12 @@ def encoded(
     frames = [numbered(n) for n in numbers] if pictures is None else pictures
     with av.open(out, "w", format=container, options=muxer or {}) as target:
         stream = target.add_stream(codec, rate=RATE)
+        assert isinstance(stream, av.VideoStream)
         stream.height, stream.width = frames[0].shape[:2]
         stream.pix_fmt, stream.gop_size, stream.max_b_frames = pix_fmt, gop, b_frames
         stream.bit_rate = 5_000_000
         own = {"bf": str(b_frames), "g": str(gop), "b-adapt": "0", "crf": "12"} if codec == "libx264" else {}
-        stream.options = own | options
+        stream.options = {**own, **options}
         for picture in frames:
             target.mux(stream.encode(av.VideoFrame.from_ndarray(picture, format="rgb24")))
         target.mux(stream.encode(None))
@@ -66,7 +67,8 @@ def encoded(
 def packet_places(data: bytes, container: str) -> list[int]:
     """Bytes where the packets of the picture begin."""
     with av.open(io.BytesIO(data), format=container) as source:
-        return [p.pos for p in source.demux(video=0) if p.size]
+        assert isinstance(source, av.container.InputContainer)
+        return [p.pos for p in source.demux(video=0) if p.size and p.pos is not None]
 
 
 def matrixed(data: bytes, a: int, b: int, c: int, d: int) -> bytes:
@@ -86,6 +88,7 @@ def restamped(numbers: Sequence[int], stamps: Sequence[int], container: str = "m
     plain = encoded(numbers, "matroska", "mjpeg", pix_fmt="yuvj420p")
     with av.open(io.BytesIO(plain)) as source, av.open(out, "w", format=container) as target:
         stream = target.add_stream_from_template(source.streams.video[0])
+        assert isinstance(source, av.container.InputContainer)
         packets = [p for p in source.demux(video=0) if p.size]
         for packet, stamp in zip(packets, stamps, strict=True):
             packet.stream = stream

@@ -16,7 +16,7 @@ import numpy as np
 from PIL import Image
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.encaps import encapsulate
-from pydicom.uid import ExplicitVRLittleEndian, JPEGBaseline8Bit, generate_uid
+from pydicom.uid import UID, ExplicitVRLittleEndian, JPEGBaseline8Bit, generate_uid
 
 CT_CLASS = "1.2.840.10008.5.1.4.1.1.2"
 CR_CLASS = "1.2.840.10008.5.1.4.1.1.1"
@@ -29,7 +29,7 @@ def ramp(rows: int = 24, columns: int = 32, low: int = 0, high: int = 1000) -> n
     """uint16 (rows, columns): rises to the right and a little downwards, different in every corner."""
     r, c = np.mgrid[:rows, :columns]
     grey = (c * 3 + r) / (3 * (columns - 1) + rows - 1)
-    return np.round(low + grey * (high - low)).astype(np.uint16)
+    return np.asarray(np.round(low + grey * (high - low)), dtype=np.uint16)
 
 
 def dicom(pixels: np.ndarray, sop_class: str = CT_CLASS, **tags: Any) -> Dataset:
@@ -37,8 +37,8 @@ def dicom(pixels: np.ndarray, sop_class: str = CT_CLASS, **tags: Any) -> Dataset
     ds = Dataset()
     ds.file_meta = FileMetaDataset()
     ds.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
-    ds.file_meta.MediaStorageSOPClassUID = sop_class
-    ds.SOPClassUID = sop_class
+    ds.file_meta.MediaStorageSOPClassUID = UID(sop_class)
+    ds.SOPClassUID = UID(sop_class)
     ds.SOPInstanceUID = generate_uid()
     ds.SeriesInstanceUID = "1.2.3.4"
     ds.Modality = "CT"
@@ -91,10 +91,13 @@ def ct_slice(k: float, value: int, **tags: Any) -> Dataset:
         "WindowCenter": 40,
         "WindowWidth": 400,
     }
-    return dicom(pixels, **(base | tags))
+    values: dict[str, Any] = base | tags
+    return dicom(pixels, **values)
 
 
-def ct_series(heights: Sequence[float] = tuple(2.5 * i for i in range(8)), **tags: Any) -> list[Dataset]:
+def ct_series(
+    heights: Sequence[float] = (0.0, 2.5, 5.0, 7.5, 10.0, 12.5, 15.0, 17.5), **tags: Any
+) -> list[Dataset]:
     """Slices with markers 50, 60, 70 … by height."""
     return [ct_slice(h, 50 + 10 * i, **tags) for i, h in enumerate(heights)]
 
@@ -161,7 +164,7 @@ def nifti_bytes(
     **header: Any,
 ) -> bytes:
     """NIfTI file of (x, y, z[, t]) numbers; header fields set afterwards."""
-    kind = nib.Nifti2Image if second else nib.Nifti1Image
+    kind: type[nib.Nifti1Image] = nib.Nifti2Image if second else nib.Nifti1Image
     image = kind(values, np.diag([2.0, 2.0, 3.0, 1.0]) if affine is None else affine)
     data = bytearray(image.to_bytes())
     if header:
@@ -233,6 +236,7 @@ def clip_bytes(
     out = io.BytesIO()
     with av.open(out, "w", format=container, options={"fflags": "+bitexact"}) as target:
         stream = target.add_stream(codec, rate=25)
+        assert isinstance(stream, av.VideoStream)
         stream.width, stream.height, stream.pix_fmt = 64, 48, "yuvj420p" if codec == "mjpeg" else "yuv420p"
         stream.gop_size = gop
         stream.bit_rate = 4_000_000

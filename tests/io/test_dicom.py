@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 from pydicom.dataset import Dataset
-from pydicom.uid import JPEG2000Lossless, RLELossless
+from pydicom.uid import UID, JPEG2000Lossless, RLELossless
 
 from omnivmed.errors import StudyError
 from omnivmed.limits import PUBLIC, Limits
@@ -204,7 +204,7 @@ def test_deflated_and_its_bomb(open_bytes: Opener, refuse_bytes: Refuser) -> Non
 
 def test_unread_compression(refuse_bytes: Refuser) -> None:
     ds = jpeg_cine(2)
-    ds.file_meta.TransferSyntaxUID = "1.2.840.10008.1.2.4.102"
+    ds.file_meta.TransferSyntaxUID = UID("1.2.840.10008.1.2.4.102")
     assert refuse_bytes(dicom_bytes(ds)).code == "Unsupported"
 
 

@@ -66,10 +66,12 @@ CASES: list[tuple[str, bytes, str, Any]] = [
 def test_a2_what_just_fits_opens_and_one_more_is_refused(
     open_bytes: Opener, refuse_bytes: Refuser, data: bytes, limit: str, needs: Any
 ) -> None:
-    study = open_bytes(data, limits=Limits(**{limit: needs}))
+    fits: dict[str, Any] = {limit: needs}
+    study = open_bytes(data, limits=Limits(**fits))
     assert study.frames(0, 1).dtype == np.uint8
     less = needs - 1 if isinstance(needs, int) else needs - 0.01
-    error = refuse_bytes(data, limits=Limits(**{limit: less}))
+    short: dict[str, Any] = {limit: less}
+    error = refuse_bytes(data, limits=Limits(**short))
     assert error.code == "TooLarge"
     assert "limit" in error.message
     assert any(c.isdigit() for c in error.message)

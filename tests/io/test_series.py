@@ -33,7 +33,8 @@ HEIGHTS = tuple(2.5 * i for i in range(8))
 
 
 def markers(study: Study) -> list[float]:
-    return study.values()[:, 5, 8].tolist()
+    marks: list[float] = study.values()[:, 5, 8].tolist()
+    return marks
 
 
 def test_sorted_by_position_not_by_name_or_number(open_bytes: Opener) -> None:
@@ -255,7 +256,8 @@ def test_damaged_member_costs_only_itself(open_bytes: Opener) -> None:
 def test_wrong_uploads_get_a_sentence(tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     text = put(tmp_path, "text.dcm", b"these are only words, nothing else\n")
-    for wrong in (tmp_path / "missing", tmp_path / "empty", text, [], ""):
+    wrongs: tuple[Path | list[Path] | str, ...] = (tmp_path / "missing", tmp_path / "empty", text, [], "")
+    for wrong in wrongs:
         with pytest.raises(StudyError) as caught:
             open_study(wrong)
         assert caught.value.code == "NotAnImage"

@@ -140,14 +140,14 @@ def test_a5_no_file_but_the_upload_is_opened_and_nobody_is_called(tmp_path: Path
                 line
             )
             continue
-        path, flags = found.groups()
+        opened, flags = found.groups()
         assert not re.search(r"O_CREAT|O_TRUNC|O_APPEND", flags), line
         if "O_WRONLY" in flags or "O_RDWR" in flags:
-            assert path == "/dev/null", line
-        if path in own:
+            assert opened == "/dev/null", line
+        if opened in own:
             assert pid == door, f"a worker opened a path: {line}"
         else:
-            assert path.startswith(readable), line
+            assert opened.startswith(readable), line
     assert "canary.raw" not in "\n".join(calls)
     assert sorted(p.name for p in tmp_path.iterdir()) == sorted(
         [*(p.name for p in files), "canary.raw", "calls.txt"]

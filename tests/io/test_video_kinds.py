@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import pytest
@@ -56,7 +57,8 @@ def test_frames_in_order_of_showing(open_bytes: Opener, container: str, codec: s
 
 def test_open_groups_jump_right(open_bytes: Opener) -> None:
     for container in ("mpegts", "matroska", "avi"):
-        data = encoded(FORTY, container, "libx264", 3, **{"open-gop": "1"})
+        more: dict[str, Any] = {"open-gop": "1"}
+        data = encoded(FORTY, container, "libx264", 3, **more)
         study = open_bytes(data, "a")
         assert shown(study) == FORTY
         check_jumps(open_bytes, data, study.frames())
@@ -182,7 +184,7 @@ def test_a_pause_is_kept(open_bytes: Opener) -> None:
     ],
 )
 def test_interlaced_clips_are_taken_apart(
-    open_bytes: Opener, codec: str, container: str, options: dict[str, str]
+    open_bytes: Opener, codec: str, container: str, options: dict[str, Any]
 ) -> None:
     pictures = []
     for k in range(8):

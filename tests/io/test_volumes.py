@@ -123,8 +123,8 @@ def test_slope_zero_means_no_scale(open_bytes: Opener) -> None:
 
 
 def test_absurd_scales_are_left_out_and_told(open_bytes: Opener) -> None:
-    for header in ({"scl_slope": 1e30, "scl_inter": 0}, {"scl_slope": 1, "scl_inter": np.inf}):
-        study = open_bytes(nifti_bytes(grid(), **header), "a.nii")
+    for slope, intercept in ((1e30, 0), (1, np.inf)):
+        study = open_bytes(nifti_bytes(grid(), scl_slope=slope, scl_inter=intercept), "a.nii")
         assert study.warnings == ["BadHeader"]
         assert study.values().max() == 239
 

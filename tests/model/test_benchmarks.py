@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -98,4 +99,4 @@ def test_report_is_json_and_a_table_without_folders(
     table = report.markdown(json.loads(json.dumps(result)))
     assert "keep mask with distances" in table
     assert "| 3 | masks equal: True |" in table
-    assert str(report.Path.cwd()) not in json.dumps(result) + table
+    assert str(Path.cwd()) not in json.dumps(result) + table

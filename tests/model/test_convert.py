@@ -83,7 +83,7 @@ def hub_config(model: OmniVMedForConditionalGeneration, kind: str) -> dict[str, 
         "model_type": kind,
         "architectures": ["Videollama3Qwen2ForCausalLM"],
         "auto_map": {"AutoModelForCausalLM": "modeling_videollama3.Videollama3Qwen2ForCausalLM"},
-        "rope_theta": text.rope_parameters["rope_theta"],
+        "rope_theta": (text.rope_parameters or {})["rope_theta"],
         "rope_scaling": None,
         "use_sliding_window": False,
         "image_token_index": 151665,
@@ -102,7 +102,8 @@ def write(folder: Path, config: dict[str, Any], tensors: Tensors, shards: int = 
     folder.mkdir()
     (folder / "config.json").write_text(json.dumps(config))
     (folder / "tokenizer.json").write_text('{"version": "1.0"}')
-    names, index = sorted(tensors), {}
+    names = sorted(tensors)
+    index: dict[str, str] = {}
     for i in range(shards):
         file = "model.safetensors" if shards == 1 else f"model-{i + 1:05d}-of-{shards:05d}.safetensors"
         save_file({n: tensors[n] for n in names[i::shards]}, folder / file)
@@ -193,14 +194,21 @@ def test_stand_alone_encoder(tmp_path: Path) -> None:
 
 
 def test_siglip_starts_stage_one_without_its_positions_and_head(tmp_path: Path) -> None:
-    values = {"hidden_size": 48, "intermediate_size": 80, "num_hidden_layers": 2, "num_attention_heads": 2}
-    siglip = SiglipVisionModel(SiglipVisionConfig(**values, patch_size=14, image_size=56)).eval()
+    sizes: dict[str, Any] = {"hidden_size": 48, "intermediate_size": 80, "num_attention_heads": 2}
+    siglip = SiglipVisionModel(SiglipVisionConfig(**sizes, num_hidden_layers=2, patch_size=14, image_size=56))
+    siglip.train(False)
     tensors = {
         n if n.startswith("vision_model.") else f"vision_model.{n}": p.detach()
         for n, p in siglip.named_parameters()
     }
     tensors |= {"logit_scale": torch.zeros(1), "text_model.final_layer_norm.weight": torch.ones(3)}
-    vision = {**values, "patch_size": 14, "image_size": 56, "model_type": "siglip_vision_model"}
+    vision = {
+        **sizes,
+        "num_hidden_layers": 2,
+        "patch_size": 14,
+        "image_size": 56,
+        "model_type": "siglip_vision_model",
+    }
     source = write(
         tmp_path / "src", {"model_type": "siglip", "vision_config": vision, "text_config": {}}, tensors
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
-from transformers import VideoLlama3VisionModel
+from transformers import VideoLlama3PreTrainedModel, VideoLlama3VisionModel
 
 from omnivmed.model.config import nano_vision_config
 from omnivmed.model.encoder import OmniVMedVisionModel, group_frames, merge_tokens
@@ -16,7 +16,7 @@ MERGES = torch.tensor([2, 1, 2, 2, 3, 1])
 
 @pytest.fixture(scope="module")
 def pair() -> tuple[OmniVMedVisionModel, VideoLlama3VisionModel]:
-    ours = OmniVMedVisionModel(tiny_vision()).eval()
+    ours = OmniVMedVisionModel(tiny_vision()).train(False)
     randomise(ours)
     stock = VideoLlama3VisionModel(tiny_vision()).eval()
     stock.load_state_dict(ours.state_dict(), strict=True)
@@ -74,7 +74,7 @@ def test_gradients_equal_stock_with_and_without_checkpointing(
     plain = gradients(ours)
     ours.activation_checkpointing_enable()
     recomputed = gradients(ours)
-    ours.activation_checkpointing_disable()
+    VideoLlama3PreTrainedModel.activation_checkpointing_disable(ours)
     assert expected.keys() == plain.keys() == recomputed.keys()
     for name, gradient in expected.items():
         assert (plain[name] - gradient).abs().max() <= 1e-5 * max(1.0, float(gradient.abs().max())), name
@@ -86,14 +86,16 @@ def test_checkpointing_recomputes_each_layer(
 ) -> None:
     ours, _ = pair
     ours.chunk_patches = 8192
-    calls = []
-    handle = ours.encoder.layers[0].mlp.register_forward_pre_hook(lambda *_: calls.append(1))
+    calls: list[int] = []
+    mlp = ours.encoder.layers[0].mlp
+    assert isinstance(mlp, torch.nn.Module)
+    handle = mlp.register_forward_pre_hook(lambda *_: calls.append(1))
     grid, merge = torch.tensor([[1, 4, 4]]), torch.tensor([2])
     ours.activation_checkpointing_enable()
     ours.train()
     ours(patches(grid), grid, merge).last_hidden_state.sum().backward()
-    ours.eval()
-    ours.activation_checkpointing_disable()
+    ours.train(False)
+    VideoLlama3PreTrainedModel.activation_checkpointing_disable(ours)
     handle.remove()
     assert len(calls) == 2
 

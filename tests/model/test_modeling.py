@@ -24,7 +24,8 @@ def studies(pruned: bool) -> list[Sample]:
 
 def answer(model: Any, batch: dict[str, torch.Tensor], tokens: int = 16) -> list[list[int]]:
     out = model.generate(**batch, max_new_tokens=tokens, do_sample=False)
-    return out[:, batch["input_ids"].shape[1] :].tolist()
+    new: list[list[int]] = out[:, batch["input_ids"].shape[1] :].tolist()
+    return new
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -71,7 +72,7 @@ def test_encoded_once_and_reused() -> None:
         with torch.no_grad():
             features = model.encode(study.patches, torch.tensor([study.grid]), torch.tensor([study.merge]))
             assert features.shape[0] == study.keep.numel()
-            calls = []
+            calls: list[int] = []
             handle = model.model.vision_model.register_forward_hook(lambda *_, calls=calls: calls.append(1))
             embeds = model.embed_prompt(batch["input_ids"], select_kept(features, study.keep))
             reused = model(inputs_embeds=embeds).logits
@@ -121,9 +122,9 @@ def test_checkpointing_of_the_whole_model_changes_no_gradient() -> None:
     def gradient() -> torch.Tensor:
         model.zero_grad()
         model(**batch, labels=labels).loss.backward()
-        weight = model.model.vision_model.embeddings.patch_embedding.weight
-        assert weight.grad is not None
-        return weight.grad.clone()
+        gradient = model.model.vision_model.embeddings.patch_embedding.weight.grad
+        assert isinstance(gradient, torch.Tensor)
+        return gradient.clone()
 
     plain = gradient()
     model.activation_checkpointing_enable()
@@ -154,5 +155,5 @@ def test_training_forward_never_asks_for_a_cache() -> None:
 
 
 def test_half_precision_runs() -> None:
-    model: OmniVMedForConditionalGeneration = tiny_model("llama").to(torch.bfloat16)
+    model: OmniVMedForConditionalGeneration = tiny_model("llama").bfloat16()
     assert len(answer(model, inputs(studies(True)), tokens=4)) == 4

@@ -41,10 +41,9 @@ def _all_attention_functions() -> None:
 
 
 def _base_model_output_with_pooling() -> None:
-    output = upstream.BaseModelOutputWithPooling(
-        last_hidden_state=torch.zeros(1), pooler_output=(torch.ones(2),)
-    )
-    assert output.pooler_output[0].shape == (2,)
+    """Any object goes into `pooler_output`: there it is a tuple, one tensor per study."""
+    given: Any = (torch.ones(2),)
+    assert upstream.BaseModelOutputWithPooling(pooler_output=given).pooler_output is given
 
 
 def _cache() -> None:
@@ -58,7 +57,7 @@ def _dynamic_cache() -> None:
     cache.update(keys, keys, 0)
     assert cache.get_seq_length() == 3
     cache.crop(-1)  # positions to drop
-    assert cache.layers[0].keys.shape == (1, 2, 2, 4)
+    assert getattr(cache.layers[0], "keys").shape == (1, 2, 2, 4)  # noqa: B009  (one kind of layer has none)
 
 
 def _generation_mixin() -> None:
@@ -78,7 +77,8 @@ def _gradient_checkpointing_layer() -> None:
 
     layer = Layer().train()
     layer.gradient_checkpointing = True
-    layer._gradient_checkpointing_func = functools.partial(checkpoint, use_reentrant=False)
+    again: Any = functools.partial(checkpoint, use_reentrant=False)
+    layer._gradient_checkpointing_func = again
     layer(torch.ones(2, requires_grad=True)).sum().backward()
     assert layer.runs == 2
 
@@ -172,7 +172,7 @@ def _can_return_tuple() -> None:
         config = tiny_vision()
 
         @upstream.can_return_tuple
-        def forward(self) -> OmniVMedModelOutput:
+        def forward(self, **kwargs: Any) -> Any:
             return OmniVMedModelOutput(last_hidden_state=torch.ones(1))
 
     assert isinstance(Model().forward(), OmniVMedModelOutput)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from transformers import (
@@ -21,17 +22,26 @@ IMAGE, VIDEO, VOCABULARY = 1, 2, 320
 KINDS = ("llama", "qwen2", "qwen3")
 
 
-def tiny_vision(**changes: object) -> VideoLlama3VisionConfig:
+def tiny_vision(**changes: Any) -> VideoLlama3VisionConfig:
     """Head size 24: six frequencies per axis; the activation and theta of the large encoder."""
-    values = {"hidden_size": 48, "intermediate_size": 80, "num_hidden_layers": 2, "num_attention_heads": 2}
+    values: dict[str, Any] = {
+        "hidden_size": 48,
+        "intermediate_size": 80,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 2,
+    }
     rope = {"rope_type": "axial", "rope_theta": 10000.0}
     return VideoLlama3VisionConfig(**{**values, "patch_size": 14, "rope_parameters": rope, **changes})
 
 
 def tiny_text(kind: str, tied: bool = True) -> LlamaConfig | Qwen2Config | Qwen3Config:
     """Grouped heads (4 on 2); Qwen2 has biases on q, k, v; Qwen3 norms of q and k and a wider head."""
-    classes = {"llama": LlamaConfig, "qwen2": Qwen2Config, "qwen3": Qwen3Config}
-    extra = {"head_dim": 24} if kind == "qwen3" else {}
+    classes: dict[str, type[LlamaConfig | Qwen2Config | Qwen3Config]] = {
+        "llama": LlamaConfig,
+        "qwen2": Qwen2Config,
+        "qwen3": Qwen3Config,
+    }
+    extra: dict[str, Any] = {"head_dim": 24} if kind == "qwen3" else {}
     return classes[kind](
         vocab_size=VOCABULARY,
         hidden_size=64,
@@ -71,7 +81,8 @@ def tiny_model(kind: str = "qwen2", tied: bool = True) -> OmniVMedForConditional
         video_token_id=VIDEO,
         tie_word_embeddings=tied,
     )
-    model = OmniVMedForConditionalGeneration(config).eval()
+    model = OmniVMedForConditionalGeneration(config)
+    model.train(False)
     randomise(model)
     return model
 
@@ -85,7 +96,8 @@ def stock_twin(model: OmniVMedForConditionalGeneration) -> VideoLlama3ForConditi
         video_token_id=VIDEO,
         tie_word_embeddings=model.config.tie_word_embeddings,
     )
-    stock = VideoLlama3ForConditionalGeneration(config).eval()
+    stock = VideoLlama3ForConditionalGeneration(config)
+    stock.train(False)
     stock.load_state_dict(model.state_dict(), strict=True)
     return stock
 

@@ -103,7 +103,7 @@ def test_last_kept_against_a_plain_loop(min_tokens: int) -> None:
         if sum(kept) < min_tokens:
             kept[:min_tokens] = [True] * min_tokens
         assert mask.keep[i].ravel().tolist() == kept
-        for j in np.flatnonzero(kept):
+        for j in map(int, np.flatnonzero(kept)):
             anchor[j] = tokens[i, j]
 
 
@@ -156,7 +156,8 @@ def _public_mask_function() -> Callable[..., object]:
     namespace: dict[str, Any] = {"torch": torch}
     # The installed library's own text, run without the torchvision that its module imports on top.
     exec(compile(ast.Module(body=[node], type_ignores=[]), str(path), "exec"), namespace)  # noqa: S102
-    return namespace[node.name]
+    made: Callable[..., object] = namespace[node.name]
+    return made
 
 
 @pytest.mark.parametrize(

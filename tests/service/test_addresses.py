@@ -27,7 +27,7 @@ META = {"_type": "gradio.FileData"}
         f"http://{HOST}.example.com/gradio_api/file=/x",
     ],
 )
-def test_no_address_but_our_own_uploads(path: str):
+def test_no_address_but_our_own_uploads(path: str) -> None:
     for value in ({"path": path, "meta": META}, [[{"a": {"path": path}}]]):
         with pytest.raises(ForeignAddress):
             uploads_only({"data": [value]}, HOST)
@@ -53,7 +53,7 @@ def fetched(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     return asked
 
 
-def test_the_server_fetches_nothing_for_a_caller(start: Starter, fetched: list[str]):
+def test_the_server_fetches_nothing_for_a_caller(start: Starter, fetched: list[str]) -> None:
     page = start().page()
     foreign = {"path": "http://example.com/x.png", "url": "http://example.com/x.png", "meta": META}
     escaped = (
@@ -73,7 +73,7 @@ def test_the_server_fetches_nothing_for_a_caller(start: Starter, fetched: list[s
     assert "address" in page.http.post(f"{page.api}/call/prune", json={"data": [[foreign], 0.1]}).text
 
 
-def test_an_upload_may_be_named_by_its_address(start: Starter, fetched: list[str]):
+def test_an_upload_may_be_named_by_its_address(start: Starter, fetched: list[str]) -> None:
     page = start().page()
     address = f"{page.api}/file={page.upload(samples_dir() / 'ct_abdomen.nii.gz')}"
     event = page.http.post(f"{page.api}/call/prune", json={"data": [[{"path": address, "meta": META}], 0.1]})

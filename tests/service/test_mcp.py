@@ -49,7 +49,7 @@ def as_data(path: Path) -> str:
     return "data:application/octet-stream;base64," + base64.b64encode(path.read_bytes()).decode()
 
 
-def test_the_tools_are_the_public_interface(running: Running):
+def test_the_tools_are_the_public_interface(running: Running) -> None:
     tools = talk(running, lambda client: client.list_tools()).tools
     assert {tool.name for tool in tools} == {"ask", "prune"}
     for tool in tools:
@@ -58,7 +58,7 @@ def test_the_tools_are_the_public_interface(running: Running):
         assert tool.inputSchema["properties"]["file"]["type"] == "string"
 
 
-def test_prune_and_ask_with_a_study_in_the_call(running: Running):
+def test_prune_and_ask_with_a_study_in_the_call(running: Running) -> None:
     study = as_data(samples_dir() / "chest_xray.dcm")
     done = talk(running, lambda client: client.call_tool("prune", {"file": study, "threshold": 0.1}))
     mask = told(done)
@@ -69,14 +69,14 @@ def test_prune_and_ask_with_a_study_in_the_call(running: Running):
     assert "[scripted]" in done.content[0].text
 
 
-def test_prune_with_the_address_of_an_upload(running: Running):
+def test_prune_with_the_address_of_an_upload(running: Running) -> None:
     page = running.page()
     address = f"{page.api}/file={page.upload(samples_dir() / 'ct_abdomen.nii.gz')}"
     done = talk(running, lambda client: client.call_tool("prune", {"file": address, "threshold": 0.1}))
     assert 0 < told(done)["kept"] < told(done)["total"]
 
 
-def test_an_address_elsewhere_is_refused(running: Running, monkeypatch: pytest.MonkeyPatch):
+def test_an_address_elsewhere_is_refused(running: Running, monkeypatch: pytest.MonkeyPatch) -> None:
     async def never(*_: Any, **__: Any) -> str:
         raise AssertionError("the server set out to fetch an address")
 
@@ -86,7 +86,7 @@ def test_an_address_elsewhere_is_refused(running: Running, monkeypatch: pytest.M
     assert done.isError
 
 
-def test_nothing_of_a_call_stays_behind(running: Running):
+def test_nothing_of_a_call_stays_behind(running: Running) -> None:
     file = {"file": as_data(samples_dir() / "chest_xray.dcm"), "threshold": 0.1}
     talk(running, lambda client: client.call_tool("prune", file))
     assert running.files() == []
