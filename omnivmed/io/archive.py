@@ -38,7 +38,7 @@ def members(upload: Upload, limits: Limits) -> Iterator[list[Upload]]:
             raise StudyError("Corrupt", _DAMAGED) from None
         with archive:
             _check_members(infos, upload.size, limits)
-            files = [i for i in infos if not i.is_dir() and not _clutter(i.filename)]
+            files = [i for i in infos if not i.is_dir() and not is_clutter(i.filename)]
             files.sort(key=lambda i: i.filename)
             yield [
                 Upload(extension_of(i.filename), i.file_size, _opener(archive, i), _peeker(archive, i))
@@ -66,14 +66,7 @@ def _check_members(infos: list[zipfile.ZipInfo], archive_bytes: int, limits: Lim
 
 
 def _check_member(info: zipfile.ZipInfo, limits: Limits) -> None:
-    name = info.filename.replace("\\", "/")
-    parts = name.split("/")
-    if (
-        name.startswith("/")
-        or ".." in parts
-        or (len(name) > 1 and name[1] == ":")
-        or "\x00" in info.orig_filename
-    ):
+    if is_outside(info.filename) or "\x00" in info.orig_filename:
         raise StudyError(
             "UnsafeArchive", "The archive has file names that point outside of it; make it again."
         )
@@ -107,7 +100,14 @@ def _check_overlap(infos: list[zipfile.ZipInfo], archive_bytes: int) -> None:
             raise StudyError("UnsafeArchive", "Files in the archive overlap; make it again.")
 
 
-def _clutter(name: str) -> bool:
+def is_outside(name: str) -> bool:
+    """A member name that would leave the folder it is unpacked in."""
+    name = name.replace("\\", "/")
+    return name.startswith("/") or ".." in name.split("/") or (len(name) > 1 and name[1] == ":")
+
+
+def is_clutter(name: str) -> bool:
+    """Files that systems leave behind."""
     parts = name.replace("\\", "/").split("/")
     return "__MACOSX" in parts or any(p.startswith(".") for p in parts) or parts[-1].lower() == "thumbs.db"
 

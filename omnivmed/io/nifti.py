@@ -13,14 +13,16 @@ from nibabel.nifti2 import Nifti2Header
 from numpy.typing import NDArray
 
 from omnivmed.errors import StudyError
-from omnivmed.io.facts import finite, scale
+from omnivmed.io.facts import MAX_SCALE, finite, scale
 from omnivmed.io.inflate import Stream
 from omnivmed.io.job import Desk, Findings, Reading, Upload
-from omnivmed.io.orient import usable
-from omnivmed.io.volume import CUT, check_grid, load_grid, middle_slice, volume_choices, volume_study
+from omnivmed.io.nifti_places import places, step_s_of
+from omnivmed.io.volume import CUT, check_grid, load_grid, middle_slice, volume_study
+from omnivmed.io.volume_time import Parts, flat_axis, slice_in_time
 from omnivmed.limits import Limits
+from omnivmed.window import Window
 
-_MM_PER_UNIT = {0: 1.0, 1: 1000.0, 2: 1.0, 3: 0.001}  # xyzt_units & 7: unknown, metre, millimetre, micron
+_INTENTS = {1006: "a displacement field (NIfTI intent 1006)", 1007: "a field of vectors (NIfTI intent 1007)"}
 _RGB24, _RGBA32 = 128, 2304
 
 
@@ -39,7 +41,7 @@ def read_nifti(upload: Upload, found: str, limits: Limits, series: int | None, d
             raise StudyError(
                 "Unsupported", "This is a header without its image data; save both as one .nii file."
             )
-        sizes, count = _sizes(header)
+        sizes, times, count = _sizes(header)
         declared, channels = _dtype(header)
         check_grid(sizes, declared, channels, limits)
         slope, intercept = _scale(header, findings)
@@ -52,37 +54,45 @@ def read_nifti(upload: Upload, found: str, limits: Limits, series: int | None, d
             raise StudyError(
                 "Corrupt", "The NIfTI header gives an impossible start of the data; export it again."
             )
-        chosen = 0 if series is None else series
-        if not 0 <= chosen < count:
-            raise StudyError("Unsupported", f"There is no volume {chosen + 1}; the file has {count}.")
+        affines, ways, spacing = places(header, sizes, findings)
+        moving = flat_axis(sizes, times) is not None
+        volumes = count // times if moving else count
+        as_components = times == 1  # axes behind time: directions of a vector, echoes
+        parts = Parts(
+            1 if as_components else volumes, volumes if as_components else 1, step_s_of(header), ways
+        )
+        way, volume, component = parts.choose(series)
+        volume += component  # one of both is zero
         x, y, z = sizes
+        shown = times if moving else 1  # volumes read: a slice in time is read as a whole
         nbytes = x * y * z * channels * declared.itemsize
+        if moving:
+            check_grid((x, y, z * times), declared, channels, limits)
         if found == "nifti" and upload.size < int(offset) + nbytes * count:
             raise StudyError("Corrupt", CUT)
-        lead = int(offset) - len(head) + chosen * nbytes
+        lead = int(offset) - len(head) + volume * shown * nbytes
         if stream.skip(lead, lambda done: desk.progress("reading", done, lead)) < lead:
             raise StudyError("Corrupt", CUT)
-        affine, spacing = _geometry(header, findings)
+        _intent(header, findings)
+        window = _window(header)
+        affine = affines[way]
+        more: dict[str, Any] = {"slope": slope, "intercept": intercept, "file_window": window}
 
         def half_way(grid: NDArray[Any]) -> None:
             told = _modality(grid[z // 2][None], slope, intercept)
-            middle_slice(grid, affine, spacing, desk, slope=slope, intercept=intercept, modality=told)
+            middle_slice(grid, affine, spacing, desk, modality=told, **more)
 
-        array = load_grid(stream, sizes, declared, channels, desk, half_way)
-        _verify_end(stream, (count - 1 - chosen) * nbytes, limits, findings)
-    if count > 1:
-        findings.warn("MultiVolume", f"The file holds {count} volumes; number {chosen + 1} is shown.")
-    choices = volume_choices(count, chosen, sizes) if count > 1 else ()
-    return volume_study(
-        array,
-        affine,
-        spacing,
-        findings,
-        slope=slope,
-        intercept=intercept,
-        series=choices,
-        modality=_modality(array, slope, intercept),
-    )
+        grid = (x, y, z * shown)
+        array = load_grid(stream, grid, declared, channels, desk, None if moving else half_way)
+        _verify_end(stream, (count - (volume + 1) * shown) * nbytes, limits, findings)
+    more["modality"] = _modality(array, slope, intercept)
+    parts.tell(series, findings)
+    if moving:
+        more["series"] = parts.choices(series, sizes, "video", times)
+        frames = array.reshape(times, z, *array.shape[1:])
+        return slice_in_time(frames, affine, spacing, findings, step_s=parts.step_s, **more)
+    more["series"] = parts.choices(series, sizes)
+    return volume_study(array, affine, spacing, findings, **more)
 
 
 def _take(stream: Stream, n: int) -> bytes:
@@ -95,8 +105,8 @@ def _take(stream: Stream, n: int) -> bytes:
     return parts
 
 
-def _sizes(header: Any) -> tuple[tuple[int, int, int], int]:
-    """((x, y, z), number of volumes); trailing axes of length one do not count."""
+def _sizes(header: Any) -> tuple[tuple[int, int, int], int, int]:
+    """((x, y, z), time points, number of volumes); trailing axes of length one do not count."""
     dims = [int(d) for d in header["dim"]]
     if not 1 <= dims[0] <= 7 or any(d <= 0 for d in dims[1 : dims[0] + 1]):
         raise StudyError("Corrupt", "The NIfTI header declares an impossible shape; export it again.")
@@ -105,7 +115,7 @@ def _sizes(header: Any) -> tuple[tuple[int, int, int], int]:
     count = 1
     for d in dims[4 : dims[0] + 1]:
         count *= d
-    return (x, y, z), count
+    return (x, y, z), dims[4] if dims[0] >= 4 else 1, count
 
 
 def _dtype(header: Any) -> tuple[np.dtype[Any], int]:
@@ -146,30 +156,19 @@ def _scale(header: Any, findings: Findings) -> tuple[float, float]:
     return found
 
 
-def _geometry(
-    header: Any, findings: Findings
-) -> tuple[NDArray[np.float64] | None, tuple[float, float, float] | None]:
-    """(affine of (x,y,z,1) to RAS mm or None, pixdim in mm or None). NIfTI is RAS+ already: nothing is flipped."""
-    mm = _MM_PER_UNIT.get(int(header["xyzt_units"]) & 7, 1.0)
-    pixdim = [finite(abs(float(v)) * mm, 0.0) or 0.0 for v in header["pixdim"][1:4]]
-    spacing = (pixdim[0], pixdim[1], pixdim[2]) if min(pixdim) > 0 else None
-    affine: NDArray[np.float64] | None = None
-    try:
-        if int(header["sform_code"]) > 0:
-            affine = np.asarray(header.get_sform(), dtype=np.float64)
-        elif int(header["qform_code"]) > 0:
-            affine = np.asarray(header.get_qform(), dtype=np.float64)
-    except Exception:
-        findings.warn("BadHeader", "The orientation in the header is damaged and was left out.")
-        return None, spacing
-    if affine is None:
-        return None, spacing
-    affine = affine.copy()
-    affine[:3] *= mm
-    if not usable(affine):
-        findings.warn("BadHeader", "The orientation in the header is damaged and was left out.")
-        return None, spacing
-    return affine, spacing
+def _window(header: Any) -> Window | None:
+    """cal_min and cal_max as the file's window: what is shown black and white, in file units (nifti1.h)."""
+    low, high = finite(header["cal_min"]), finite(header["cal_max"])
+    if low is None or high is None or not low < high or max(abs(low), abs(high)) > MAX_SCALE:
+        return None
+    return ((low + high) / 2, high - low)
+
+
+def _intent(header: Any, findings: Findings) -> None:
+    """Vectors are named: their numbers are no grey values (nifti1.h, intent codes)."""
+    what = _INTENTS.get(int(header["intent_code"]))
+    if what is not None:
+        findings.note(f"This is {what}: its numbers are lengths along axes, not a picture.")
 
 
 def _verify_end(stream: Stream, following: int, limits: Limits, findings: Findings) -> None:

@@ -94,7 +94,7 @@ class Handle:
 def extension_of(name: str) -> str:
     """Ending of a file name in lower case, '.nii.gz' as one; '' when there is none or it says nothing."""
     lower = name.lower()
-    for double in (".nii.gz", ".img.gz", ".tar.gz", ".nrrd.gz"):
+    for double in (".nii.gz", ".img.gz", ".tar.gz", ".nrrd.gz", ".mgh.gz"):
         if lower.endswith(double):
             return double
     ending = os.path.splitext(lower)[1]

@@ -28,7 +28,10 @@ _MODULES = (
     "omnivmed.io.dicom",
     "omnivmed.io.series",
     "omnivmed.io.nifti",
-    "omnivmed.io.nrrd_mha",
+    "omnivmed.io.nrrd",
+    "omnivmed.io.mha",
+    "omnivmed.io.mgh",
+    "omnivmed.io.tar",
     "omnivmed.io.video",
     "omnivmed.io.archive",
 )

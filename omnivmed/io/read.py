@@ -10,9 +10,13 @@ from omnivmed.io import sniff
 from omnivmed.io.archive import members
 from omnivmed.io.image import read_image
 from omnivmed.io.job import Desk, Findings, Reading, Upload
+from omnivmed.io.mgh import read_mgh
+from omnivmed.io.mha import read_mha
 from omnivmed.io.nifti import read_nifti
-from omnivmed.io.nrrd_mha import read_mha, read_nrrd
+from omnivmed.io.nifti_pair import is_header, pair
+from omnivmed.io.nrrd import read_nrrd
 from omnivmed.io.series import read_dicom
+from omnivmed.io.tar import tar_members
 from omnivmed.io.video import read_video
 from omnivmed.limits import Limits
 
@@ -36,8 +40,8 @@ def read(uploads: Sequence[Upload], limits: Limits, series: int | None, desk: De
         upload = uploads[0]
         found = sniff.sniff(upload.head(sniff.HEAD_BYTES), upload.size)
         reading = (
-            _archive(upload, limits, series, desk)
-            if found == "zip"
+            _archive(upload, found, limits, series, desk)
+            if found in sniff.ARCHIVES
             else _one(upload, found, limits, series, desk)
         )
         return _compare_extension(reading, upload, found)
@@ -55,13 +59,16 @@ def _one(upload: Upload, found: str, limits: Limits, series: int | None, desk: D
         return read_nrrd(upload, limits, series, desk)
     if found == "mha":
         return read_mha(upload, limits, series, desk)
+    if found in ("mgh", "mgz"):
+        return read_mgh(upload, found, limits, series, desk)
     if found in sniff.VIDEOS:
         return read_video(upload, found, limits, desk)
     raise StudyError("Unsupported", "This kind of file is not read here.")
 
 
-def _archive(upload: Upload, limits: Limits, series: int | None, desk: Desk) -> Reading:
-    with members(upload, limits) as inside:
+def _archive(upload: Upload, found: str, limits: Limits, series: int | None, desk: Desk) -> Reading:
+    opened = members(upload, limits) if found == "zip" else tar_members(upload, found, limits, desk)
+    with opened as inside:
         if not inside:
             raise StudyError("NotAnImage", "The archive is empty; choose another one.")
         return _several(inside, limits, series, desk, packed=True)
@@ -88,25 +95,57 @@ def _several(
         raise StudyError("UnsafeArchive", "The archive holds further archives; unpack it and send one study.")
     reasons = [e for e in found.refused if e.code != "NotAnImage"] or found.refused
     if len(uploads) == 1 or any(e.code != "NotAnImage" for e in reasons):
-        raise reasons[0]
+        raise _reason(reasons, len(uploads))
     raise StudyError("NotAnImage", "None of the files is an image; choose images, a volume or a clip.")
+
+
+def _reason(reasons: list[StudyError], count: int) -> StudyError:
+    """Why none of the files can be opened: the one reason they share, or the first, said to be one of several."""
+    first = reasons[0]
+    others = {e.message for e in reasons} - {first.message}
+    if not others:
+        return first
+    return StudyError(
+        first.code,
+        f"None of the {count} files can be opened, for {len(others) + 1} reasons; one is: {first.message}",
+    )
 
 
 def _sort(uploads: Sequence[Upload], desk: Desk) -> _Sorted:
     found = _Sorted([], [], [])
+    headers: list[Upload] = []
+    numbers: list[Upload] = []
     for done, upload in enumerate(uploads):
+        raw = upload.extension in (".img", ".img.gz")  # numbers of a pair look like anything
         try:
             kind = sniff.sniff(upload.head(sniff.HEAD_BYTES), upload.size)
         except StudyError as error:
             found.refused.append(error)
+            if raw:
+                numbers.append(upload)
             continue
-        if kind == "zip":
+        if raw and kind != "dicom":
+            numbers.append(upload)
+            continue
+        if kind in sniff.ARCHIVES:
             found.archives += 1
+        elif kind == "nifti" and is_header(upload.head(348)):
+            headers.append(upload)
         elif kind == "dicom":
             found.dicom.append(upload)
         else:
             found.others.append((upload, kind))
         desk.progress("looking at files", done + 1, len(uploads))
+    # Names stay outside; files come sorted by them, so the n-th header belongs to the n-th file of numbers.
+    if len(headers) == len(numbers):
+        found.others.extend((pair(h, n), "nifti") for h, n in zip(headers, numbers, strict=True))
+    elif headers:
+        found.refused.append(
+            StudyError(
+                "Unsupported",
+                "There are headers (.hdr) without their numbers (.img); send both of each volume.",
+            )
+        )
     return found
 
 
@@ -115,9 +154,7 @@ def _pick(others: list[tuple[Upload, str]], limits: Limits, series: int | None, 
     if len(others) == 1:
         upload, kind = others[0]
         return _one(upload, kind, limits, series, desk)
-    ranks = [
-        2 if k in ("nifti", "nifti-gz", "nrrd", "mha") else 1 if k in sniff.VIDEOS else 0 for _, k in others
-    ]
+    ranks = [2 if k in sniff.VOLUMES else 1 if k in sniff.VIDEOS else 0 for _, k in others]
     chosen = ranks.index(max(ranks)) if series is None else series
     if not 0 <= chosen < len(others):
         raise StudyError("Unsupported", f"There is no picture {chosen + 1}; the upload has {len(others)}.")
@@ -164,6 +201,8 @@ _NAMES = {
     "png": "a PNG picture", "jpeg": "a JPEG picture", "gif": "a GIF picture", "tiff": "a TIFF picture",
     "bmp": "a BMP picture", "webp": "a WebP picture", "dicom": "DICOM", "nifti": "an unpacked NIfTI volume",
     "nifti-gz": "a packed NIfTI volume", "nrrd": "an NRRD volume", "mha": "a MetaImage volume", "zip": "a zip archive",
+    "tar": "a tar archive", "tar-gz": "a packed tar archive", "mgh": "a FreeSurfer volume",
+    "mgz": "a packed FreeSurfer volume",
     "mov": "an MP4 or MOV clip", "matroska": "an MKV or WebM clip", "avi": "an AVI clip", "mpeg": "an MPEG clip",
     "mpegvideo": "an MPEG clip", "mpegts": "an MPEG clip",
 }  # fmt: skip

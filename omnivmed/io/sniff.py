@@ -10,11 +10,13 @@ from omnivmed.errors import StudyError
 
 Format = Literal[
     "png", "jpeg", "gif", "tiff", "bmp", "webp",
-    "dicom", "nifti", "nifti-gz", "nrrd", "mha", "zip",
+    "dicom", "nifti", "nifti-gz", "nrrd", "mha", "mgh", "mgz", "zip", "tar", "tar-gz",
     "mov", "matroska", "avi", "mpeg", "mpegvideo", "mpegts",
 ]  # fmt: skip
 
 STILLS: frozenset[str] = frozenset({"png", "jpeg", "gif", "tiff", "bmp", "webp"})
+VOLUMES: frozenset[str] = frozenset({"nifti", "nifti-gz", "nrrd", "mha", "mgh", "mgz"})
+ARCHIVES: frozenset[str] = frozenset({"zip", "tar", "tar-gz"})
 VIDEOS: frozenset[str] = frozenset({"mov", "matroska", "avi", "mpeg", "mpegvideo", "mpegts"})
 HEAD_BYTES = 4096
 
@@ -31,7 +33,11 @@ EXTENSIONS: dict[str, frozenset[str]] = {
     "nifti-gz": frozenset({".nii.gz", ".gz"}),
     "nrrd": frozenset({".nrrd", ".nhdr"}),
     "mha": frozenset({".mha", ".mhd"}),
+    "mgh": frozenset({".mgh"}),
+    "mgz": frozenset({".mgz", ".mgh.gz", ".gz"}),
     "zip": frozenset({".zip"}),
+    "tar": frozenset({".tar"}),
+    "tar-gz": frozenset({".tar.gz", ".tgz", ".gz"}),
     "mov": frozenset({".mp4", ".mov", ".m4v", ".qt", ".3gp"}),
     "matroska": frozenset({".mkv", ".webm"}),
     "avi": frozenset({".avi"}),
@@ -118,8 +124,6 @@ def sniff(head: bytes, size: int) -> Format:
     for magic, what in _NO_PICTURE:
         if head.startswith(magic):
             raise StudyError("NotAnImage", f"This is {what}, not an image; choose an image, volume or clip.")
-    if head[257:262] == b"ustar":
-        raise StudyError("Unsupported", "This is a tar archive; make a zip of it.")
     if _is_text(head):
         raise StudyError("NotAnImage", "This is a text file, not an image; choose an image, volume or clip.")
     raise StudyError(
@@ -166,6 +170,8 @@ def _medical(head: bytes, size: int) -> Format | None:
         return "nifti"
     if head[:2] == b"\x1f\x8b":
         return _gzip(head)
+    if _is_mgh(head):
+        return "mgh"
     if head.startswith(b"NRRD000"):
         return "nrrd"
     if (
@@ -200,15 +206,28 @@ def _gzip(head: bytes) -> Format:
         raise StudyError("Corrupt", "The compressed file is damaged; export it again.") from None
     if is_nifti(inner):
         return "nifti-gz"
+    if _is_mgh(inner):
+        return "mgz"
+    if inner[257:262] == b"ustar":
+        return "tar-gz"
     if inner[:4] in (b"\x5c\x01\x00\x00", b"\x00\x00\x01\x5c"):
+        # Analyze 7.5 has the size of a NIfTI header and no magic word; it does not say left from right.
         raise StudyError(
-            "Corrupt", "The compressed volume has a damaged or unknown header; save it as NIfTI again."
+            "Unsupported", "This is a packed header of Analyze 7.5 or damaged; save it as NIfTI."
         )
     if inner.startswith(b"NRRD") or inner[128:132] == b"DICM":
         raise StudyError("Unsupported", "This is a gzip-packed image; unpack it first.")
     if not inner:
         raise StudyError("Corrupt", "The compressed file is cut or empty; export it again.")
     raise StudyError("NotAnImage", "The compressed file holds no NIfTI volume; choose another file.")
+
+
+def _is_mgh(head: bytes) -> bool:
+    """FreeSurfer: version 1, four sizes above zero, a known type; all big-endian (MghFormat)."""
+    if len(head) < 284 or head[:4] != b"\x00\x00\x00\x01":
+        return False
+    sizes = [int.from_bytes(head[at : at + 4], "big") for at in (4, 8, 12, 16)]
+    return all(0 < n < 1 << 24 for n in sizes) and int.from_bytes(head[20:24], "big") in (0, 1, 3, 4, 10)
 
 
 def _bare_dicom(head: bytes) -> bool:
@@ -233,6 +252,8 @@ def _bare_dicom(head: bytes) -> bool:
 def _container(head: bytes) -> Format | None:
     if head[:4] in (b"PK\x03\x04", b"PK\x05\x06"):
         return "zip"
+    if head[257:262] == b"ustar":
+        return "tar"
     if head[4:8] in _BMFF_BOXES and len(head) >= 8:
         if head[4:8] == b"ftyp" and head[8:12] in _PICTURE_BRANDS:
             raise StudyError(

@@ -16,7 +16,7 @@ from omnivmed.io.job import Desk, Findings, Reading, check_bytes, check_plane
 from omnivmed.io.orient import radiological, turned_affine, usable
 from omnivmed.limits import Limits
 from omnivmed.study import Spacing, StudyInfo, plane_of, rescale
-from omnivmed.window import auto_window
+from omnivmed.window import Window, auto_window
 
 CUT = "The volume ends before its declared size; export it again."
 # Stored types that stay as they are; wider ones become float32.
@@ -135,8 +135,14 @@ def volume_study(
     intercept: float = 0.0,
     modality: str | None = None,
     series: tuple[dict[str, Any], ...] = (),
+    file_window: Window | None = None,
+    look_at: NDArray[Any] | None = None,
 ) -> Reading:
-    """A study of (z, y, x[, 3]) numbers; `affine_xyz` maps (x, y, z, 1) to RAS mm, or is None when not known."""
+    """A study of (z, y, x[, 3]) numbers; `affine_xyz` maps (x, y, z, 1) to RAS mm, or is None when not known.
+
+    `file_window`: (level, width) in file units that the file asks for. `look_at`: numbers for statistics when they
+    are more than the array.
+    """
     rgb = array_zyx.ndim == 4
     axes: tuple[int, int, int] | None = None
     flips: tuple[bool, bool, bool] | None = None
@@ -160,19 +166,21 @@ def volume_study(
         )
         if spacing_xyz is not None:
             spacing = (spacing_xyz[2], spacing_xyz[1], spacing_xyz[0])
-    if array_zyx.dtype.kind == "f" and not rgb:
-        _note_nonfinite(array_zyx, findings)
+    seen = array_zyx if look_at is None else look_at
+    if seen.dtype.kind == "f" and not rgb:
+        _note_nonfinite(seen, findings)
     auto = None
     if not rgb:
-        step = max(1, array_zyx.size // 4_000_000)
-        sample = array_zyx.reshape(-1)[:: step | 1]
+        step = max(1, seen.size // 4_000_000)
+        sample = seen.reshape(-1)[:: step | 1]
         auto = auto_window(rescale(sample, slope, intercept), modality)
     is_image = array_zyx.shape[axes[0] if axes is not None else 0] == 1
     info = StudyInfo(
         kind="image" if is_image else "volume",
         channels=3 if rgb else 1,
         spacing_mm=(None, spacing[1], spacing[2]) if is_image and spacing is not None else spacing,
-        window=auto,
+        window=auto if rgb or file_window is None else file_window,
+        file_window=None if rgb else file_window,
         auto_window=auto,
         affine=affine,
         modality=modality,
@@ -192,21 +200,3 @@ def _note_nonfinite(array: NDArray[Any], findings: Findings) -> None:
         raise StudyError("Corrupt", "The volume holds no numbers at all; export it again.")
     if bad:
         findings.warn("NonFinite", f"{bad} voxels are not numbers; they are shown black or white.")
-
-
-def volume_choices(count: int, chosen: int, sizes_xyz: tuple[int, int, int]) -> tuple[dict[str, Any], ...]:
-    """Entries of `Study.series` for a file of several volumes (time points, echoes, directions)."""
-    x, y, z = sizes_xyz
-    return tuple(
-        {
-            "index": i,
-            "label": f"volume {i + 1} of {count}",
-            "kind": "volume",
-            "frames": z,
-            "rows": y,
-            "columns": x,
-            "modality": None,
-            "selected": i == chosen,
-        }
-        for i in range(min(count, 256))
-    )

@@ -213,7 +213,9 @@ def mha_bytes(values: np.ndarray, packed: bool = False, **fields: str) -> bytes:
         ],
         "ElementDataFile": "LOCAL",
     }
-    head = "".join(f"{k} = {v}\n" for k, v in (base | fields).items())
+    held = base | fields
+    held["ElementDataFile"] = held.pop("ElementDataFile")  # the numbers follow it
+    head = "".join(f"{k} = {v}\n" for k, v in held.items())
     raw = values.tobytes(order="F")
     return head.encode() + (zlib.compress(raw) if packed else raw)
 
