@@ -53,6 +53,10 @@ class Limits:
     waiting_uploads: int = 4  # times `upload_bytes`: sent but not opened yet, of all visitors together
     waiting_upload_minutes: int = 10  # a file that nobody opened by then is deleted
     idle_minutes: int = 30
+    # All visitors together. Above, the study idle longest goes first; when none is idle, a newcomer waits.
+    sessions: int = 256
+    open_study_bytes: int = 8192 * MIB  # decoded pixels in memory
+    visitor_files_bytes: int = 8192 * MIB  # on disk: uploads that stay and what browsers fetch
 
     def describe(self) -> list[tuple[str, str]]:
         """The limits in words, (what, how much) per line, for the page and for `doctor`."""
@@ -77,6 +81,11 @@ class Limits:
             ("conversation", f"{self.max_history_turns} turns, {self.max_frames} slices or frames"),
             ("people waiting", f"{self.queue_size}"),
             ("files of a visitor", f"{self.idle_minutes} minutes after the last click"),
+            (
+                "all visitors together",
+                f"{self.sessions} pages, {size(self.open_study_bytes)} of pixels, "
+                f"{size(self.visitor_files_bytes)} of files",
+            ),
         ]
 
 
@@ -105,4 +114,7 @@ PUBLIC = Limits(
     max_new_tokens=256,
     max_history_turns=8,
     max_frames=64,
+    sessions=512,
+    open_study_bytes=4096 * MIB,
+    visitor_files_bytes=4096 * MIB,
 )

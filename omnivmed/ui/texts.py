@@ -207,6 +207,9 @@ class Texts(BaseModel, frozen=True, extra="forbid", strict=False):
     OTHER_HOST: str
     OTHER_PAGE: str
     KEY_NEEDED: str
+    CROWDED_STUDIES: str
+    CROWDED_PAGES: str
+    ENDED: dict[str, str]
     LOGIN_SILENCE: str
     BUSY_FULL: str
     DISK_FULL: str

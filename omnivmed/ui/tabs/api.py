@@ -62,7 +62,7 @@ def add_api(bench: Bench) -> None:
         if not file:
             raise StudyError("NotAnImage", texts.NO_FILE)
         names = file if isinstance(file, list) else [file]
-        taken = context.uploads.take_in([str(name) for name in names], session.sources)
+        taken = context.uploads.take_in([str(name) for name in names], session.sources_folder())
         study = studies.open_study_files(context, session, taken)
         if context.limits.confirm_burned_in:
             study = studies.search_text(context, session, study)

@@ -30,6 +30,7 @@ from omnivmed.ui.visit.samples import SAMPLES
 from omnivmed.ui.visit.studies import Context
 
 P = TypeVar("P")
+LOOK_AFTER_S = 15.0  # how soon an open page hears that its study was deleted
 ANSWERING_AT_ONCE = 8  # they wait for the one model in the engine, where each is told its place
 QUIET: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
 
@@ -131,6 +132,9 @@ class Bench:
         self.opens(page.series.input, screen.choose_series, [page.series], decodes=True)
         page.confirm.input(screen.confirm_clean, page.confirm, page.notes, **self.light)
         demo.unload(screen.leave)
+        gr.Timer(LOOK_AFTER_S).tick(
+            screen.look_after, None, [page.status, page.viewer, page.notes], **self.light
+        )
         for wire in self._last:
             wire()
         for trigger, handler, inputs, also, kind in self._openers:

@@ -26,6 +26,7 @@ from omnivmed.ui.visit.background import Abandoned, run_with_progress
 from omnivmed.ui.visit.opening import Openings
 from omnivmed.ui.visit.samples import SAMPLES
 from omnivmed.ui.visit.session import OpenStudy, Session
+from omnivmed.ui.visit.sessions import Crowded
 from omnivmed.ui.visit.studies import Context, Options
 from omnivmed.ui.visit.uploads import PAGE_HEADER
 
@@ -103,9 +104,21 @@ class Screen:
 
     def session(self, request: gr.Request) -> Session:
         """The visitor behind this request."""
-        session = self.context.store.get(request.session_hash)
+        try:
+            session = self.context.store.get(request.session_hash)
+        except Crowded:
+            raise gr.Error(texts.CROWDED_PAGES, print_exception=False) from None
         session.page = dict(request.headers or {}).get(PAGE_HEADER)
         return session
+
+    def look_after(self, request: gr.Request) -> Updates:
+        """From time to time: say so when the study was deleted while the page stood open."""
+        page = self.page
+        why = self.context.store.told_of_end(request.session_hash)
+        if why is None:
+            return {page.status: gr.skip()}
+        said = texts.ENDED[why].format(minutes=self.context.limits.idle_minutes)
+        return {page.status: parts.error(said), page.viewer: None, page.notes: ""}
 
     @property
     def outputs(self) -> list[Any]:

@@ -68,6 +68,9 @@ def check_question(context: Context, session: Session, question: Any) -> tuple[s
         raise Refused(texts.STILL_OPENING)
     opened = session.current
     if opened is None:
+        if session.ended is not None:
+            minutes = context.limits.idle_minutes
+            raise Refused(texts.ENDED[session.ended].format(minutes=minutes))
         raise Refused(texts.NO_STUDY)
     if opened.study.needs_confirmation and not opened.confirmed:
         raise Refused(texts.CONFIRM_ASK)

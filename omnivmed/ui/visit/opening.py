@@ -110,7 +110,7 @@ def uploaded(
     yield Opening(received=True)
     names = files if isinstance(files, list) else [files]
     try:
-        taken = context.uploads.take_in([str(name) for name in names], session.sources, session.page)
+        taken = context.uploads.take_in([str(name) for name in names], session.sources_folder(), session.page)
     except StudyError as error:
         yield Opening(error=error.message)
         return

@@ -22,7 +22,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from omnivmed.limits import Limits
 
@@ -33,6 +33,8 @@ if TYPE_CHECKING:
     from omnivmed.study import Study
 
 log = logging.getLogger("omnivmed.ui")
+CLIP_FRAMES_KEPT = 64
+Ending = Literal["idle", "room"]
 _SALT = secrets.token_bytes(16)
 
 
@@ -104,14 +106,13 @@ class Session:
         self.tag = session_tag(key)
         self.sources = sessions / secrets.token_hex(16)
         self.served = served / secrets.token_hex(16)
-        self.sources.mkdir(mode=0o700)
-        self.served.mkdir(mode=0o700)
         self.lock = threading.RLock()
         self._changer: int | None = None  # the thread that is inside `_change`
         self.stop = threading.Event()
         self.answering = threading.Lock()
         self.current: OpenStudy | None = None
         self.pending: str | None = None
+        self.ended: Ending | None = None  # why this page's study before was deleted
         self.page: str | None = None  # what the page calls itself when it uploads (`uploads.PAGE_HEADER`)
         self.turns: tuple[Turn, ...] = ()
         self.lesson: object | None = None  # what the teaching page cut from `current`
@@ -303,6 +304,17 @@ class Session:
 
     # ------------------------------------------------------------------------------------- files
 
+    def sources_folder(self) -> Path:
+        """The folder for uploads, from which nobody can fetch; made when it is needed first."""
+        self.sources.mkdir(mode=0o700, exist_ok=True)
+        return self.sources
+
+    def held_bytes(self) -> tuple[int, int]:
+        """(memory of decoded pixels, disk) that belong to this page; samples are everybody's."""
+        opened = self.current
+        memory = 0 if opened is None or opened.shared else pixel_bytes(opened.study)
+        return memory, sum(_size(path) for base in (self.sources, self.served) for path in base.rglob("*"))
+
     def served_folder(self) -> Path:
         """The folder for files the browser may fetch; its name cannot be guessed."""
         self.served.mkdir(mode=0o700, exist_ok=True)
@@ -375,6 +387,21 @@ def _remove(path: Path, within: tuple[Path, ...]) -> None:
             parent.rmdir()
         except OSError:
             log.debug("a session folder was not empty")
+
+
+def pixel_bytes(study: Study) -> int:
+    """Memory of a study's pixels; of a clip, whose frames are decoded when they are asked for, what is kept of them."""
+    frames, rows, columns = study.shape
+    if study.kind == "video":
+        frames = min(frames, CLIP_FRAMES_KEPT)
+    return frames * rows * columns * study.channels * study.dtype.itemsize
+
+
+def _size(path: Path) -> int:
+    try:
+        return path.stat().st_size if path.is_file() else 0
+    except OSError:  # gone meanwhile
+        return 0
 
 
 def session_tag(key: str) -> str:

@@ -11,9 +11,16 @@ from pathlib import Path
 
 from omnivmed.limits import Limits
 from omnivmed.ui.visit.clock import boot_clock
-from omnivmed.ui.visit.session import Session
+from omnivmed.ui.visit.session import Ending, Session
+from omnivmed.ui.visit.totals import Holding, who_gives_way
 
 log = logging.getLogger("omnivmed.ui")
+BUSY_S = 2.0  # somebody who clicked just now is about to do something
+MOST_ENDED = 1_000  # pages remembered that were not told yet
+
+
+class Crowded(Exception):
+    """As many pages as there may be, and none of them idle."""
 
 
 class SessionStore:
@@ -32,18 +39,59 @@ class SessionStore:
         self._clock = clock
         self._by_key: dict[str, Session] = {}
         self._temporary: dict[str, list[Session]] = {}  # of API calls, by the caller's session hash
+        self._ended: dict[str, Ending] = {}  # pages whose study was deleted and that have not been told yet
         self._lock = threading.Lock()
 
     def get(self, key: str | None) -> Session:
-        """The session of this page, made when it is new (or was cleaned away meanwhile)."""
+        """The session of this page, made when it is new (or was cleaned away meanwhile).
+
+        Raises Crowded when there are as many as there may be and none of them is idle.
+        """
         key = key or "no-session"
+        leaving: str | None = None
         with self._lock:
             session = self._by_key.get(key)
             if session is None or session.closed:
+                if len(self._by_key) >= self._limits.sessions:
+                    idle = [(s.last_used, k) for k, s in self._by_key.items() if not self._busy(s)]
+                    if not idle:
+                        raise Crowded
+                    leaving = min(idle)[1]
                 session = Session(key, self._sessions, self._served, self._clock)
+                session.ended = self._ended.get(key)
                 self._by_key[key] = session
             session.touch()
-            return session
+        if leaving is not None:
+            self.drop(leaving, "room")
+        return session
+
+    def make_room(self, session: Session, memory: int, disk: int) -> bool:
+        """Have idle studies give way until `memory` bytes of pixels and `disk` bytes of files more fit for this page.
+
+        What it has open now counts as gone: a new study replaces it. False when there is not enough to give way.
+        """
+        with self._lock:
+            others = [(key, s) for key, s in self._by_key.items() if s is not session]
+        now = self._clock()
+        holdings = [Holding(key, *s.held_bytes(), now - s.last_used, self._busy(s)) for key, s in others]
+        leaving = who_gives_way(
+            holdings,
+            memory=memory,
+            disk=disk,
+            most_memory=self._limits.open_study_bytes,
+            most_disk=self._limits.visitor_files_bytes,
+        )
+        for key in leaving or ():
+            self.drop(key, "room")
+        return leaving is not None
+
+    def _busy(self, session: Session) -> bool:
+        return session.answering.locked() or self._clock() - session.last_used < BUSY_S
+
+    def told_of_end(self, key: str | None) -> Ending | None:
+        """Why this page's study was deleted, once; None when it was not."""
+        with self._lock:
+            return self._ended.pop(key or "no-session", None)
 
     def peek(self, key: str | None) -> Session | None:
         """The session if there is one; never makes one."""
@@ -74,13 +122,18 @@ class SessionStore:
             if session is not None and session.answering.locked():
                 session.stop.set()
 
-    def drop(self, key: str | None) -> None:
-        """The page was closed."""
+    def drop(self, key: str | None, why: Ending | None = None) -> None:
+        """The page was closed, or (`why`) its study has to go while it may still be open."""
+        key = key or "no-session"
         with self._lock:
-            session = self._by_key.pop(key or "no-session", None)
+            session = self._by_key.pop(key, None)
+            if session is not None and session.current is not None and why is not None:
+                self._ended[key] = why
+                while len(self._ended) > MOST_ENDED:
+                    self._ended.pop(next(iter(self._ended)))
         if session is not None:
             session.close()
-            log.info("session=%s closed", session.tag)
+            log.info("session=%s closed why=%s", session.tag, why or "left")
 
     def sweep(self) -> int:
         """Close sessions nobody touched for `idle_minutes`; returns how many."""
@@ -88,7 +141,7 @@ class SessionStore:
         with self._lock:
             old = [key for key, s in self._by_key.items() if s.last_used < limit and not s.answering.locked()]
         for key in old:
-            self.drop(key)
+            self.drop(key, "idle")
         return len(old)
 
     def close(self) -> None:

@@ -21,7 +21,7 @@ from omnivmed.ui.canvas.container import payload_path
 from omnivmed.ui.visit.environment import PrivateRoot
 from omnivmed.ui.visit.samples import find_sample
 from omnivmed.ui.visit.service import ModelService, SampleShelf
-from omnivmed.ui.visit.session import OpenStudy, Session
+from omnivmed.ui.visit.session import OpenStudy, Session, pixel_bytes
 from omnivmed.ui.visit.sessions import SessionStore
 from omnivmed.ui.visit.settings import AppSettings
 from omnivmed.ui.visit.uploads import Uploads
@@ -129,6 +129,10 @@ def open_upload(
         study = open_study_files(context, session, files, progress, series, look)
         if context.limits.confirm_burned_in:  # known before anything can be asked
             study = search_text(context, session, study)
+        # The view that browsers fetch is about as large as the pixels, at most.
+        held = pixel_bytes(study)
+        if not context.store.make_room(session, held, min(held, LOCAL_DISPLAY_BYTES)):
+            raise StudyError("TooLarge", texts.CROWDED_STUDIES)
         opened = OpenStudy(study, label_of(study), sources=still_needed(study, files))
         if study.kind == "video" and study.shape[0] >= LONG_CLIP:
             look(first_frame(study))
