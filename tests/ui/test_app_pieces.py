@@ -27,6 +27,7 @@ from omnivmed.ui.visit.session import OpenStudy, Session
 from omnivmed.ui.visit.sessions import SessionStore
 from omnivmed.ui.visit.settings import AppSettings
 from omnivmed.ui.visit.studies import Context, Options, facts_line, label_of
+from omnivmed.ui.visit.uploads import Uploads
 from tests import phantoms
 from tests.scripted import ScriptedAssistant
 
@@ -47,7 +48,7 @@ def context(tmp_path: Path, assistant: ScriptedAssistant) -> Iterator[Context]:
     service.start()
     service.wait(10)
     store = SessionStore(root.sessions, root.served, settings.limits)
-    yield Context(settings, root, store, service, SampleShelf(settings))
+    yield Context(settings, root, store, service, SampleShelf(settings), Uploads(root.served))
     alive.close()
 
 
@@ -116,7 +117,7 @@ def test_a_model_that_did_not_load_says_so(context: Context, tmp_path: Path) -> 
         raise ModelError("WeightsMissing", "The weights are not here; start once with a network.")
 
     service = ModelService(context.settings, fails)
-    broken = Context(context.settings, context.root, context.store, service, context.shelf)
+    broken = Context(context.settings, context.root, context.store, service, context.shelf, context.uploads)
     service.start()
     service.wait(10)
     session = opened_session(broken, phantoms.ct_study())
@@ -283,7 +284,9 @@ def test_the_lesson_needs_no_model(tmp_path: Path) -> None:
         assert "<svg" in last["2"]
         more = lesson.draw(request, 8, 0.5, "previous")
         assert more["5"] != last["5"]
-        own = put(root.served, "own.nii", nifti_bytes(grid(32, 32, 8)))
+        received = root.served / ("0" * 64)
+        received.mkdir()
+        own = put(received, "own.nii", nifti_bytes(grid(32, 32, 8)))
         mine = list(lesson.open_files(request, [str(own)], 3, 0.01, "previous"))[-1]
         assert all(mine[step] for step in "12345")
         context.store.close()

@@ -44,8 +44,8 @@ def store(tmp_path: Path) -> SessionStore:
 
 def test_folders_are_private_and_cannot_be_guessed(store: SessionStore) -> None:
     one, two = store.get("a"), store.get("b")
-    assert private_mode(one.sources)
-    assert private_mode(one.served)
+    assert private_mode(one.sources_folder())
+    assert private_mode(one.served_folder())
     assert len(one.sources.name) == len(one.served.name) == 32
     assert len({one.sources.name, one.served.name, two.sources.name, two.served.name}) == 4
     assert "a" != one.tag != two.tag
@@ -54,7 +54,7 @@ def test_folders_are_private_and_cannot_be_guessed(store: SessionStore) -> None:
 def test_replacing_and_leaving_delete_the_files(store: SessionStore) -> None:
     session = store.get("page")
     first = a_study()
-    upload = session.sources / "x.dcm"
+    upload = session.sources_folder() / "x.dcm"
     upload.write_bytes(b"x")
     first.sources = (upload,)
     assert session.show(first, session.begin_opening())
@@ -88,7 +88,7 @@ def test_a_slower_earlier_choice_does_not_replace_a_later_one(store: SessionStor
 def test_a_part_takes_over_pixels_and_files_of_its_whole(store: SessionStore) -> None:
     session = store.get("page")
     whole = a_study()
-    source, view = session.sources / "x.dcm", session.sources / "view"
+    source, view = session.sources_folder() / "x.dcm", session.sources_folder() / "view"
     for path in (source, view):
         path.write_bytes(b"x")
     whole.sources, whole.served = (source,), (view,)
@@ -140,7 +140,7 @@ def test_history_is_bounded_on_the_server(store: SessionStore) -> None:
 
 def test_a_temporary_session_leaves_nothing(store: SessionStore, tmp_path: Path) -> None:
     with store.temporary() as session:
-        (session.sources / "x").write_bytes(b"1")
+        (session.sources_folder() / "x").write_bytes(b"1")
     assert list((tmp_path / "sessions").iterdir()) == []
     assert list((tmp_path / "served").iterdir()) == []
 
@@ -373,7 +373,7 @@ def test_changes_of_many_threads_are_all_there(store: SessionStore) -> None:
     def work(who: int) -> None:
         start.wait(5)
         for k in range(40):
-            path = session.served / f"mask-{who}-{k}"
+            path = session.served_folder() / f"mask-{who}-{k}"
             path.write_bytes(b"x")
             made.append(path)
             assert session.use_mask(opened, prune(study, threshold=k / 40), path, answered=bool(who % 2))
@@ -398,7 +398,7 @@ def test_a_mask_for_a_study_that_is_gone_leaves_no_file(store: SessionStore) -> 
     mask = prune(before.study)
     session.show(before, session.begin_opening())
     session.show(a_study(), session.begin_opening())
-    late = session.served / "late"
+    late = session.served_folder() / "late"
     late.write_bytes(b"x")
     assert not session.use_mask(before, mask, late, answered=True)
     assert not late.exists()
