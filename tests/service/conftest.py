@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import socket
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -62,6 +62,7 @@ def start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Starter]:
         *,
         public: bool = False,
         mcp: bool = False,
+        keys: Mapping[str, str] | None = None,
         **limits: Any,
     ) -> Running:
         from omnivmed.ui.visit.environment import prepare
@@ -71,7 +72,9 @@ def start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Starter]:
 
         told = assistant or ScriptedAssistant()
         own = replace(PUBLIC if public else LOCAL, **limits)
-        settings = AppSettings(model="scripted", port=free_port(), public=public, mcp=mcp, own_limits=own)
+        settings = AppSettings(
+            model="scripted", port=free_port(), public=public, mcp=mcp, keys=keys or {}, own_limits=own
+        )
         context = app.make_context(settings, root, lambda *_, **__: told)
         demo = app.build_demo(context)
         _, url, _ = app.launch(demo, context, block=False, warm=False)

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from omnivmed.resources import samples_dir
+from omnivmed.ui.visit.secrets import digest
 from tests.service.conftest import Running, Starter
 
 mcp = pytest.importorskip("mcp", reason="needs the package mcp (the mcp or dev extra)")
@@ -23,14 +24,16 @@ def running(start: Starter) -> Running:
     return start(mcp=True)
 
 
-def talk(running: Running, what: Callable[[Any], Awaitable[Any]]) -> Any:
+def talk(
+    running: Running, what: Callable[[Any], Awaitable[Any]], headers: dict[str, str] | None = None
+) -> Any:
     """Open a session with the server's MCP door, and close it."""
     from mcp.client.streamable_http import streamablehttp_client
 
     async def session() -> Any:
         address = f"{running.url.rstrip('/')}/gradio_api/mcp/"
         async with (
-            streamablehttp_client(address) as (read, write, _),
+            streamablehttp_client(address, headers=headers) as (read, write, _),
             mcp.ClientSession(read, write) as client,
         ):
             await client.initialize()
@@ -90,3 +93,12 @@ def test_nothing_of_a_call_stays_behind(running: Running) -> None:
     file = {"file": as_data(samples_dir() / "chest_xray.dcm"), "threshold": 0.1}
     talk(running, lambda client: client.call_tool("prune", file))
     assert running.files() == []
+
+
+def test_with_api_keys_a_tool_needs_one(start: Starter):
+    running = start(mcp=True, keys={digest("a key of some length"): "ward"})
+    file = {"file": as_data(samples_dir() / "chest_xray.dcm"), "threshold": 0.1}
+    with pytest.raises(BaseExceptionGroup):
+        talk(running, lambda client: client.list_tools())
+    key = {"Authorization": "Bearer a key of some length"}
+    assert told(talk(running, lambda client: client.call_tool("prune", file), key))["kept"] > 0
