@@ -6,12 +6,14 @@ module are numbers and words of closed lists; header text stays inside.
 
 from __future__ import annotations
 
+import struct
 from functools import cache
 from typing import Any
 
 import numpy as np
 import pydicom
 from pydicom import config as pydicom_config
+from pydicom.dataelem import RawDataElement
 from pydicom.dataset import Dataset
 from pydicom.tag import BaseTag, Tag
 from pydicom.uid import UID
@@ -78,27 +80,54 @@ def value(header: Any, keyword: str, default: Any = None) -> Any:
     return default if found is None or (isinstance(found, str) and not found.strip()) else found
 
 
-def number(dataset: Any, keyword: str, default: float | None = None) -> float | None:
+def number(header: Any, keyword: str, default: float | None = None) -> float | None:
     """A finite number, or the default."""
-    found = value(dataset, keyword)
+    plain = _plain_numbers(header, keyword)
+    if plain is not None:
+        return finite(plain[0], default)
+    found = value(header, keyword)
     if isinstance(found, (list, tuple, pydicom.multival.MultiValue)):
         found = found[0] if len(found) else None
     return finite(found, default)
 
 
-def numbers(dataset: Any, keyword: str, count: int | None = None) -> list[float] | None:
+def numbers(header: Any, keyword: str, count: int | None = None) -> list[float] | None:
     """A list of finite numbers of this length (any length when None), or None."""
-    found = value(dataset, keyword)
-    if found is None:
-        return None
-    try:
-        items = [finite(v) for v in found] if not isinstance(found, (str, int, float)) else [finite(found)]
-    except TypeError:
-        items = [finite(found)]
+    items: list[float | None]
+    plain = _plain_numbers(header, keyword)
+    if plain is not None:
+        items = [finite(v) for v in plain]
+    else:
+        found = value(header, keyword)
+        if found is None:
+            return None
+        try:
+            items = (
+                [finite(v) for v in found] if not isinstance(found, (str, int, float)) else [finite(found)]
+            )
+        except TypeError:
+            items = [finite(found)]
     good = [v for v in items if v is not None]
     if len(good) != len(items) or (count is not None and len(good) != count):
         return None
     return good
+
+
+def _plain_numbers(header: Any, keyword: str) -> list[Any] | None:
+    """Numbers, or their text, of an element that pydicom has not turned into objects yet: those take most of the time
+    of a long series. None for anything but whole US, DS and IS values."""
+    if not isinstance(header, Dataset):
+        return None
+    raw = header.get_item(_tag(keyword))
+    if not isinstance(raw, RawDataElement) or not raw.value:
+        return None
+    data = bytes(raw.value)
+    if raw.VR == "US" and len(data) % 2 == 0:
+        return list(struct.unpack(f"{'<' if raw.is_little_endian else '>'}{len(data) // 2}H", data))
+    if raw.VR in ("DS", "IS") and data.isascii():
+        text = data.decode("ascii").strip(" \0")
+        return text.split("\\") if text else None
+    return None
 
 
 def integer(dataset: Any, keyword: str, default: int = 0) -> int:

@@ -102,7 +102,9 @@ def _parse(file: Any, upload: Upload, limits: Limits, strict: bool = False) -> D
         if strict:
             raise
         return None
-    return DicomFile(header, _element(file, header, upload.size), upload, limits)
+    element = _element(file, header, upload.size)
+    header.buffer = None  # pydicom keeps what it read from: 32 kB of every file of a series
+    return DicomFile(header, element, upload, limits)
 
 
 def _at_pixels(tag: Any, vr: str | None, length: int) -> bool:

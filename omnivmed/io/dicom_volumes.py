@@ -181,6 +181,8 @@ def _alike(a: Hashable, b: Hashable) -> bool:
 
 
 def _sortable(key: Hashable) -> tuple[int, float, str]:
+    if key is None:
+        return (-1, 0.0, "")
     if isinstance(key, tuple) and key and isinstance(key[0], float):
         return (0, key[0], str(key))
     return (0, float(key), "") if isinstance(key, (int, float)) else (1, 0.0, str(key))
