@@ -34,3 +34,14 @@ def test_a_folder_in_the_package_comes_first(tmp_path: Path, monkeypatch: pytest
     monkeypatch.delenv("OMNIVMED_NANO", raising=False)
     assert nano_folder() == package / "assets" / "nano"
     assert SAMPLES[0].path == package / "assets" / "samples" / "chest_xray.dcm"
+
+
+def test_nano_is_called_the_same_everywhere():
+    """Card, config and manifest name one version: `doctor` prints the config's, people read the card's."""
+    card = (resources.nano_dir() / "README.md").read_text(encoding="utf-8")
+    written = (resources.nano_dir() / "config.json").read_text(encoding="utf-8")
+    config = json.loads(written)
+    manifest = json.loads((resources.nano_dir() / "manifest.json").read_text(encoding="utf-8"))
+    assert f"\n# nano {config['version']}\n" in card
+    assert f"nano {config['version']}, a very small teaching model" in written
+    assert manifest["version"] == config["version"]

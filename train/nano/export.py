@@ -19,7 +19,7 @@ from train.nano.parts.vit import HEADS, HIDDEN, LAYERS, MLP, PATCH, Vit
 from train.nano.parts.words import Projector
 
 ENCODER_FILE, LORA_FILE = "encoder_projector.safetensors", "lora.safetensors"
-VERSION = "1.0"
+VERSION = "1.1"
 BUDGET = {
     "max_tokens": 512,
     "max_frames": 32,
@@ -31,7 +31,7 @@ BUDGET = {
     "frame_max_tokens": 16,
 }
 DESCRIPTION = (
-    "nano 1.1, a very small teaching model (ViT-S/14 with 2D rotary positions + SmolLM2-135M) that stands in "
+    f"nano {VERSION}, a very small teaching model (ViT-S/14 with 2D rotary positions + SmolLM2-135M) that stands in "
     "for the large OmniV-Med models"
 )
 
