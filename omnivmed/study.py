@@ -31,6 +31,7 @@ from omnivmed.window import CT_PRESETS, Window, apply_window, auto_window, windo
 
 StudyKind = Literal["image", "volume", "video"]
 Unit = Literal["HU", "raw", "rgb"]
+SpacingAt = Literal["patient", "detector", "estimate"]
 Spacing = tuple[float | None, float, float]
 
 
@@ -41,6 +42,9 @@ class StudyInfo:
     kind: StudyKind
     channels: int = 1
     spacing_mm: Spacing | None = None
+    spacing_at: SpacingAt = (
+        "patient"  # where the spacing holds; "estimate": detector by a magnification factor
+    )
     times_s: NDArray[np.float64] | None = None
     slice_mm: NDArray[np.float64] | None = None  # (T,) position along the slice normal, first slice 0
     window: Window | None = None  # the window in force
@@ -166,6 +170,15 @@ class Study:
     def spacing_mm(self) -> Spacing | None:
         """(slice, row, column) steps in mm; the slice step is None for a still; None when the file does not say."""
         return self._info.spacing_mm
+
+    @property
+    def spacing_at(self) -> SpacingAt:
+        """Where `spacing_mm` holds.
+
+        "patient"; "detector" of a projection, which is larger than the patient by an unknown factor; or "estimate",
+        the detector's divided by the magnification factor of the file (PS3.3 10.7.1.3, C.8.11.4).
+        """
+        return self._info.spacing_at
 
     @property
     def times_s(self) -> NDArray[np.float64] | None:

@@ -53,6 +53,7 @@ def facts_of(study: Study) -> dict[str, Any]:
         "body_part": study.body_part,
         "plane": study.plane,
         "spacing_mm": None if study.spacing_mm is None else list(study.spacing_mm),
+        "spacing_at": None if study.spacing_mm is None else study.spacing_at,
         "duration_s": None if times is None else round(float(times[-1] - times[0]), 3),
         "edges": None if study.edge_letters() is None else "".join(study.edge_letters() or ()),
         "inverted": study.inverted,

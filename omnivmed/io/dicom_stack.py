@@ -142,7 +142,9 @@ def read_sequence(
 def common(header: Any, rgb: bool, slope: float, intercept: float, findings: Findings) -> StudyInfo:
     """What every kind of study says of its picture; the burned-in question is asked here."""
     dicom.note_burned_in(header, findings)
+    dicom.note_spacing(header, findings)
     return StudyInfo(
+        spacing_at=dicom.spacing_at(header),
         kind="image",
         channels=3 if rgb else 1,
         inverted=not rgb and dicom.inverted(header),

@@ -18,6 +18,7 @@ from omnivmed.window import Window
 
 KINDS = ("image", "volume", "video")
 UNITS = ("HU", "raw", "rgb")
+PLACES = ("patient", "detector", "estimate")
 PLANES = ("axial", "coronal", "sagittal", "oblique")
 MAX_SERIES = 256
 
@@ -35,6 +36,7 @@ def info_of(message: dict[str, Any], blocks: list[Block]) -> StudyInfo:
         kind=_one_of(raw["kind"], KINDS),
         channels=_one_of(raw["channels"], (1, 3)),
         spacing_mm=_spacing(raw["spacing_mm"]),
+        spacing_at=_one_of(raw["spacing_at"], PLACES),
         times_s=times_s,
         slice_mm=_numbers_or_none(raw["slice_mm"]),
         window=_window(raw["window"]),

@@ -158,6 +158,7 @@ class Texts(BaseModel, frozen=True, extra="forbid", strict=False):
     FACTS_IMAGE: str
     FACTS_VOLUME: str
     FACTS_VIDEO: str
+    FACTS_LENGTHS: dict[str, str]
     FACTS_WINDOW: str
     NOTES_LABEL: str
 

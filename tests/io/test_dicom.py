@@ -243,3 +243,83 @@ def test_bare_data_set_without_preamble(open_bytes: Opener) -> None:
 def test_raw_limit_counts_all_frames(refuse_bytes: Refuser) -> None:
     limits = Limits(raw_voxel_bytes=20 * 24 * 2 - 1)
     assert refuse_bytes(dicom_bytes(ct_slice(0, 70)), limits=limits).code == "TooLarge"
+
+
+DX_CLASS = "1.2.840.10008.5.1.4.1.1.1.1"
+
+
+@pytest.mark.parametrize(
+    ("tags", "spacing", "where", "said"),
+    [
+        ({"ImagerPixelSpacing": [0.2, 0.3]}, (0.2, 0.3), "detector", "at the detector: the file"),
+        (
+            {"ImagerPixelSpacing": [0.15, 0.3], "EstimatedRadiographicMagnificationFactor": 1.5},
+            (0.1, 0.2),
+            "estimate",
+            "divided by the magnification of 1.5",
+        ),
+        # A factor that cannot be is none.
+        (
+            {"ImagerPixelSpacing": [0.2, 0.2], "EstimatedRadiographicMagnificationFactor": 0},
+            (0.2, 0.2),
+            "detector",
+            "at the detector: the file",
+        ),
+        (
+            {"ImagerPixelSpacing": [0.2, 0.2], "EstimatedRadiographicMagnificationFactor": 0.5},
+            (0.2, 0.2),
+            "detector",
+            "at the detector: the file",
+        ),
+        # Repeated in Pixel Spacing for readers that know no other, and not calibrated (PS3.3 10.7.1.3).
+        (
+            {"ImagerPixelSpacing": [0.2, 0.2], "PixelSpacing": [0.2, 0.2]},
+            (0.2, 0.2),
+            "detector",
+            "at the detector: the file",
+        ),
+        (
+            {
+                "ImagerPixelSpacing": [0.3, 0.3],
+                "PixelSpacing": [0.3, 0.3],
+                "EstimatedRadiographicMagnificationFactor": 1.2,
+            },
+            (0.25, 0.25),
+            "estimate",
+            "divided by the magnification of 1.2",
+        ),
+        # Calibrated: in the patient, and not divided again.
+        (
+            {
+                "ImagerPixelSpacing": [0.2, 0.2],
+                "PixelSpacing": [0.18, 0.18],
+                "PixelSpacingCalibrationType": "GEOMETRY",
+                "EstimatedRadiographicMagnificationFactor": 1.11,
+            },
+            (0.18, 0.18),
+            "patient",
+            None,
+        ),
+        (
+            {
+                "ImagerPixelSpacing": [0.2, 0.2],
+                "PixelSpacing": [0.2, 0.2],
+                "PixelSpacingCalibrationType": "FIDUCIAL",
+            },
+            (0.2, 0.2),
+            "patient",
+            None,
+        ),
+        ({"PixelSpacing": [0.2, 0.2]}, (0.2, 0.2), "patient", None),
+        ({"NominalScannedPixelSpacing": [0.1, 0.1]}, (0.1, 0.1), "detector", "at the detector: the file"),
+    ],
+)
+def test_lengths_of_a_radiograph_say_where_they_hold(
+    open_bytes: Opener, tags: dict[str, Any], spacing: tuple[float, float], where: str, said: str | None
+) -> None:
+    study = open_bytes(dicom_bytes(dicom(ramp(), DX_CLASS, Modality="DX", **tags)), "r")
+    assert study.spacing_mm is not None
+    assert study.spacing_mm[1:] == pytest.approx(spacing)
+    assert study.spacing_at == where
+    lengths = [note for note in study.notes if "detector" in note]
+    assert (not lengths) if said is None else (said in lengths[0])

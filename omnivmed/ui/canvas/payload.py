@@ -54,6 +54,7 @@ def _common_header(study: Study) -> dict[str, Any]:
         "kind": study.kind,
         "source_shape": [int(n) for n in study.shape],
         "spacing_mm": _floats(study.spacing_mm),
+        "spacing_at": study.spacing_at,
         "window": _floats(study.window),
         "presets": [[str(n), float(level), float(width)] for n, level, width in study.presets],
         "inverted": bool(study.inverted),

@@ -243,6 +243,7 @@ def answer_json(opened: OpenStudy, turn: Turn) -> str:
             "shape": list(study.shape),
             "modality": study.modality,
             "spacing_mm": None if study.spacing_mm is None else list(study.spacing_mm),
+            "spacing_at": study.spacing_at,
             "unit": study.unit,
             "warnings": study.warnings,
         },

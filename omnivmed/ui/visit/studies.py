@@ -386,6 +386,8 @@ def facts_line(opened: OpenStudy) -> str:
         parts.append(texts.FACTS_VIDEO.format(frames=frames, rows=rows, columns=columns, seconds=length))
     if study.spacing_mm is not None and study.kind != "video":
         parts.append(" × ".join(f"{s:.3g}" for s in study.spacing_mm if s is not None) + " mm")
+        if study.spacing_at != "patient":
+            parts[-1] += f" {texts.FACTS_LENGTHS[study.spacing_at]}"
     if study.window is not None:
         unit = " HU" if study.unit == "HU" else ""
         level, width = study.window

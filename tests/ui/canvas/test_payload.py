@@ -205,6 +205,7 @@ def test_only_technical_facts_travel(tmp_path: Path) -> None:
             "source_shape",
             "shape",
             "spacing_mm",
+            "spacing_at",
             "window",
         ),
         *(

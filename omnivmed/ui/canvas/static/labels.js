@@ -72,7 +72,8 @@ export function readout(viewer, pane) {
     const mm = [0, 1, 2].map((k) => header.affine[k].reduce((sum, a, c) => sum + a * (c < 3 ? source[c] : 1), 0));
     lines.push(mm.map((v, k) => 'RAS'[k] + ' ' + v.toFixed(1)).join('  ') + ' mm');
   } else if (header.spacing_mm) {
-    lines.push('↓ ' + (source[1] * header.spacing_mm[1]).toFixed(1) + '  → ' + (source[2] * header.spacing_mm[2]).toFixed(1) + ' mm');
+    lines.push('↓ ' + (source[1] * header.spacing_mm[1]).toFixed(1) + '  → ' + (source[2] * header.spacing_mm[2]).toFixed(1) + ' mm'
+      + (TEXT.lengthsAt[header.spacing_at] ? ' ' + TEXT.lengthsAt[header.spacing_at] : ''));
   }
   let value = '';
   const at = viewer.store.has(voxel[0]) ? viewer.store.value(voxel[0], voxel[1], voxel[2]) : null;

@@ -260,7 +260,7 @@ export class Pane {
   lengthText(a, b) {
     const dx = b[0] - a[0];
     const dy = b[1] - a[1];
-    if (this.mm) return say(TEXT.mm, { v: Math.hypot(dx * this.mm.across, dy * this.mm.down).toFixed(1) });
+    if (this.mm) return inPlace(this.viewer.header, say(TEXT.mm, { v: Math.hypot(dx * this.mm.across, dy * this.mm.down).toFixed(1) }));
     return say(TEXT.px, { v: (Math.hypot(dx, dy) * this.viewer.header.scale).toFixed(0) });
   }
 
@@ -273,11 +273,17 @@ export class Pane {
       const wide = (length * perMm).toFixed(1) + 'px';
       if (this.bar.hidden) this.bar.hidden = false;
       if (wide !== this.barWidth) this.bar.lastChild.style.width = this.barWidth = wide;
-      const text = length >= 10 ? num(length / 10) + ' cm' : num(length) + ' mm';
+      const text = inPlace(this.viewer.header, length >= 10 ? num(length / 10) + ' cm' : num(length) + ' mm');
       if (this.bar.firstChild.textContent !== text) this.bar.firstChild.textContent = text;
     } else this.bar.hidden = true;
     labelPane(this.viewer, this, index);
   }
+}
+
+/** A length with the word for where it holds, unless that is the patient. */
+export function inPlace(header, text) {
+  const where = TEXT.lengthsAt[header.spacing_at];
+  return where ? text + ' ' + where : text;
 }
 
 /** Size of a display pixel in mm, {down, across}, or null when the file does not say. */

@@ -35,6 +35,7 @@ export interface MaskHeader {
   reference: Reference;
   min_tokens: number;
   scale: 'unit' | 'x255';
+  spacing_at: 'patient' | 'detector' | 'estimate';
   window: [number, number] | null;
   unit: string;
   source_size: [number, number];
