@@ -1,8 +1,8 @@
 """Where a NIfTI lies: its two orientations, as nifti1.h computes them, and whether they say the same.
 
 The standard allows a qform (turn and shift) and an sform (any affine) side by side and ranks neither. Readers differ:
-nibabel and SPM take the sform whenever its code is above zero, ITK the qform in most cases. So when they disagree both
-are offered, the sform first.
+nibabel takes the sform whenever its code is above zero, ITK 5.4 the qform unless the sform code is 1. So when they
+disagree both are offered, the sform first.
 """
 
 from __future__ import annotations
@@ -25,7 +25,6 @@ S_PER_UNIT = {
 }  # xyzt_units & 56: unknown, second, millisecond, microsecond
 DISPUTE = 0.1  # corners of the grid that lie further apart than this part of the smallest voxel side
 SKEW = 0.01  # cosine between axes from which on they are not at right angles (0.6 degrees)
-BY_SFORM, BY_QFORM = "placed by the sform (as nibabel does)", "placed by the qform (as ITK does)"
 
 Affine = NDArray[np.float64]
 
@@ -66,7 +65,14 @@ def places(
         f"The file holds two orientations that lie up to {apart:.3g} mm apart, sform and qform; other viewers may "
         "take the one that is not shown here. Choose between them in the list of volumes.",
     )
-    return [good_s, good_q], (BY_SFORM, BY_QFORM), spacing
+    return [good_s, good_q], _names(int(header["sform_code"])), spacing
+
+
+def _names(sform_code: int) -> tuple[str, str]:
+    """The two ways in words. ITK 5.4 takes the sform only where its code is 1, beside a qform."""
+    if sform_code == 1:
+        return "placed by the sform (as nibabel and ITK do)", "placed by the qform"
+    return "placed by the sform (as nibabel does)", "placed by the qform (as ITK does)"
 
 
 def sform_of(header: Any) -> Affine:
