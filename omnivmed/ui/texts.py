@@ -101,6 +101,19 @@ class Texts(BaseModel, frozen=True, extra="forbid", strict=False):
     # What the model saw
     SAW: str
     SAW_EMPTY: str
+    CHARTS: str
+    CHART_DISTANCES: str
+    CHART_FRAMES: str
+    CHART_CURVE: str
+    CHART_DISTANCE: str
+    CHART_TOKENS: str
+    CHART_SLICE: str
+    CHART_TIME: str
+    CHART_KEPT: str
+    CHART_HOVER_COUNT: str
+    CHART_HOVER_FRAME: str
+    CHART_HOVER_CURVE: str
+    CHART_SUMMARY: str
     SAW_PLANNED: str
     SAW_FLOOR: str
     PRUNING_SAVES: str
@@ -141,8 +154,6 @@ class Texts(BaseModel, frozen=True, extra="forbid", strict=False):
     TEACH_GIVEN: str
     TEACH_COUNT: str
     TEACH_LEFT: str
-    TEACH_HISTOGRAM: str
-    TEACH_HISTOGRAM_CAPTION: str
     TEACH_THRESHOLD: str
     TEACH_COST_HEAD: tuple[str, ...]
     TEACH_COST: dict[str, str]

@@ -10,12 +10,14 @@ Measured with 6.31.0; everything here was there from 6.20, the lowest version al
 from __future__ import annotations
 
 import inspect
+import json
 from collections.abc import MutableMapping
 from dataclasses import dataclass
 from typing import Any
 
 import gradio as gr
 from gradio.block_function import BlockFunction
+from gradio.components.plot import PlotData
 from gradio.queueing import Event
 
 from omnivmed.ui import texts
@@ -113,6 +115,22 @@ class EventQueue:
         await self._inside.clean_events(event_id=event_id)
 
 
+def plot_data(figure: Any) -> PlotData:
+    """A plotly figure for `gr.Plot`, without the maker's logo (a link to outside) and with one button: save as PNG.
+
+    Gradio hands whatever stands under `config` to plotly.js, but takes none from a figure.
+    """
+    told = {**json.loads(figure.to_json()), "config": PLOT_CONFIG}
+    return PlotData(type="plotly", plot=json.dumps(told))
+
+
+PLOT_CONFIG = {
+    "displaylogo": False,
+    "scrollZoom": False,
+    "modeBarButtons": [["toImage"]],
+    "toImageButtonOptions": {"format": "png", "filename": "omnivmed-charts", "scale": 2},
+}
+
 # For `Blocks.launch`: without the last look at the own address, which ends the program when a busy machine takes
 # over 3 s.
 LAUNCH: dict[str, Any] = {"_frontend": False}
@@ -122,6 +140,11 @@ class UnopenedFile(gr.File):
     """`gr.File` without the empty temporary file that the original leaves behind at every use."""
 
     is_template = True
+
+    def get_block_name(self) -> str:
+        """What the page's script draws it as: a class below this one would get the name of its parent, which that
+        script does not know."""
+        return "file"
 
     def _process_single_file(self, f: Any) -> str:  # type: ignore[override]  # a path is all we read of it
         return str(f.path)

@@ -16,7 +16,7 @@ import pytest
 from omnivmed.resources import assets_dir, samples_dir
 from omnivmed.study import Study
 from omnivmed.ui import texts
-from omnivmed.ui.page import figures, parts
+from omnivmed.ui.page import charts, figures, parts
 from omnivmed.ui.page.export import conversation_markdown
 from omnivmed.ui.tabs import saw, teach
 from omnivmed.ui.visit import chat
@@ -254,7 +254,10 @@ def test_teaching_figures_follow_the_threshold(make: Any) -> None:
     assert coloured.count(f'stroke="{figures.KEPT}"') == int(loose.kept_per_frame[1])
     assert coloured.count(f'fill="{figures.PRUNED}"') == int((~loose.keep[1]).sum())
     assert f"{loose.kept:,}" in figures.cost_figure(loose)
-    assert "threshold 0.5" in figures.histogram_figure(strict)
+    figure = charts.charts(strict)
+    assert [note.text for note in figure.layout.annotations if note.text.startswith("threshold")] == [
+        "threshold 0.5"
+    ]
 
 
 def test_the_lesson_needs_no_model(tmp_path: Path) -> None:
@@ -276,7 +279,9 @@ def test_the_lesson_needs_no_model(tmp_path: Path) -> None:
         context.service.start()
         assert context.service.wait(20)
         assert context.service.state == "failed"
-        page = teach.TeachPage("study", "upload", "status", "place", "threshold", "reference", tuple("12345"))
+        page = teach.TeachPage(
+            "study", "upload", "status", "place", "threshold", "reference", tuple("12345"), "chart"
+        )
         lesson = teach.Teach(context, page)
         request: Any = SimpleNamespace(session_hash="page")
         last = list(lesson.open_sample(request, "mr_head", 8, 0.1, "previous"))[-1]
@@ -284,6 +289,7 @@ def test_the_lesson_needs_no_model(tmp_path: Path) -> None:
         assert "<svg" in last["2"]
         more = lesson.draw(request, 8, 0.5, "previous")
         assert more["5"] != last["5"]
+        assert more["chart"].value["plot"] != last["chart"].value["plot"]
         received = root.served / ("0" * 64)
         received.mkdir()
         own = put(received, "own.nii", nifti_bytes(grid(32, 32, 8)))

@@ -19,7 +19,6 @@ EDGE = 420  # longest edge of a drawn frame, pixels
 SMALL = 84
 KEPT = "#f0a92e"  # the viewer's colours for kept and pruned, safe for colour-blind eyes
 PRUNED = "#3f62c9"
-BARS = 60
 
 
 def picture_uri(frame: NDArray[np.uint8], edge: int = EDGE, quality: int = 82) -> tuple[str, int, int]:
@@ -99,46 +98,6 @@ def kept_picture(frame: NDArray[np.uint8], mask: KeepMask, k: int) -> NDArray[np
 
     light = cv2.resize(mask.keep[k].astype(np.uint8), frame.shape[1::-1], interpolation=cv2.INTER_NEAREST)
     return np.where(light[..., None] > 0, frame, np.uint8(0))
-
-
-def histogram_figure(mask: KeepMask, top: float = 0.6) -> str:
-    """All distances of a study as bars, the threshold as a line."""
-    values = mask.distance[np.isfinite(mask.distance)]
-    if values.size == 0:
-        return ""
-    counts, edges = np.histogram(np.clip(values, 0, top), bins=BARS, range=(0, top))
-    width, height, foot = 640, 170, 24
-    bar = width / BARS
-    tallest = max(1.0, float(np.sqrt(counts.max())))
-    parts = [
-        f'<svg viewBox="0 0 {width} {height + foot}" role="img" aria-label="{escape(texts.TEACH_HISTOGRAM)}">'
-    ]
-    for i, count in enumerate(counts):
-        tall = float(np.sqrt(count)) / tallest * (height - 18)
-        colour = KEPT if edges[i] >= mask.threshold - 1e-9 else PRUNED
-        parts.append(
-            f'<rect x="{i * bar + 0.6:.1f}" y="{height - tall:.1f}" width="{bar - 1.2:.1f}" height="{tall:.1f}" '
-            f'fill="{colour}"/>'
-        )
-    x = min(mask.threshold / top, 1.0) * width
-    parts.append(f'<path d="M{x:.1f} 0V{height}" stroke="#fff" stroke-width="2"/>')
-    anchor = "start" if x < width - 150 else "end"
-    parts.append(
-        f'<text x="{x + (6 if anchor == "start" else -6):.1f}" y="12" font-size="13" fill="#fff" '
-        f'text-anchor="{anchor}">'
-        f"{escape(texts.TEACH_THRESHOLD.format(value=mask.threshold))}</text>"
-    )
-    for tick in np.arange(0, top + 1e-9, 0.1):
-        tx = min(max(tick / top * width, 10), width - 12)
-        parts.append(
-            f'<text x="{tx:.1f}" y="{height + 17}" font-size="12" fill="#c9d1d8" text-anchor="middle">{tick:.1f}</text>'
-        )
-    parts.append("</svg>")
-    caption = escape(texts.TEACH_HISTOGRAM_CAPTION)
-    return (
-        '<div class="ov-figure"><figure style="max-width:none">'
-        f"{''.join(parts)}<figcaption>{caption}</figcaption></figure></div>"
-    )
 
 
 def strip_figure(frames: NDArray[np.uint8], mask: KeepMask, names: list[str]) -> str:

@@ -17,7 +17,8 @@ import numpy as np
 from omnivmed import __version__
 from omnivmed.errors import StudyError
 from omnivmed.ui import texts
-from omnivmed.ui.page import parts
+from omnivmed.ui.page import charts, parts
+from omnivmed.ui.page.plots import chart_box, no_charts, shown_charts
 from omnivmed.ui.tabs.bench import Bench, Tab
 from omnivmed.ui.tabs.screen import Updates
 from omnivmed.ui.visit.background import Step
@@ -41,6 +42,7 @@ class SawPage:
     """The components of the tab."""
 
     saw: Any
+    charts: Any
     save_json: Any
     make_clip: Any
     save_overlay: Any
@@ -49,6 +51,7 @@ class SawPage:
 def build(context: Context) -> SawPage:
     """Lay the tab out; call inside a `gr.Tab`."""
     saw = gr.HTML(empty_html(), elem_id="ov-saw", padding=False)
+    plot = chart_box("ov-charts")
     with gr.Row():
         save_json = gr.DownloadButton(
             texts.DOWNLOAD_JSON, size="sm", interactive=False, elem_id="ov-save-json"
@@ -57,7 +60,7 @@ def build(context: Context) -> SawPage:
         save_overlay = gr.DownloadButton(
             texts.DOWNLOAD_OVERLAY, size="sm", visible=False, elem_id="ov-save-overlay"
         )
-    return SawPage(saw, save_json, make_clip, save_overlay)
+    return SawPage(saw, plot, save_json, make_clip, save_overlay)
 
 
 class Saw:
@@ -73,6 +76,7 @@ class Saw:
         page = self.page
         return {
             page.saw: empty_html(),
+            page.charts: no_charts(),
             page.save_json: gr.DownloadButton(interactive=False),
             page.make_clip: gr.Button(interactive=opened.study.kind != "image"),
             page.save_overlay: gr.DownloadButton(visible=False),
@@ -80,8 +84,10 @@ class Saw:
 
     def planned(self, opened: OpenStudy) -> Updates:
         """Other settings: what a question would give the model now."""
-        mask = opened.mask
-        return {self.page.saw: gr.skip() if mask is None else saw_html(opened, mask, None)}
+        page, mask = self.page, opened.mask
+        if mask is None:
+            return {page.saw: gr.skip()}
+        return {page.saw: saw_html(opened, mask, None), page.charts: shown_charts(mask)}
 
     def answered(self, session: Session, opened: OpenStudy, turn: Turn) -> Updates:
         """What this answer's run gave the model, and the answer as a file."""
@@ -96,6 +102,7 @@ class Saw:
         log.debug("session=%s saw seconds=%.2f", session.tag, time.monotonic() - began)
         return {
             page.saw: html,
+            page.charts: shown_charts(mask),
             page.save_json: gr.DownloadButton(value=str(record), interactive=True),
             page.make_clip: gr.Button(interactive=opened.study.kind != "image"),
         }
@@ -128,9 +135,11 @@ class Saw:
 def wire(bench: Bench, page: SawPage) -> None:
     """Events of the tab."""
     saw = Saw(bench, page)
-    bench.when_shown.add(saw.shown, [page.saw, page.save_json, page.make_clip, page.save_overlay])
-    bench.when_planned.add(saw.planned, [page.saw])
-    bench.when_answered.add(saw.answered, [page.saw, page.save_json, page.make_clip])
+    bench.when_shown.add(
+        saw.shown, [page.saw, page.charts, page.save_json, page.make_clip, page.save_overlay]
+    )
+    bench.when_planned.add(saw.planned, [page.saw, page.charts])
+    bench.when_answered.add(saw.answered, [page.saw, page.charts, page.save_json, page.make_clip])
     outputs = [page.make_clip, page.save_overlay, bench.screen.page.status]
     page.make_clip.click(saw.make_clip, None, outputs, **bench.quick)
 
@@ -209,7 +218,10 @@ def saw_html(opened: OpenStudy, mask: KeepMask, answer: Answer | None) -> str:
     html = f'<div class="ov-saw">{body}{warn}{frames_html(opened, mask)}'
     if answer is not None:
         html += usage_table(answer)
-    return html + f"<p>{escape(texts.PRUNING_SAVES)}</p></div>"
+    html += f"<p>{escape(texts.PRUNING_SAVES)}</p>"
+    if t > 1:
+        html += f"<h3>{escape(texts.CHARTS)}</h3><p>{escape(charts.summary(mask))}</p>"
+    return html + "</div>"
 
 
 def usage_table(answer: Answer) -> str:

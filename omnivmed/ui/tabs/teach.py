@@ -13,6 +13,8 @@ import numpy as np
 
 from omnivmed.ui import texts
 from omnivmed.ui.page import figures, parts
+from omnivmed.ui.page.charts import TOP, summary
+from omnivmed.ui.page.plots import chart_box, no_charts, shown_charts
 from omnivmed.ui.page.upload import study_upload
 from omnivmed.ui.tabs.bench import QUIET, Bench
 from omnivmed.ui.tabs.screen import Updates
@@ -30,6 +32,7 @@ if TYPE_CHECKING:
 FIRST = "mr_head"
 # Coarse enough to read a number in every token, fine enough to see anatomy move.
 BUDGET = VisionBudget(max_tokens=1_536, max_frames=24, image_merge_size=2, fps=2.0, frame_max_tokens=48)
+CURVE_STEPS = 25
 CHOICES = [(sample.name, sample.key) for sample in SAMPLES if sample.key != "chest_xray"]
 
 
@@ -46,6 +49,13 @@ class Lesson:
         from omnivmed.pruning import keep_mask
 
         return keep_mask(self.patches, threshold, reference)
+
+    def curve(self, reference: Any) -> tuple[np.ndarray, np.ndarray] | None:
+        """(thresholds, share kept) by the rule itself where distances depend on what was kept; None else."""
+        if reference != "last_kept":
+            return None
+        thresholds = np.linspace(0, TOP, CURVE_STEPS)
+        return thresholds, np.array([self.mask(float(t), reference).kept_ratio for t in thresholds])
 
     def name(self, k: int) -> str:
         """Of sampled frame k: its second, or its number counted from 1."""
@@ -65,6 +75,7 @@ class TeachPage:
     threshold: Any
     reference: Any
     steps: tuple[Any, ...]
+    chart: Any
 
 
 def build(context: Context) -> TeachPage:
@@ -96,6 +107,7 @@ def build(context: Context) -> TeachPage:
             0, 0.6, context.settings.threshold, step=0.01, label=texts.THRESHOLD, elem_id="teach-threshold"
         )
         figure()
+        chart = chart_box("teach-chart")
         step(4)
         reference = gr.Radio(
             [(words, name) for name, words in texts.REFERENCES.items()],
@@ -112,7 +124,7 @@ def build(context: Context) -> TeachPage:
         )
         upload = study_upload("teach-upload")
     gr.HTML(parts.footer(context.limits), elem_id="ov-foot", padding=False)
-    return TeachPage(study, upload, status, place, threshold, reference, tuple(boxes))
+    return TeachPage(study, upload, status, place, threshold, reference, tuple(boxes), chart)
 
 
 class Teach:
@@ -202,11 +214,8 @@ class Teach:
             first = figures.grid_figure(
                 lesson.frames[0], mask, 0, texts.TEACH_TOKENS.format(total=mask.total)
             )
-            return dict(
-                zip(
-                    self.page.steps, [f'<div class="ov-figure">{first}</div>', alone, "", "", ""], strict=True
-                )
-            )
+            drawn = [f'<div class="ov-figure">{first}</div>', alone, "", "", ""]
+            return {**dict(zip(self.page.steps, drawn, strict=True)), self.page.chart: no_charts()}
         k = min(max(1, options.max_frames or 1), t - 1)
         what = texts.TEACH_SLICE if lesson.opened.study.kind == "volume" else texts.TEACH_FRAME_AT
         before = figures.grid_figure(lesson.frames[k - 1], mask, k - 1, f"{what} {lesson.name(k - 1)}")
@@ -234,20 +243,21 @@ class Teach:
         )
         strip = figures.strip_figure(lesson.frames, mask, [lesson.name(i) for i in range(t)])
         words = escape(texts.TEACH_MEANS.format(meaning=mask.threshold_meaning))
-        meaning = f'<div class="ov-teach"><p>{words}</p></div>'
+        meaning = f'<div class="ov-teach"><p>{words}</p><p>{escape(summary(mask))}</p></div>'
         count = escape(texts.TEACH_COUNT.format(kept=mask.kept, total=mask.total))
         share = escape(texts.TEACH_LEFT.format(share=100 * mask.kept_ratio))
         kept = f'<div class="ov-teach"><p><span class="ov-big">{count}</span> {share}</p></div>'
         drawn = [
             f'<div class="ov-figure">{before}{here}</div>',
             f'<div class="ov-figure">{change}{numbers}</div>',
-            figures.histogram_figure(mask) + meaning,
+            meaning,
             f'<div class="ov-figure">{chosen}{left}</div>{strip}',
             kept
             + figures.cost_figure(mask)
             + f'<div class="ov-teach"><p>{escape(texts.PRUNING_SAVES)}</p></div>',
         ]
-        return dict(zip(self.page.steps, drawn, strict=True))
+        chart = shown_charts(mask, lesson.curve(options.reference))
+        return {**dict(zip(self.page.steps, drawn, strict=True)), self.page.chart: chart}
 
 
 def make_lesson(opened: OpenStudy, progress: Any = None) -> Lesson:
@@ -264,10 +274,11 @@ def wire(demo: gr.Blocks, page: TeachPage, context: Context) -> None:
     heavy: dict[str, Any] = {**QUIET, "concurrency_id": "open", "concurrency_limit": context.limits.workers}
     quick = Bench.quick
     asked = [page.place, page.threshold, page.reference]
-    outputs = [page.status, page.place, *page.steps]
+    outputs = [page.status, page.place, *page.steps, page.chart]
+    drawn = [page.status, *page.steps, page.chart]
     demo.load(teach.open_sample, [page.study, *asked], outputs, **quick)
     page.study.input(teach.open_sample, [page.study, *asked], outputs, **quick)
     page.upload.upload(teach.open_files, [page.upload, *asked], [*outputs, page.upload, page.study], **heavy)
-    page.place.release(teach.draw, asked, [page.status, *page.steps], **quick)
-    page.threshold.release(teach.draw, asked, [page.status, *page.steps], **quick)
-    page.reference.input(teach.draw, asked, [page.status, *page.steps], **quick)
+    page.place.release(teach.draw, asked, drawn, **quick)
+    page.threshold.release(teach.draw, asked, drawn, **quick)
+    page.reference.input(teach.draw, asked, drawn, **quick)

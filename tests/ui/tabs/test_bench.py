@@ -116,3 +116,19 @@ def test_a_panel_stands_between_notes_and_picture(context: Any) -> None:
     components, _ = parts_of(page)
     order = [c["props"].get("elem_id") for c in components]
     assert order.index("ov-notes") < order.index("ov-crop") < order.index("tiny-size") < order.index("viewer")
+
+
+def test_every_component_is_one_the_front_end_knows(context: Any) -> None:
+    """A subclass that is called something else is looked for at an address that is closed (404 in the console)."""
+    import gradio.blocks
+    import gradio.components
+    import gradio.layouts
+
+    known = {
+        name.lower()
+        for module in (gradio.components, gradio.layouts)
+        for name in dir(module)
+        if isinstance(getattr(module, name), type) and issubclass(getattr(module, name), gradio.blocks.Block)
+    }
+    components, _ = parts_of(build_demo(context))
+    assert {c["type"] for c in components} - known == set()
