@@ -195,6 +195,17 @@ class Study:
         return np.arange(self.shape[0], dtype=np.float64) * float(self.spacing_mm[0])
 
     @property
+    def slice_index(self) -> NDArray[np.float64]:
+        """(T,) where each slice lies, counted in steps of `affine`: slice i, row r, column c of an uneven stack is at
+        `affine @ [slice_index[i], r, c, 1]`. Even stacks have 0, 1, 2, …"""
+        index = np.arange(self.shape[0], dtype=np.float64)
+        if self.affine is None or self._info.slice_mm is None:
+            return index
+        normal = np.cross(self.affine[:3, 1], self.affine[:3, 2])
+        step = abs(float(self.affine[:3, 0] @ normal)) / float(np.linalg.norm(normal))
+        return index if step == 0.0 else self._info.slice_mm / step
+
+    @property
     def window(self) -> Window | None:
         """(level, width) in file units; None for RGB."""
         return self._info.window

@@ -176,13 +176,20 @@ def whole_steps(ratio: NDArray[np.float64], tolerance: float, most: float = 50.0
 
 
 def usual_step(steps: NDArray[np.float64]) -> float:
-    """The median step (one that occurs); the smallest one where all are whole numbers of it and it is common."""
+    """The most common step where a third of the steps have it, else the median one; the smallest where all are whole
+    numbers of it and it is as common."""
     ordered = np.sort(steps)
     smallest = float(ordered[0])
     ratio = steps / smallest
     if whole_steps(ratio, _tolerance(smallest), 10.0).all() and (np.round(ratio) == 1).mean() >= COMMON:
         return smallest
-    return float(ordered[(len(ordered) - 1) // 2])
+    median = float(ordered[(len(ordered) - 1) // 2])
+    alike = np.searchsorted(ordered, ordered * (1 + STEP_TOLERANCE), "right") - np.arange(len(ordered))
+    most = int(alike.max())
+    if most < max(2, COMMON * len(ordered)):
+        return median
+    found = [float(ordered[i + (most - 1) // 2]) for i in np.flatnonzero(alike == most)]
+    return min(found, key=lambda step: abs(step - median))
 
 
 def only_rounded(positions: NDArray[np.float64], heights: NDArray[np.float64]) -> bool:

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from omnivmed.progress import Progress
 from omnivmed.ui.canvas.container import Layout, PayloadInfo, write
-from omnivmed.ui.canvas.planes import plane_specs
+from omnivmed.ui.canvas.planes import even, ladder, plane_specs
 
 if TYPE_CHECKING:
     from omnivmed.pruning import KeepMask
@@ -66,6 +66,9 @@ def _common_header(study: Study) -> dict[str, Any]:
         "notes": list(study.notes),
         "affine": np.asarray(study.affine, float).tolist() if study.affine is not None else None,
         "planes": plane_specs(study),
+        "aspect": float(study.pixel_aspect),
+        "slice_index": None if even(study) else [float(i) for i in study.slice_index],
+        "ladder": None if even(study) else ladder(study),
     }
 
 

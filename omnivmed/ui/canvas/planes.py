@@ -64,6 +64,36 @@ def _resliced(study: Study, axis: int) -> dict[str, Any]:
     return {**spec, "down": down, "across": across, "letters": letters}
 
 
+MOST_ROWS = 4  # display rows per slice of an uneven stack at most
+EVEN = 0.02  # share of a step that slices may be off their places in an even stack
+
+
+def even(study: Study) -> bool:
+    """Whether slices lie where equal steps put them, so that other planes need nothing but the step."""
+    if study.kind != "volume" or study.shape[0] < 3 or study.info.slice_mm is None or not _step(study):
+        return True
+    places = np.asarray(study.info.slice_mm)
+    return bool(np.abs(places - np.arange(len(places)) * _step(study)).max() <= EVEN * _step(study))
+
+
+def _step(study: Study) -> float:
+    return float((study.spacing_mm or (None,))[0] or 0.0)
+
+
+def ladder(study: Study) -> dict[str, Any]:
+    """Even rows across the slices of an uneven stack, for planes other than that of the slices.
+
+    ``step_mm`` between rows, and ``slices``: which slice lies nearest to each row, by its true place. The step is the
+    usual one of the stack, or coarser where that would take more than `MOST_ROWS` rows per slice.
+    """
+    places = np.asarray(study.info.slice_mm)
+    total = float(places[-1])
+    count = min(max(2, round(total / _step(study)) + 1), MOST_ROWS * len(places))
+    rows = np.linspace(0.0, total, count)
+    nearest = np.abs(rows[:, None] - places[None, :]).argmin(axis=1)
+    return {"step_mm": total / (count - 1), "slices": [int(i) for i in nearest]}
+
+
 def world_axes(affine: np.ndarray) -> list[tuple[int, int]]:
     """For each voxel axis the nearest RAS axis (0 x, 1 y, 2 z), each used once, and its sign.
 

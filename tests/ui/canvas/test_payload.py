@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from omnivmed.io import open_study
 from omnivmed.pruning import keep_mask
 from omnivmed.study import Study
 from omnivmed.ui.canvas import payload
@@ -18,6 +19,7 @@ from omnivmed.ui.canvas.planes import plane_specs
 from omnivmed.vision import NANO_BUDGET, prepare
 from tests import phantoms
 from tests.browser.viewer_harness import orientation_volume
+from tests.io.makers import ct_slice, dicom_bytes, put, zip_bytes
 
 AXIAL = np.array([[0, 0, -1, 20], [0, -1, 0, 15], [3, 0, 0, -10], [0, 0, 0, 1]], float)
 
@@ -220,6 +222,7 @@ def test_only_technical_facts_travel(tmp_path: Path) -> None:
             "affine",
             "planes",
         ),
+        *("aspect", "slice_index", "ladder"),
         *("display", "scale", "order", "slope", "intercept", "exact", "data_bytes", "arrays"),
     }
     assert set(header) <= allowed
@@ -314,3 +317,29 @@ def test_a_clip_that_is_closed_meanwhile_ends_the_conversion_in_silence(tmp_path
         ended = pool.submit(transcode, study, tmp_path / "c.mp4", progress=close, stopped=gone)
         assert ended.result() is None
     assert list(tmp_path.iterdir()) == []
+
+
+def test_uneven_stacks_are_resliced_by_their_true_places(tmp_path: Path) -> None:
+    """A head scan of 56 mm with one short step: its coronal plane is 56 mm high, and every row the nearest slice."""
+    heights = [0, 1.08, *(5 + 4.25 * k for k in range(13))]
+    members = {f"{k}": dicom_bytes(ct_slice(h, 50 + k)) for k, h in enumerate(heights)}
+    with open_study(put(tmp_path, "a.zip", zip_bytes(members)), isolated=False) as study:
+        header = pack_study(study, None, tmp_path / "study.omv").header
+        rows, step = header["ladder"]["slices"], header["ladder"]["step_mm"]
+        assert (len(rows) - 1) * step == pytest.approx(56.0)
+        assert step == pytest.approx(4.25, rel=0.05)
+        for k, i in enumerate(rows):
+            assert abs(heights[i] - k * step) == pytest.approx(min(abs(h - k * step) for h in heights))
+        assert study.affine is not None
+        for i, height in enumerate(heights):
+            assert (study.affine @ [header["slice_index"][i], 0, 0, 1])[2] == pytest.approx(height)
+        assert "NonUniformSpacing" in study.warnings
+
+
+def test_even_stacks_need_no_ladder(tmp_path: Path) -> None:
+    members = {f"{k}": dicom_bytes(ct_slice(2.5 * k, 50 + k)) for k in range(6)}
+    with open_study(put(tmp_path, "a.zip", zip_bytes(members)), isolated=False) as study:
+        header = pack_study(study, None, tmp_path / "study.omv").header
+        assert (header["ladder"], header["slice_index"]) == (None, None)
+        assert header["aspect"] == pytest.approx(0.8 / 0.7)
+        assert study.slice_index.tolist() == [0, 1, 2, 3, 4, 5]

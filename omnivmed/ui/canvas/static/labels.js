@@ -69,7 +69,8 @@ export function readout(viewer, pane) {
   const source = voxel.map((v, axis) => (axis === 0 ? v : (v + 0.5) * header.scale - 0.5));
   const lines = [];
   if (header.affine) {
-    const mm = [0, 1, 2].map((k) => header.affine[k].reduce((sum, a, c) => sum + a * (c < 3 ? source[c] : 1), 0));
+    const placed = [header.slice_index ? header.slice_index[voxel[0]] : source[0], source[1], source[2], 1];
+    const mm = [0, 1, 2].map((k) => header.affine[k].reduce((sum, a, c) => sum + a * placed[c], 0));
     lines.push(mm.map((v, k) => 'RAS'[k] + ' ' + v.toFixed(1)).join('  ') + ' mm');
   } else if (header.spacing_mm) {
     lines.push('↓ ' + (source[1] * header.spacing_mm[1]).toFixed(1) + '  → ' + (source[2] * header.spacing_mm[2]).toFixed(1) + ' mm'

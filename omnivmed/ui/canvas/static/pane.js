@@ -14,10 +14,12 @@ export class Pane {
     this.viewer = viewer;
     this.spec = spec;
     const { header, store } = viewer;
-    this.rows = spec ? header.shape[spec.down] : store.rows;
-    this.cols = spec ? header.shape[spec.across] : store.cols;
+    this.ladder = header.ladder ? header.ladder.slices : null; // display row across the slices -> slice
+    const length = (axis) => (axis === 0 && this.ladder ? this.ladder.length : header.shape[axis]);
+    this.rows = spec ? length(spec.down) : store.rows;
+    this.cols = spec ? length(spec.across) : store.cols;
     this.mm = pixelSize(header, spec);
-    this.stretch = this.mm ? aspect(this.mm.across, this.mm.down) : { ax: 1, ay: 1 };
+    this.stretch = this.mm ? aspect(this.mm.across, this.mm.down) : aspect(1, header.aspect || 1);
     this.fitted = true;
     this.view = { scale: 1, x: 0, y: 0 };
     this.measure = null;
@@ -102,6 +104,7 @@ export class Pane {
     out[spec.axis] = this.viewer.cursor[spec.axis];
     out[spec.down] = spec.flip_down ? this.rows - 1 - r : r;
     out[spec.across] = spec.flip_across ? this.cols - 1 - c : c;
+    if (spec.axis !== 0 && this.ladder) out[0] = this.ladder[out[0]];
     return out;
   }
 
@@ -234,8 +237,11 @@ export class Pane {
   drawCross() {
     const { spec, viewer } = this;
     const on = (axis, flip) => {
-      const i = viewer.cursor[axis];
-      return (flip ? viewer.header.shape[axis] - 1 - i : i) + 0.5;
+      const { ladder } = this;
+      const n = axis === 0 && ladder ? ladder.length : viewer.header.shape[axis];
+      let i = viewer.cursor[axis];
+      if (axis === 0 && ladder) i = (ladder.indexOf(i) + ladder.lastIndexOf(i)) / 2;
+      return (flip ? n - 1 - i : i) + 0.5;
     };
     const [x, y] = toCanvas(this.view, this.stretch, on(spec.across, spec.flip_across), on(spec.down, spec.flip_down));
     paintCross(this.ctx, x, y, this.canvas.width, this.canvas.height, this.ratio);
@@ -289,7 +295,8 @@ export function inPlace(header, text) {
 /** Size of a display pixel in mm, {down, across}, or null when the file does not say. */
 export function pixelSize(header, spec) {
   if (!header.spacing_mm || !spec) return null;
-  const size = (axis) => header.spacing_mm[axis] * (axis === 0 ? 1 : header.scale);
+  const step = header.ladder ? header.ladder.step_mm : header.spacing_mm[0];
+  const size = (axis) => (axis === 0 ? step : header.spacing_mm[axis] * header.scale);
   const down = size(spec.down);
   const across = size(spec.across);
   return down > 0 && across > 0 ? { down, across } : null;

@@ -59,13 +59,19 @@ export class VoxelStore {
     return rgbaTable(windowTable(this.spec.dtype, this.slope, this.intercept, level, width, flip));
   }
 
-  /** Offsets of every index along one axis; along axis 0 they follow the sending order. */
+  /** Where index k of an axis begins; along axis 0 slices lie in the sending order. */
+  offset(axis, k) {
+    return axis === 0 ? this.slot[k] * this.rows * this.cols : axis === 1 ? k * this.cols : k;
+  }
+
+  /** Offsets along one axis of a resliced plane; across the slices by their true places (the ladder). */
   offsets(axis, flip) {
-    const n = this.header.shape[axis];
+    const ladder = axis === 0 && this.header.ladder ? this.header.ladder.slices : null;
+    const n = ladder ? ladder.length : this.header.shape[axis];
     const out = new Int32Array(n);
     for (let i = 0; i < n; i++) {
       const k = flip ? n - 1 - i : i;
-      out[i] = axis === 0 ? this.slot[k] * this.rows * this.cols : axis === 1 ? k * this.cols : k;
+      out[i] = this.offset(axis, ladder ? ladder[k] : k);
     }
     return out;
   }
@@ -73,7 +79,7 @@ export class VoxelStore {
   /** @param {Plane} spec @param {number} index @param {Uint32Array} table @param {Uint32Array} out */
   fill(spec, index, table, out, step = 1) {
     const { voxels, bits } = this;
-    const base = this.offsets(spec.axis, false)[index];
+    const base = this.offset(spec.axis, index);
     const down = this.offsets(spec.down, spec.flip_down);
     const across = this.offsets(spec.across, spec.flip_across);
     const last = across.length - 1;

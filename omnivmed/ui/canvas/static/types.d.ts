@@ -70,6 +70,9 @@ export interface StudyHeader extends Header {
   scale: number; // source pixels to one sent pixel
   exact: boolean;
   spacing_mm: (number | null)[] | null;
+  aspect: number;
+  slice_index: number[] | null;
+  ladder: { step_mm: number; slices: number[] } | null;
   window: [number, number] | null;
   presets: [string, number, number][];
   inverted: boolean;
