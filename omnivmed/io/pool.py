@@ -157,6 +157,7 @@ class Family:
         self._control: socket.socket | None = None
         self._process: subprocess.Popen[bytes] | None = None
         self._graves: deque[int] = deque()
+        self.starts = 0  # how often its process had to be started
         self.walls: dict[str, bool] = {}  # which walls of the sandbox stand on this machine
         self.last_peak_bytes = 0  # largest resident size of the child that ended last
 
@@ -258,6 +259,7 @@ class Family:
         ours.settimeout(START_S)
         message, _ = wire.receive(ours)
         self.walls = {str(k): bool(v) for k, v in message["walls"].items()}
+        self.starts += 1
         self._control = ours
         return ours
 

@@ -222,6 +222,7 @@ class Texts(BaseModel, frozen=True, extra="forbid", strict=False):
     CROWDED_STUDIES: str
     CROWDED_PAGES: str
     ENDED: dict[str, str]
+    EARLIER_TURNS: str
     LOGIN_SILENCE: str
     BUSY_FULL: str
     DISK_FULL: str

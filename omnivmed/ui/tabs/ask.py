@@ -58,6 +58,7 @@ def build(context: Context) -> AskPage:
         layout="bubble",
         placeholder=texts.CHAT_EMPTY,
         allow_tags=False,
+        latex_delimiters=[],  # what people and models write is shown as written
         elem_id="ov-chat",
     )
     with gr.Row(elem_id="ov-suggest"):

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from omnivmed.pruning import KeepMask
 
 log = logging.getLogger("omnivmed.ui")
+SHOWN_TURNS = 12
 TELL_EVERY_S = 0.06  # at most about 16 updates a second reach the page
 
 
@@ -110,6 +111,7 @@ def ask(
     finally:
         session.answering.release()
         session.touch()
+        context.counts.answered(code, time.monotonic() - began)
         log.info(
             "session=%s ask kind=%s seconds=%.2f code=%s",
             session.tag, opened.study.kind, time.monotonic() - began, code,
@@ -242,12 +244,14 @@ def stopped_facts(mask: KeepMask | None, seconds: float) -> str:
 
 _SLICE = re.compile(r"\b(slice|frame)s? (?:number )?(\d{1,6})\b", re.IGNORECASE)
 _TIME = re.compile(r"\b(?:at|time|second) (\d{1,6}(?:\.\d+)?) ?(?:s|seconds)?\b", re.IGNORECASE)
+_AUTOLINK = re.compile(r":(?=//)|(?<=www)\.|@", re.IGNORECASE)  # what makes a bare address a link
 _MARKDOWN = re.compile(r"([\\`*_\[\]|~]|^[#+-])", re.MULTILINE)
 
 
 def plain(text: str) -> str:
     """Text of a person or a model as Markdown that shows exactly these characters: no tags, pictures, links."""
-    return _MARKDOWN.sub(r"\\\1", html.escape(text, quote=False)).replace("\n", "  \n")
+    escaped = _MARKDOWN.sub(r"\\\1", html.escape(text, quote=False)).replace("\n", "  \n")
+    return _AUTOLINK.sub(lambda found: f"&#{ord(found[0])};", escaped)
 
 
 def linked(text: str, frames: int, seconds: float | None) -> str:
@@ -272,7 +276,11 @@ def linked(text: str, frames: int, seconds: float | None) -> str:
 
 
 def messages(session: Session, running: Progressing | None = None) -> list[dict[str, Any]]:
-    """The conversation for `gr.Chatbot`: recorded turns, then the one being answered."""
+    """The conversation for `gr.Chatbot`: the last recorded turns, then the one being answered.
+
+    Every update sends all that is shown, so a long lesson would get slower with every question; the whole conversation
+    is in the download.
+    """
     with session.lock:
         turns = list(session.turns)
         study = session.current.study if session.current is not None else None
@@ -280,7 +288,12 @@ def messages(session: Session, running: Progressing | None = None) -> list[dict[
     times = study.times_s if study is not None else None
     seconds = float(times[-1]) if times is not None and len(times) else None
     shown: list[dict[str, Any]] = []
-    for turn in turns:
+    if len(turns) > SHOWN_TURNS:
+        earlier = texts.EARLIER_TURNS.format(count=len(turns) - SHOWN_TURNS)
+        shown.append(
+            {"role": "assistant", "content": f'<small class="ov-facts">{html.escape(earlier)}</small>'}
+        )
+    for turn in turns[-SHOWN_TURNS:]:
         shown += _pair(turn.question, linked(turn.text, frames, seconds), turn.facts)
     if running is not None:
         body = linked(running.text, frames, seconds)

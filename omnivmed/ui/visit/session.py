@@ -321,7 +321,15 @@ class Session:
         return self.served
 
     def new_served(self, name: str) -> Path:
-        """A path for such a file under a plain name (a download), in a folder of its own; goes with the study."""
+        """A path for such a file under a plain name (a download), in a folder of its own; goes with the study.
+
+        The same name gives the same path again: a newer download replaces the one before.
+        """
+        with self.lock:
+            known = () if self.current is None else self.current.served
+        for path in known:
+            if path.name == name:
+                return path
         folder = self.served_folder() / secrets.token_hex(16)
         folder.mkdir(mode=0o700)
         path = folder / name

@@ -18,6 +18,7 @@ from omnivmed.progress import Progress
 from omnivmed.ui import texts
 from omnivmed.ui.canvas import payload
 from omnivmed.ui.canvas.container import payload_path
+from omnivmed.ui.visit.counts import Counts
 from omnivmed.ui.visit.environment import PrivateRoot
 from omnivmed.ui.visit.samples import find_sample
 from omnivmed.ui.visit.service import ModelService, SampleShelf
@@ -51,6 +52,7 @@ class Context:
     service: ModelService
     shelf: SampleShelf
     uploads: Uploads
+    counts: Counts = field(default_factory=Counts)
     ended: threading.Event = field(default_factory=threading.Event)  # the program is about to stop
 
     def end(self) -> None:
@@ -193,6 +195,7 @@ def open_study_files(
         raise
     finally:
         seconds = time.monotonic() - began
+        context.counts.opened(code, seconds)
         log.info(
             "session=%s open kind=%s bytes=%d seconds=%.2f code=%s", session.tag, kind, size, seconds, code
         )

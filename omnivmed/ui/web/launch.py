@@ -14,6 +14,7 @@ from omnivmed.ui.page.theme import make_css, make_head, make_theme
 from omnivmed.ui.tabs.bench import ANSWERING_AT_ONCE
 from omnivmed.ui.upstream import LAUNCH, EventQueue
 from omnivmed.ui.visit import studies
+from omnivmed.ui.visit.clock import boot_clock
 from omnivmed.ui.visit.samples import SAMPLES
 from omnivmed.ui.visit.settings import LOOPBACK
 from omnivmed.ui.visit.studies import Context, Options
@@ -21,7 +22,7 @@ from omnivmed.ui.web.doorbell import Doorbell
 from omnivmed.ui.web.ends import end_tidily
 from omnivmed.ui.web.fair import Places
 from omnivmed.ui.web.gate import Gate, Rules
-from omnivmed.ui.web.health import health_route
+from omnivmed.ui.web.health import health_route, hourly_line, metrics_route
 from omnivmed.ui.web.leaving import Leaving, Listeners
 from omnivmed.ui.web.names import AnonymousNames
 from omnivmed.ui.web.receiving import Receiving
@@ -29,6 +30,7 @@ from omnivmed.ui.web.walls import HUB_FRAMES, Walls
 
 log = logging.getLogger("omnivmed.ui")
 SWEEP_S = 1.0
+HOUR_S = 3600.0
 WARM_UP_PATIENCE_S = 120.0
 EVENTS_AT_ONCE = 8  # of a kind that names no limit of its own
 
@@ -72,7 +74,7 @@ def launch(
             frames=HUB_FRAMES if settings.hub else (),
         ),
         Middleware(Doorbell, behind_proxy=settings.behind_proxy),
-        Middleware(Gate, rules, queue, room),
+        Middleware(Gate, rules, queue, room, context.counts.refuse),
         Middleware(Receiving, context.uploads),
         Middleware(AnonymousNames, context.uploads),
         Middleware(Leaving, context.store.gone, queue, listeners),
@@ -97,7 +99,7 @@ def launch(
         theme=make_theme(),
         css=make_css(),
         head=make_head(),
-        app_kwargs={"routes": [health_route(context)], "middleware": layers},
+        app_kwargs={"routes": [health_route(context), metrics_route(context, queue)], "middleware": layers},
         **LAUNCH,
     )
 
@@ -132,11 +134,15 @@ def _sweep_forever(context: Context, listeners: Listeners) -> None:
     )
 
     def sweep() -> None:
+        told = boot_clock()
         while not context.ended.wait(SWEEP_S):
             for step in steps:
                 try:
                     step()
                 except Exception as error:  # the next second has to come
                     log.warning("sweeping: code=%s", type(error).__name__)
+            if boot_clock() - told >= HOUR_S:
+                told = boot_clock()
+                log.info("%s", hourly_line(context))
 
     threading.Thread(target=sweep, name="omnivmed-sweep", daemon=True).start()
