@@ -63,6 +63,7 @@ def start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Starter]:
         public: bool = False,
         mcp: bool = False,
         keys: Mapping[str, str] | None = None,
+        settings: dict[str, Any] | None = None,
         **limits: Any,
     ) -> Running:
         from omnivmed.ui.visit.environment import prepare
@@ -72,10 +73,11 @@ def start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Starter]:
 
         told = assistant or ScriptedAssistant()
         own = replace(PUBLIC if public else LOCAL, **limits)
-        settings = AppSettings(
+        how = AppSettings(
             model="scripted", port=free_port(), public=public, mcp=mcp, keys=keys or {}, own_limits=own
         )
-        context = app.make_context(settings, root, lambda *_, **__: told)
+        how = replace(how, **(settings or {}))
+        context = app.make_context(how, root, lambda *_, **__: told)
         demo = app.build_demo(context)
         _, url, _ = app.launch(demo, context, block=False, warm=False)
         running.append(Running(url, context, demo, told))

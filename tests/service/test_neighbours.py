@@ -215,11 +215,11 @@ def test_memory_of_all_visitors_has_a_bound(start: Starter, tmp_path: Path) -> N
 
 
 def test_an_idle_page_hears_why_its_study_is_gone(start: Starter, tmp_path: Path) -> None:
-    app = start(idle_minutes=0.02)
+    app = start(idle_minutes=0.1)
     page = app.page()
     page.open_upload(picture(tmp_path / "a.png"))
-    assert wait_until(lambda: len(app.context.store) == 0, 10)  # the sweeping thread itself
-    assert app.files() == []
+    assert wait_until(lambda: len(app.context.store) == 0, 20)  # the sweeping thread itself
+    assert wait_until(lambda: app.files() == [], 5)
     tick = next(
         d
         for d in page.config["dependencies"]
