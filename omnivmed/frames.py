@@ -48,14 +48,17 @@ class Shaped:
 
     @property
     def shape(self) -> tuple[int, int, int]:
+        """(T, H, W)."""
         return self._shape
 
     @property
     def channels(self) -> int:
+        """1 grey or 3 RGB."""
         return self._channels
 
     @property
     def dtype(self) -> np.dtype[Any]:
+        """Stored type; uint8 for RGB."""
         return self._dtype
 
 
@@ -83,15 +86,18 @@ class ArraySource(Shaped):
         return self._array
 
     def read(self, indices: Sequence[int]) -> NDArray[Any]:
+        """Frames in the order asked, (t, H, W[, 3]): a view where they are neighbours, else a copy."""
         idx = list(indices)
         if idx and idx == list(range(idx[0], idx[0] + len(idx))):
             return self.array[idx[0] : idx[0] + len(idx)]
         return self.array[np.asarray(idx, dtype=np.int64)]
 
     def problems(self) -> list[tuple[str, str]]:
+        """None: what is in memory was read whole."""
         return []
 
     def close(self) -> None:
+        """Let go of the memory."""
         self._array = None
 
 

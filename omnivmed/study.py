@@ -154,6 +154,7 @@ class Study:
 
     @property
     def kind(self) -> StudyKind:
+        """image, volume or video."""
         return self._info.kind
 
     @property
@@ -222,14 +223,17 @@ class Study:
 
     @property
     def modality(self) -> str | None:
+        """DICOM's word (CT, MR, CR, US …), or None where the file names none."""
         return self._info.modality
 
     @property
     def body_part(self) -> str | None:
+        """DICOM's word (CHEST, HEAD …), or None where the file names none."""
         return self._info.body_part
 
     @property
     def unit(self) -> Unit:
+        """What `values` are in: HU for CT, rgb for colour, raw otherwise."""
         return self._info.unit
 
     @property

@@ -53,6 +53,7 @@ class Comparison:
         return self.low > 0 or self.high < 0
 
     def text(self) -> str:
+        """The difference with its interval in percentage points, and whether the interval holds 0: one line."""
         verdict = "" if self.clear else "; the interval holds 0: no difference shown"
         return (
             f"{self.first} - {self.second}, {self.measure} ({self.protocol}, n={self.n}): "

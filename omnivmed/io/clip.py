@@ -45,6 +45,7 @@ class ClipSource(Shaped, abc.ABC):
 
     @property
     def frame_bytes(self) -> int:
+        """Size of one decoded frame."""
         return math.prod(self.frame_shape) * self._dtype.itemsize
 
     def read(self, indices: Sequence[int]) -> NDArray[Any]:
@@ -68,9 +69,11 @@ class ClipSource(Shaped, abc.ABC):
             return result
 
     def problems(self) -> list[tuple[str, str]]:
+        """(warning code, sentence) of whatever came up while frames were decoded."""
         return list(self._problems)
 
     def close(self) -> None:
+        """Forget the decoded frames; nothing can be read afterwards."""
         with self._lock:
             self._closed = True
             self._cache.clear()
@@ -107,6 +110,7 @@ class LocalClip(ClipSource):
             self._note(self._clip.problems())
 
     def close(self) -> None:
+        """Close the file, too."""
         super().close()
         self._clip.close()
 
@@ -195,6 +199,7 @@ class RemoteClip(ClipSource):
         return child.ended and child.status == 0
 
     def close(self) -> None:
+        """End the worker process, too."""
         super().close()
         self._finish()
 

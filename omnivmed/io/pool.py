@@ -115,6 +115,7 @@ class Child:
         self.last_used = time.monotonic()
 
     def send(self, message: dict[str, Any], fds: Sequence[int] = ()) -> None:
+        """Hand over one message, and open descriptors with it."""
         self.last_used = time.monotonic()
         wire.send(self._sock, message, fds)
 

@@ -131,11 +131,13 @@ def _ended(stream: Stream, findings: Findings) -> bool:
 
 
 def floats(text: str) -> list[float]:
+    """Numbers of a header line; [] where one of them is no finite number."""
     parts = [finite(p) for p in text.split()]
     return [p for p in parts if p is not None] if all(p is not None for p in parts) else []
 
 
 def integers(text: str) -> list[int]:
+    """Whole numbers of a header line. Raises StudyError (Corrupt) for anything else."""
     parts = text.split()
     if not all(re.fullmatch(r"-?\d{1,18}", p) for p in parts):
         raise StudyError("Corrupt", BAD)
@@ -143,4 +145,5 @@ def integers(text: str) -> list[int]:
 
 
 def true(text: str) -> bool:
+    """Whether a header says yes: true, 1 or yes, in any case."""
     return text.strip().lower() in ("true", "1", "yes")

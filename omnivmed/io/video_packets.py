@@ -212,16 +212,21 @@ class View(io.RawIOBase):
         file.seek(start)
 
     def readable(self) -> bool:
+        """True."""
         return True
 
     def seekable(self) -> bool:
+        """True."""
         return True
 
     def read(self, n: int = -1) -> bytes:
+        """At most `n` bytes from here, all that follow for -1."""
         return self._file.read(n)
 
     def seek(self, offset: int, whence: int = 0) -> int:
+        """Move to a place counted from the beginning of the view; returns where that is."""
         return self._file.seek(offset + self._start if whence == 0 else offset, whence) - self._start
 
     def tell(self) -> int:
+        """Where the next byte is read, counted from the beginning of the view."""
         return self._file.tell() - self._start

@@ -42,6 +42,7 @@ class Turn:
 
     @property
     def nothing(self) -> bool:
+        """Whether the picture stays as it is."""
         return not (self.transpose or self.flip_rows or self.flip_columns)
 
     def __call__(self, picture: NDArray[np.uint8]) -> NDArray[np.uint8]:

@@ -48,6 +48,7 @@ class RemoteDesk:
         self.arrays: list[NDArray[Any]] = []
 
     def allocate(self, shape: tuple[int, ...], dtype: DTypeLike) -> NDArray[Any]:
+        """An array in shared memory that the door made, once its size is within the limits. Raises StudyError."""
         nbytes = check_bytes(shape, dtype, self._limits)
         kind = np.dtype(dtype)
         wire.send(self._sock, {"op": "allocate", "shape": list(shape), "dtype": kind.str})
@@ -65,6 +66,7 @@ class RemoteDesk:
         return next(i for i, a in enumerate(self.arrays) if a.__array_interface__["data"][0] == start)
 
     def progress(self, stage: str, done: int, total: int) -> None:
+        """Tell the door where the work is, at most every 0.05 s; each sign of life earns more CPU time."""
         now = time.monotonic()
         if now - self._reported < 0.05 and done < total:
             return
@@ -73,6 +75,7 @@ class RemoteDesk:
         wire.send(self._sock, {"op": "progress", "stage": stage, "done": int(done), "total": int(total)})
 
     def glimpse(self, reading: Reading) -> None:
+        """Send the first look, once, where the door wants one."""
         if self.wants_glimpse:
             self.wants_glimpse = False  # one is enough
             wire.send(self._sock, {**_message(reading, self), "op": "glimpse"})

@@ -48,10 +48,12 @@ class FrameGroup:
 
     @property
     def patches_per_frame(self) -> int:
+        """grid_h * grid_w."""
         return self.grid_h * self.grid_w
 
     @property
     def tokens_per_frame(self) -> int:
+        """Patches per frame over merge_size²."""
         return self.patches_per_frame // self.merge_size**2
 
     def chunks(self, max_patches: int) -> Iterator[FrameGroup]:
@@ -109,6 +111,7 @@ class OmniVMedVisionAttention(VideoLlama3VisionAttention):
     def forward(  # type: ignore[override]  # frames are stacked, not concatenated: no cu_seqlens
         self, hidden_BLC: torch.Tensor, cos_LD: torch.Tensor, sin_LD: torch.Tensor
     ) -> torch.Tensor:
+        """(B, L, C) → (B, L, C): frames attend within themselves; cos and sin (L, D) are shared by a group."""
         frames, length, _ = hidden_BLC.shape
         q, k, v = (
             projection(hidden_BLC).view(frames, length, self.num_heads, self.head_dim).transpose(1, 2)
@@ -137,6 +140,7 @@ class OmniVMedVisionLayer(GradientCheckpointingLayer):
         self.mlp = VideoLlama3VisionMLP(config)
 
     def forward(self, hidden_BLC: torch.Tensor, cos_LD: torch.Tensor, sin_LD: torch.Tensor) -> torch.Tensor:
+        """(B, L, C) → (B, L, C): attention and MLP, each after a norm and added to what came in."""
         hidden_BLC = hidden_BLC + self.self_attn(self.layer_norm1(hidden_BLC), cos_LD, sin_LD)
         changed: torch.Tensor = self.mlp(self.layer_norm2(hidden_BLC))
         return hidden_BLC + changed

@@ -18,18 +18,11 @@ from tests.docs.pages import ROOT
 # Room → public definitions without a docstring, at most; 0 for what is not named. Who writes some lowers the number:
 # `python -m tests.docs.test_docstrings` prints them.
 MOST = {
-    "omnivmed": 10,
-    "omnivmed/eval": 1,
     "omnivmed/inference": 14,
-    "omnivmed/io": 15,
-    "omnivmed/model": 4,
-    "omnivmed/ui": 9,
     "train/claims": 14,
-    "train/loop": 3,
     "train/nano": 109,
-    "train/plan": 5,
 }
-LEAST_COVERAGE = 0.86
+LEAST_COVERAGE = 0.92
 
 
 Definition = ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef

@@ -40,6 +40,7 @@ class Built:
 
     @property
     def placeholders(self) -> Placeholders:
+        """The token ids that stand for an image and for a volume or clip."""
         return Placeholders(self.model.config.image_token_id, self.model.config.video_token_id)
 
     @property

@@ -21,6 +21,7 @@ class Encoder:
 
     @property
     def parameters(self) -> int:
+        """Weights of the vision encoder, biases and norms included."""
         h, m = self.hidden, self.mlp
         block = 4 * (h * h + h) + (h * m + m) + (m * h + h) + 4 * h
         return (PATCH_VALUES * h + h) + self.layers * block + 2 * h
@@ -40,6 +41,7 @@ class Language:
 
     @property
     def head_dim(self) -> int:
+        """Width of one attention head."""
         return self.hidden // self.heads
 
     @property
@@ -49,6 +51,7 @@ class Language:
 
     @property
     def parameters(self) -> int:
+        """Weights of the language model; a tied head counts once."""
         h, kv = self.hidden, self.kv
         block = (h * h + h) + 2 * (h * kv + kv) + h * h + 3 * h * self.mlp + 2 * h
         return (1 if self.tied else 2) * self.vocab * h + self.layers * block + h
@@ -69,11 +72,13 @@ class Model:
 
     @property
     def projector_parameters(self) -> int:
+        """Weights of the two-layer projector."""
         v, h = self.encoder.hidden, self.language.hidden
         return (v * h + h) + (h * h + h)
 
     @property
     def parameters(self) -> int:
+        """Weights of all three parts."""
         return self.encoder.parameters + self.projector_parameters + self.language.parameters
 
     def part(self, name: str) -> int:

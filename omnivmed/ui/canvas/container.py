@@ -49,6 +49,7 @@ def payload_path(folder: str | Path, kind: str) -> Path:
 
 
 def aligned(n: int) -> int:
+    """`n` rounded up to the next boundary of ALIGN bytes."""
     return -(-n // ALIGN) * ALIGN
 
 
@@ -60,6 +61,7 @@ class Layout:
         self.end = 0
 
     def add(self, name: str, dtype: np.dtype[Any] | str, shape: Sequence[int]) -> None:
+        """Reserve room for an array, little-endian; `name` is how the script finds it."""
         dtype = np.dtype(dtype).newbyteorder("<")
         size = int(np.prod(shape, dtype=np.int64)) * dtype.itemsize
         kind = {"b": "uint8"}.get(dtype.kind, dtype.name)

@@ -55,6 +55,7 @@ class Progressing:
 
     @property
     def over(self) -> bool:
+        """Whether nothing more will come: answered, failed or stopped."""
         return self.answer is not None or self.error is not None or self.stopped
 
 

@@ -22,10 +22,12 @@ class Sample:
 
     @property
     def path(self) -> Path:
+        """Where the study is on disk."""
         return samples_dir() / self.file
 
     @property
     def thumbnail(self) -> Path:
+        """Where its 128-pixel picture is."""
         return samples_dir() / "thumbs" / f"{self.key}.jpg"
 
 

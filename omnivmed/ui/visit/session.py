@@ -123,6 +123,7 @@ class Session:
         self.last_used = clock()
 
     def touch(self) -> None:
+        """Note that somebody is here: the idle time begins anew."""
         self.last_used = self._clock()
 
     @property

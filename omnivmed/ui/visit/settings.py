@@ -43,6 +43,7 @@ class AppSettings:
 
     @property
     def limits(self) -> Limits:
+        """The bounds of this run: own ones, else those of a public or a local page."""
         return self.own_limits or (PUBLIC if self.public else LOCAL)
 
 

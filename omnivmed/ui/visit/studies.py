@@ -63,6 +63,7 @@ class Context:
 
     @property
     def limits(self) -> Limits:
+        """The bounds of this run."""
         return self.settings.limits
 
 

@@ -106,6 +106,7 @@ def is_upload(scope: Scope) -> bool:
 
 
 def boundary_of(scope: Scope) -> bytes | None:
+    """The multipart boundary of a request; None when it is no multipart request or names it oddly."""
     kinds = [v for k, v in scope["headers"] if k.lower() == b"content-type"]
     found = _BOUNDARY.fullmatch(kinds[0].strip()) if len(kinds) == 1 else None
     return (found[1] or found[2]) if found else None
