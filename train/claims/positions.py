@@ -12,24 +12,24 @@ others.
 
 from __future__ import annotations
 
-import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import torch
 import torch.nn.functional as F
-from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from train.claims.record import Said, difference, read, score, write
 from train.claims.report import Outcome, save
 from train.claims.setting import Setting
+from train.loop.fit import Every, Learner, Loss, Schedule, fit
 from train.nano.data.bank import Entry
 from train.nano.data.sampling import Pool
-from train.nano.data.store import Run, finish, restore_optimizer
 from train.nano.data.views import FACTOR, Item, augment, labels_of, picture, resize, thin, to_pixels
 from train.nano.fit.distillation import MIXTURE, distill_loss
+from train.nano.parts.features import logistic
 from train.nano.parts.teacher import build_teacher
 from train.nano.parts.vit import PATCH, Vit, merge2
 
@@ -109,33 +109,26 @@ def batch(pool: Pool, budget: Budget, step: int) -> Tensor:
 def heal(arm: str, teacher: Vit, pool: Pool, folder: Path, budget: Budget) -> Vit:
     """Healed for ``budget.steps`` steps, or resumed; the same pictures for every arm."""
     torch.manual_seed(budget.seed)
-    student = build(arm, teacher)
-    if (folder / "done.json").exists():
-        student.load_state_dict(load_file(folder / "final.safetensors"))
-        return student.eval()
-    run = Run(folder, {"arm": arm, **vars(budget)})
-    optimizer = torch.optim.AdamW(student.parameters(), lr=budget.lr, weight_decay=0.02)
-    step = 0
-    if (saved := run.load()) is not None:
-        facts, weights, moments = saved
-        step = facts["step"]
-        student.load_state_dict(weights)
-        restore_optimizer(optimizer, moments)
-    student.train()
-    while step < budget.steps:
-        shape = 0.02 + 0.49 * (1 + math.cos(math.pi * step / budget.steps))
-        for group in optimizer.param_groups:
-            group["lr"] = budget.lr * shape * min(1.0, (step + 1) / budget.warmup)
+    student = build(arm, teacher).train()
+
+    def losses(step: int) -> Iterator[Loss]:
         loss = distill_loss(student, teacher, batch(pool, budget, step))
-        optimizer.zero_grad(set_to_none=True)
-        loss.backward()
-        nn.utils.clip_grad_norm_(student.parameters(), 1.0)
-        optimizer.step()
-        step += 1
-        if step % SAVE_EVERY == 0:
-            run.log(step=step, loss=round(float(loss.detach()), 4))
-            run.save(step, student.state_dict(), optimizer)
-    finish(folder, student.state_dict(), steps=step)
+        yield loss, {"loss": float(loss.detach())}
+
+    fit(
+        Learner(
+            [{"params": list(student.parameters()), "base": budget.lr}],
+            student.state_dict,
+            student.load_state_dict,
+            losses,
+        ),
+        Schedule(steps=budget.steps, warmup=budget.warmup, floor=0.02),
+        folder,
+        {"arm": arm, **vars(budget)},
+        betas=(0.9, 0.999),
+        weight_decay=0.02,
+        every=Every(log=SAVE_EVERY, save=SAVE_EVERY),
+    )
     return student.eval()
 
 
@@ -154,25 +147,6 @@ def features(
     return torch.stack([torch.cat([t.mean(0), t.amax(0)]) for t in out]), out
 
 
-def fit(x: Tensor, y: list[str]) -> tuple[list[str], Tensor, Tensor, Tensor]:
-    """Multinomial logistic regression with a small ridge: (values, weights, mean, deviation)."""
-    values = sorted(set(y))
-    mean, std = x.mean(0), x.std(0) + 1e-6
-    z, target = (x - mean) / std, torch.tensor([values.index(v) for v in y])
-    weight = torch.zeros(len(values), x.shape[1] + 1, requires_grad=True)
-    optimizer = torch.optim.LBFGS([weight], max_iter=80, line_search_fn="strong_wolfe")
-
-    def closure() -> Tensor:
-        optimizer.zero_grad()
-        loss = F.cross_entropy(z @ weight[:, :-1].T + weight[:, -1], target)
-        loss = loss + 3e-3 * weight[:, :-1].square().sum()
-        loss.backward()
-        return loss
-
-    optimizer.step(closure)
-    return values, weight.detach(), mean, std
-
-
 def probe(
     model: Vit, bank: dict[str, Entry], train: list[Item], test: list[Item]
 ) -> dict[tuple[int, int], list[Said]]:
@@ -183,13 +157,13 @@ def probe(
     for task in TASKS:
         rows = [n for n, known in enumerate(labels) if known.get(task)]
         if len({labels[n][task] for n in rows}) > 1:
-            fitted[task] = fit(x[rows], [labels[n][task] for n in rows])
+            fitted[task] = logistic(x[rows], [labels[n][task] for n in rows], 80)
     out: dict[tuple[int, int], list[Said]] = {}
     for grid in GRIDS:
         t, _ = features(model, bank, test, grid)
-        for task, (values, weight, mean, std) in fitted.items():
-            guess = (((t - mean) / std) @ weight[:, :-1].T + weight[:, -1]).argmax(1).tolist()
-            for item, g in zip(test, guess, strict=True):
+        for task, probe_of in fitted.items():
+            values = probe_of.values
+            for item, g in zip(test, probe_of.guess(t), strict=True):
                 truth = labels_of(bank[item.record_id], item).get(task)
                 if truth in values:
                     record = bank[item.record_id].record

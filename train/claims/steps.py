@@ -6,25 +6,21 @@ same questions, whatever the order they come in.
 
 from __future__ import annotations
 
-import math
 import zlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import numpy as np
-import torch
-import torch.nn.functional as F
-from safetensors.torch import load_file
 from torch import Tensor
 
 from omnivmed.defaults import DEFAULT_THRESHOLD
 from train.claims.parts import Parts
+from train.loop.fit import Every, Learner, Loss, Schedule, fit
 from train.nano.data.sampling import MIXTURE, Pool
-from train.nano.data.store import Run, finish, restore_optimizer
 from train.nano.data.studies import StudyView, prune, sequence_study, still
 from train.nano.fit.pack import Packed, collate, make_tree
-from train.nano.fit.tuning import Nano, sequence_pool
+from train.nano.fit.tuning import Nano, answer_loss, sequence_pool
 from train.nano.parts.language_model import lora_state, switch_lora
 from train.nano.parts.words import word_loss
 from train.nano.text.questions import ask, questions_for
@@ -137,57 +133,34 @@ def train(
     """
     nano, rates, make = parts.nano, rates or Rates(), make or batch
     nano.load(start or parts.start)
-    if (folder / "done.json").exists():
-        state = load_file(folder / "final.safetensors")
-        nano.load(state)
-        return state
-    run = Run(folder, {"seed": seed, "rates": asdict(rates), "steps": len(steps)})
     switch_lora(nano.lm, True)
     projector, lora = list(nano.projector.parameters()), list(lora_state(nano.lm).values())
-    optimizer = torch.optim.AdamW(
-        [{"params": projector, "base": rates.projector}, {"params": lora, "base": rates.lora}],
-        lr=1e-3,
-        betas=(0.9, 0.98),
-        weight_decay=0.0,
-    )
-    at, asked = 0, 0
-    if (saved := run.load()) is not None:
-        facts, weights, moments = saved
-        at, asked = facts["step"], facts["asked"]
-        nano.load(weights)
-        restore_optimizer(optimizer, moments)
     pool, sequences = Pool(nano.bank, "train"), sequence_pool(nano.bank)
-    while at < len(steps):
-        step = steps[at]
-        shape = rates.floor + (1 - rates.floor) * 0.5 * (1 + math.cos(math.pi * at / len(steps)))
-        for group in optimizer.param_groups:
-            group["lr"] = group["base"] * shape * min(1.0, (at + 1) / rates.warmup)
-        micro = make(nano, pool, sequences, step, seed)
+
+    def losses(at: int) -> Iterator[Loss]:
+        micro = make(nano, pool, sequences, steps[at], seed)
         total = sum(float(p.weights.sum()) for _, p in micro)
-        optimizer.zero_grad(set_to_none=True)
-        value = 0.0
         for studies, packed in micro:
-            logits = nano.logits(packed, nano.visual(studies))
-            loss = (F.cross_entropy(logits, packed.targets, reduction="none") * packed.weights).sum() / total
-            loss.backward()
-            value += float(loss.detach())
-            asked += len(set(packed.branch_of))
+            yield answer_loss(nano, studies, packed, total)
         if nano.features is not None:
             known = len(nano.features.labels)
             rows = np.random.default_rng((seed, 99, at)).integers(known, size=WORD_BATCH)
             words, _ = word_loss(nano.projector, nano.features.batch(rows), nano.table)
-            (WORD_WEIGHT * words).backward()
-        if not step.kind.llm:
-            for parameter in lora:
-                parameter.grad = None
-        torch.nn.utils.clip_grad_norm_(projector + lora, 1.0)
-        optimizer.step()
-        at += 1
-        if at % SAVE_EVERY == 0 and at < len(steps):
-            run.log(step=at, asked=asked, loss=round(value, 4))
-            run.save(at, nano.state(), optimizer, asked=asked)
-    finish(folder, nano.state(), steps=at, asked=asked)
-    return {k: v.detach().clone() for k, v in nano.state().items()}
+            yield WORD_WEIGHT * words, {}
+
+    return fit(
+        Learner(
+            [{"params": projector, "base": rates.projector}, {"params": lora, "base": rates.lora}],
+            nano.state,
+            nano.load,
+            losses,
+            frozen=lambda at: () if steps[at].kind.llm else lora,
+        ),
+        Schedule(steps=len(steps), warmup=rates.warmup, floor=rates.floor),
+        folder,
+        {"seed": seed, "rates": asdict(rates), "steps": len(steps)},
+        every=Every(log=SAVE_EVERY, save=SAVE_EVERY),
+    )
 
 
 def asked_in(folder: Path) -> int:

@@ -12,7 +12,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from omnivmed.inference.withhold import NAMES, asks
-from train.nano.data.store import write_json
+from train.loop.store import write_json
 from train.nano.fit.recipe import instruct_config
 from train.nano.measure.score import silent_of
 from train.nano.parts.vit import HEADS, HIDDEN, LAYERS, MLP, PATCH, Vit

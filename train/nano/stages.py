@@ -9,6 +9,7 @@ from pathlib import Path
 
 from safetensors.torch import load_file
 
+from train.loop.processes import current_group, launch
 from train.nano.data.bank import Entry, build_bank, load_bank
 from train.nano.data.index import Record, build_index, write_splits
 from train.nano.fit import recipe
@@ -19,7 +20,6 @@ from train.nano.fit.tuning import Nano, tune
 from train.nano.fit.warm_start import warm_up
 from train.nano.parts.features import FeatureSet, build_features
 from train.nano.parts.language_model import load_language_model
-from train.nano.parts.processes import current_group, launch
 from train.nano.parts.vit import Vit
 from train.nano.parts.words import Projector, word_table
 from train.nano.text.human import human_questions

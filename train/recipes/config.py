@@ -6,11 +6,13 @@ import dataclasses
 import hashlib
 import json
 import math
-import types
-import typing
+from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import Any, Literal
+
+from pydantic import TypeAdapter, ValidationError
 
 from omnivmed.vision.budget import VisionBudget
 
@@ -174,12 +176,14 @@ class TrainConfig:
 
     @classmethod
     def from_json(cls, text: str) -> TrainConfig:
-        """Raises ValueError for unknown or missing fields: a config of another version is not half understood."""
+        """Raises ValueError with one sentence per wrong value, and for unknown or missing fields: a config of another
+        version is not half understood."""
         try:
-            config = _build(cls, json.loads(text))
-        except (TypeError, json.JSONDecodeError) as error:
-            raise ValueError(f"not a training config of this version: {error}") from None
-        assert isinstance(config, cls)
+            config = _reader().validate_json(text, strict=True)
+        except ValidationError as error:
+            raise ValueError(f"not a training config of this version: {_sentences(error)}") from None
+        if wrong := list(_differences(json.loads(text), json.loads(config.to_json()), "")):
+            raise ValueError(f"not a training config of this version: {'; '.join(wrong)}")
         return config
 
     @classmethod
@@ -193,22 +197,31 @@ class TrainConfig:
         return hashlib.sha256(self.to_json().encode()).hexdigest()[:16]
 
 
-def _build(kind: Any, value: Any) -> Any:
-    """A value of type `kind` from plain JSON: dataclasses by field, tuples from lists, the rest as it is."""
-    if dataclasses.is_dataclass(kind) and isinstance(kind, type):
-        if not isinstance(value, dict):
-            raise TypeError(f"{kind.__name__} expected, got {type(value).__name__}")
-        hints = typing.get_type_hints(kind)
-        unknown = sorted(value.keys() - hints.keys())
-        missing = sorted(hints.keys() - value.keys())
-        if unknown or missing:
-            raise TypeError(f"{kind.__name__}: unknown fields {unknown}, missing fields {missing}")
-        return kind(**{name: _build(hints[name], item) for name, item in value.items()})
-    origin = typing.get_origin(kind)
-    if origin is tuple:
-        return tuple(_build(typing.get_args(kind)[0], item) for item in value)
-    if origin in (types.UnionType, typing.Union):
-        if value is None:
-            return None
-        return _build(next(arg for arg in typing.get_args(kind) if arg is not type(None)), value)
-    return value
+@cache
+def _reader() -> TypeAdapter[TrainConfig]:
+    return TypeAdapter(TrainConfig)
+
+
+def _sentences(error: ValidationError) -> str:
+    """ "stages.0.samples: Input should be a valid integer (got 'many')" and so on."""
+    told = []
+    for one in error.errors(include_url=False, include_context=False):
+        where, got = ".".join(str(part) for part in one["loc"]), repr(one["input"])
+        if one["type"] == "missing":
+            told.append(f"missing fields {where}")
+            continue
+        said = one["msg"].removeprefix("Value error, ")
+        told.append((f"{where}: " if where else "") + said + (f" (got {got})" if len(got) <= 60 else ""))
+    return "; ".join(told)
+
+
+def _differences(given: Any, read: Any, where: str) -> Iterator[str]:
+    """Fields of the file that were not read, and fields that it leaves out."""
+    if isinstance(given, dict) and isinstance(read, dict):
+        yield from (f"unknown fields {where}{name}" for name in sorted(given.keys() - read.keys()))
+        yield from (f"missing fields {where}{name}" for name in sorted(read.keys() - given.keys()))
+        for name in given.keys() & read.keys():
+            yield from _differences(given[name], read[name], f"{where}{name}.")
+    elif isinstance(given, list) and isinstance(read, list):
+        for number, pair in enumerate(zip(given, read, strict=True)):
+            yield from _differences(*pair, f"{where}{number}.")

@@ -28,6 +28,39 @@ def test_unknown_and_missing_fields_are_refused() -> None:
         TrainConfig.from_json(json.dumps(value))
 
 
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("sharding", "zero9"),
+        ("micro_batch", "two"),
+        ("micro_batch", "2"),
+        ("seed", 1.5),
+        ("precision", None),
+        ("max_skip_rate", "lots"),
+        ("lora", 3),
+        ("offload", 1),
+    ],
+)
+def test_nonsense_is_refused_with_the_field_and_the_value(field: str, value: object) -> None:
+    config = json.loads(recipe("tiny").to_json())
+    with pytest.raises(ValueError, match=rf"this version: {field}: Input should be .* \(got {value!r}\)"):
+        TrainConfig.from_json(json.dumps({**config, field: value}))
+
+
+@pytest.mark.parametrize("text", ["[]", "{", "3", '{"stages": []}'])
+def test_what_is_no_config_at_all_is_refused(text: str) -> None:
+    with pytest.raises(ValueError, match="not a training config of this version"):
+        TrainConfig.from_json(text)
+
+
+def test_nonsense_deep_inside_names_its_place() -> None:
+    config = json.loads(recipe("tiny").to_json())
+    config["stages"][1]["rates"]["llm"] = "fast"
+    config["stages"][2]["sources"][0]["weight"] = None
+    with pytest.raises(ValueError, match=r"stages.1.rates.llm: .*; stages.2.sources.0.weight: "):
+        TrainConfig.from_json(json.dumps(config))
+
+
 def test_the_three_stages_are_those_of_the_paper() -> None:
     config = recipe("omnivmed_1p5b_8x24gb")
     table = [(s.name, s.rates.trained(), s.threshold, s.planned_steps()) for s in config.stages]

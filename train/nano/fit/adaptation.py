@@ -7,26 +7,24 @@ model keeps its LoRA: the words that visual tokens must lie near to stay the sam
 
 from __future__ import annotations
 
-import math
-import time
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
 
 import cv2
 import numpy as np
 import torch
 from torch import Tensor
 
+from train.loop.fit import Every, Learner, Loss, Schedule, fit
+from train.loop.store import save_atomic
 from train.nano.data.bank import Entry
 from train.nano.data.sampling import Pool
-from train.nano.data.store import Run, finish, restore_optimizer, save_atomic
 from train.nano.data.views import STILL_TOKENS, Item, labels_of, thin, to_pixels, view
 from train.nano.parts.vit import PATCH, Vit, merge2
 from train.nano.parts.words import Projector, WordBatch, targets, word_loss
 
 DEV_EVERY = 100
-SAVE_EVERY_S = 90.0
 
 
 @dataclass(frozen=True)
@@ -119,52 +117,35 @@ def adapt(
     config: AdaptConfig,
 ) -> None:
     """Runs or resumes. ``start``: weights of the first mixed leg; its LoRA goes unchanged into
-    ``final.safetensors`` beside the new projector, the encoder into ``encoder.safetensors``."""
-    if (folder / "done.json").exists():
-        return
+    ``final.safetensors`` beside the new projector and encoder, the encoder alone into ``encoder.safetensors``."""
     cv2.setNumThreads(1)
     torch.manual_seed(config.seed)
-    run = Run(folder, asdict(config))
-    projector = Projector()
+    projector, pool = Projector(), Pool(bank, "train")
     projector.load_state_dict({k[10:]: v for k, v in start.items() if k.startswith("projector.")})
-    groups: list[dict[str, Any]] = [
-        {"params": trainable(vit, config.blocks), "base": config.lr_encoder},
-        {"params": list(projector.parameters()), "base": config.lr_projector},
-    ]
-    optimizer = torch.optim.AdamW(groups, lr=1e-3, betas=(0.9, 0.98), weight_decay=config.weight_decay)
-    step = 0
-    if (saved := run.load()) is not None:
-        facts, weights, moments = saved
-        step = facts["step"]
-        restore(vit, projector, weights)
-        restore_optimizer(optimizer, moments)
-    pool = Pool(bank, "train")
-    run.log(step=step, dev=nearest(bank, vit.eval(), projector, table))
-    began = last_save = time.monotonic()
-    average: dict[str, float] = {}
-    while step < config.steps:
-        shape = 0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * step / config.steps))
-        for group in optimizer.param_groups:
-            group["lr"] = group["base"] * shape * min(1.0, (step + 1) / config.warmup_steps)
-        batch = word_batch(bank, vit, pool, config, step)
-        loss, right = word_loss(projector, batch, table)
-        optimizer.zero_grad(set_to_none=True)
-        loss.backward()
-        torch.nn.utils.clip_grad_norm_([p for g in groups for p in g["params"]], 1.0)
-        optimizer.step()
-        step += 1
-        values = {"loss": float(loss.detach())} | {k: a / b for k, (a, b) in right.items() if b}
-        for k, v in values.items():
-            average[k] = 0.95 * average.get(k, v) + 0.05 * v
-        if step % 20 == 0:
-            seconds = round(time.monotonic() - began)
-            run.log(step=step, seconds=seconds, **{k: round(v, 3) for k, v in average.items()})
-        if step % DEV_EVERY == 0:
-            run.log(step=step, dev=nearest(bank, vit, projector, table))
-        if time.monotonic() - last_save > SAVE_EVERY_S:
-            run.save(step, parameters_of(vit, projector), optimizer)
-            last_save = time.monotonic()
-    save_atomic(dict(vit.state_dict()), folder / "encoder.safetensors")
     lora = {k: v for k, v in start.items() if k.startswith("lora.")}
-    final = {f"projector.{k}": v for k, v in projector.state_dict().items()} | lora
-    finish(folder, final, step=step, dev=nearest(bank, vit, projector, table))
+    vit.eval()
+
+    def losses(step: int) -> Iterator[Loss]:
+        loss, right = word_loss(projector, word_batch(bank, vit, pool, config, step), table)
+        yield loss, {"loss": float(loss.detach())} | {k: good / n for k, (good, n) in right.items() if n}
+
+    state = fit(
+        Learner(
+            [
+                {"params": trainable(vit, config.blocks), "base": config.lr_encoder},
+                {"params": list(projector.parameters()), "base": config.lr_projector},
+            ],
+            lambda: parameters_of(vit, projector) | lora,
+            lambda tensors: restore(vit, projector, tensors),
+            losses,
+            check=lambda: {"dev": nearest(bank, vit, projector, table)},
+        ),
+        Schedule(steps=config.steps, warmup=config.warmup_steps, floor=0.02),
+        folder,
+        asdict(config),
+        weight_decay=config.weight_decay,
+        every=Every(check=DEV_EVERY),
+    )
+    save_atomic(
+        {k[8:]: v for k, v in state.items() if k.startswith("encoder.")}, folder / "encoder.safetensors"
+    )

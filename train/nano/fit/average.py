@@ -11,7 +11,7 @@ from pathlib import Path
 from safetensors.torch import load_file
 from torch import Tensor
 
-from train.nano.data.store import save_atomic, write_json
+from train.loop.store import save_atomic, write_json
 
 
 def mean(first: dict[str, Tensor], second: dict[str, Tensor], share: float = 0.5) -> dict[str, Tensor]:

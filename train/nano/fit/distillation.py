@@ -5,8 +5,7 @@ Loss per patch: (1 - cos) + 0.1 smooth-L1 at the end, 0.5 (1 - cos) after blocks
 
 from __future__ import annotations
 
-import math
-import time
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
@@ -14,12 +13,11 @@ import cv2
 import numpy as np
 import torch
 import torch.nn.functional as F
-from safetensors.torch import load_file
 from torch import Tensor
 
+from train.loop.fit import Every, Learner, Loss, Schedule, fit
 from train.nano.data.bank import Entry
 from train.nano.data.sampling import Pool
-from train.nano.data.store import Run, finish, restore_optimizer
 from train.nano.data.views import FACTOR, augment, picture, resize, to_pixels
 from train.nano.parts.teacher import build_student, build_teacher
 from train.nano.parts.vit import Vit, merge2
@@ -121,48 +119,28 @@ def heal(bank: dict[str, Entry], onnx_path: Path, folder: Path, config: HealConf
     torch.manual_seed(config.seed)
     teacher = build_teacher(onnx_path)
     student = build_student(teacher, config.theta)
-    if (folder / "done.json").exists():
-        student.load_state_dict(load_file(folder / "final.safetensors"))
-        return student.eval()
-    run = Run(folder, asdict(config))
-    optimizer = torch.optim.AdamW(student.parameters(), lr=config.lr, weight_decay=config.weight_decay)
-    step, used = 0, 0.0
-    if (saved := run.load()) is not None:
-        state, weights, moments = saved
-        step, used = state["step"], state["used_s"]
-        student.load_state_dict(weights)
-        restore_optimizer(optimizer, moments)
     pool, pictures = Pool(bank, "train"), probe_pictures(bank)
-    run.log(step=step, items=len(pool.all_items()), cosine36=cosine(student, teacher, pictures, 6))
-    clock = last_save = last_probe = time.monotonic()
-    average, seen = 0.0, 0
-    while used < config.seconds:
-        lr = config.lr * min(1.0, (step + 1) / config.warmup_steps)
-        lr *= 0.5 * (1 + math.cos(math.pi * min(1.0, used / config.seconds))) * 0.98 + 0.02
-        for group in optimizer.param_groups:
-            group["lr"] = lr
-        pixels = batch(pool, config, step)
-        student.train()
-        loss = distill_loss(student, teacher, pixels)
-        optimizer.zero_grad(set_to_none=True)
-        loss.backward()
-        torch.nn.utils.clip_grad_norm_(student.parameters(), 1.0)
-        optimizer.step()
-        step, seen = step + 1, seen + len(pixels)
-        average = 0.95 * average + 0.05 * float(loss.detach()) if average else float(loss.detach())
-        now = time.monotonic()
-        used, clock = used + now - clock, now
-        if step % 20 == 0:
-            run.log(step=step, used_s=round(used), loss=round(average, 4), lr=lr, seen=seen)
-        if now - last_probe > 240:
-            run.log(step=step, used_s=round(used), cosine36=cosine(student.eval(), teacher, pictures, 6))
-            last_probe = clock = time.monotonic()
-        if now - last_save > 90:
-            run.save(step, student.state_dict(), optimizer, used_s=used)
-            last_save = time.monotonic()
-    student.eval()
-    run.save(step, student.state_dict(), optimizer, used_s=used)
-    scores = {f"cosine{n * n}": cosine(student, teacher, pictures, n) for n in (4, 6, 8)}
-    run.log(step=step, used_s=round(used), **scores)
-    finish(folder, student.state_dict(), step=step, used_s=used, **scores)
-    return student
+
+    def losses(step: int) -> Iterator[Loss]:
+        loss = distill_loss(student.train(), teacher, batch(pool, config, step))
+        yield loss, {"loss": float(loss.detach())}
+
+    def check() -> dict[str, float]:
+        return {f"cosine{n * n}": cosine(student.eval(), teacher, pictures, n) for n in (4, 6, 8)}
+
+    fit(
+        Learner(
+            [{"params": list(student.parameters()), "base": config.lr}],
+            student.state_dict,
+            student.load_state_dict,
+            losses,
+            check=check,
+        ),
+        Schedule(seconds=config.seconds, warmup=config.warmup_steps, floor=0.02),
+        folder,
+        asdict(config),
+        betas=(0.9, 0.999),
+        weight_decay=config.weight_decay,
+        every=Every(check_s=240),
+    )
+    return student.eval()

@@ -6,8 +6,7 @@ words weighted KEY_WEIGHT, plus the word loss of the warm start on cached featur
 
 from __future__ import annotations
 
-import math
-import time
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -17,15 +16,15 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from train.loop.fit import Every, Learner, Loss, Schedule, fit
+from train.loop.processes import Group
 from train.nano.data.bank import Entry
 from train.nano.data.sampling import MIXTURE, Pool
-from train.nano.data.store import Run, finish, restore_optimizer
 from train.nano.data.studies import StudyView, sequence_study, still
 from train.nano.data.views import items_of
 from train.nano.fit.pack import Packed, collate, forward_hidden, make_tree
 from train.nano.parts.features import FeatureSet, encode
 from train.nano.parts.language_model import add_lora, lora_state, switch_lora
-from train.nano.parts.processes import Group
 from train.nano.parts.vit import Vit
 from train.nano.parts.words import Projector, targets, word_loss, word_loss_of, word_table
 from train.nano.text.careless import loosely
@@ -34,7 +33,6 @@ from train.nano.text.texts import Texts, reworded
 from train.nano.text.wordings import OUT_OF_SCOPE
 
 ALONE = Group()
-SAVE_EVERY_S = 90.0
 DEV_EVERY_S = 900.0
 
 
@@ -284,107 +282,69 @@ def exact(
     return {k: (a, b) for k, (a, b) in sorted(score.items())}
 
 
-def note_words(values: dict[str, float], words: Tensor, right: dict[str, tuple[int, int]]) -> None:
-    values["words"] = float(words.detach())
-    values |= {
+def word_values(words: Tensor, right: dict[str, tuple[int, int]]) -> dict[str, float]:
+    """What is logged of the word loss."""
+    shares = {
         f"word_{k}": right[k][0] / right[k][1] for k in ("state", "sequence") if k in right and right[k][1]
     }
+    return {"words": float(words.detach())} | shares
 
 
 def tune(
     nano: Nano, folder: Path, config: TuneConfig, start: dict[str, Tensor] | None, group: Group = ALONE
 ) -> dict[str, Tensor]:
     """Runs or resumes one stage from ``start`` (the stage before); returns its weights."""
-    from safetensors.torch import load_file
-
     if start is not None:
         nano.load(start)
-    if (folder / "done.json").exists():
-        state = load_file(folder / "final.safetensors")
-        nano.load(state)
-        return state
-    run = Run(folder, asdict(config), writes=group.first)
     switch_lora(nano.lm, config.lr_lora is not None)
-    parts_of: list[dict[str, Any]] = [
+    groups: list[dict[str, Any]] = [
         {"params": list(nano.projector.parameters()), "base": config.lr_projector}
     ]
     if config.lr_lora is not None:
-        parts_of.append({"params": list(lora_state(nano.lm).values()), "base": config.lr_lora})
-    trained = [p for g in parts_of for p in g["params"]]
-    optimizer = torch.optim.AdamW(parts_of, lr=1e-3, betas=(0.9, 0.98), weight_decay=0.0)
-    step, used, asked = 0, 0.0, 0
-    if (saved := run.load()) is not None:
-        facts, weights, moments = saved
-        step, used, asked = facts["step"], facts["used_s"], facts["asked"]
-        nano.load(weights)
-        restore_optimizer(optimizer, moments)
-    pool, sequences, dev = (
-        Pool(nano.bank, "train"),
-        sequence_pool(nano.bank),
-        dev_set(nano, config.every_form),
-    )
-    clock = last_save = last_dev = time.monotonic()
-    average: dict[str, float] = {}
-    while used < config.seconds:
-        shape = config.floor + (1 - config.floor) * 0.5 * (
-            1 + math.cos(math.pi * min(1.0, used / config.seconds))
-        )
-        for part in optimizer.param_groups:
-            part["lr"] = part["base"] * shape * min(1.0, (step + 1) / config.warmup_steps)
+        groups.append({"params": list(lora_state(nano.lm).values()), "base": config.lr_lora})
+    pool, sequences = Pool(nano.bank, "train"), sequence_pool(nano.bank)
+    dev = dev_set(nano, config.every_form)
+
+    def losses(step: int) -> Iterator[Loss]:
         parts = make_batch(nano, pool, sequences, config, step, group)
         total = sum(float(p.weights.sum()) for _, p in parts)
-        optimizer.zero_grad(set_to_none=True)
-        loss_value, count = 0.0, 0
-        values: dict[str, float] = {}
         for studies, packed in parts:
-            visual = nano.visual(studies)
-            logits = nano.logits(packed, visual)
-            loss = (F.cross_entropy(logits, packed.targets, reduction="none") * packed.weights).sum() / total
-            loss_value += float(loss.detach())
-            if config.word_weight and not config.word_batch and studies and studies[0].kind == "image":
-                assert visual is not None
-                tokens = visual.split([sum(s.tokens_per_frame) for s in studies])
-                words, right = word_loss_of(list(tokens), [targets(s.labels) for s in studies], nano.table)
-                loss = loss + config.word_weight * words
-                note_words(values, words, right)
-            loss.backward()
-            count += len(set(packed.branch_of))
-        values["loss"] = loss_value
+            yield answer_loss(nano, studies, packed, total, 0.0 if config.word_batch else config.word_weight)
         if config.word_weight and config.word_batch:
             assert nano.features is not None
             rng = np.random.default_rng((config.seed, 99, step, group.rank))
             rows = rng.integers(len(nano.features.labels), size=group.part(config.word_batch))
             words, right = word_loss(nano.projector, nano.features.batch(rows), nano.table)
-            (config.word_weight * words).backward()
-            note_words(values, words, right)
-        values["loss"], mean_count = group.average(trained, [values["loss"], float(count)])
-        asked += round(mean_count * group.size)
-        torch.nn.utils.clip_grad_norm_(trained, 1.0)
-        optimizer.step()
-        step += 1
-        for k, v in values.items():
-            average[k] = 0.95 * average.get(k, v) + 0.05 * v
-        now = time.monotonic()
-        used, clock = group.same(used + now - clock), now
-        if not group.first:
-            continue
-        if step % 20 == 0 or step in (1, 5):
-            run.log(
-                step=step, used_s=round(used), asked=asked, **{k: round(v, 4) for k, v in average.items()}
-            )
-        if now - last_dev > DEV_EVERY_S:
-            score = exact(nano, dev)
-            run.log(step=step, dev={k: f"{a}/{b}" for k, (a, b) in score.items()})
-            last_dev = clock = time.monotonic()
-        if now - last_save > SAVE_EVERY_S:
-            run.save(step, nano.state(), optimizer, used_s=used, asked=asked)
-            last_save = time.monotonic()
-    if not group.first:
-        return nano.state()
-    score = exact(nano, dev)
-    run.log(step=step, used_s=round(used), asked=asked, dev={k: f"{a}/{b}" for k, (a, b) in score.items()})
-    finish(folder, nano.state(), step=step, used_s=used, asked=asked, dev=score)
-    return nano.state()
+            yield config.word_weight * words, word_values(words, right)
+
+    def check() -> dict[str, Any]:
+        return {"dev": {k: f"{good}/{asked}" for k, (good, asked) in exact(nano, dev).items()}}
+
+    return fit(
+        Learner(groups, nano.state, nano.load, losses, check=check),
+        Schedule(seconds=config.seconds, warmup=config.warmup_steps, floor=config.floor),
+        folder,
+        asdict(config),
+        every=Every(early=(1, 5), check_s=DEV_EVERY_S),
+        group=group,
+    )
+
+
+def answer_loss(
+    nano: Nano, studies: list[StudyView], packed: Packed, total: float, word_weight: float = 0.0
+) -> Loss:
+    """Weighted cross-entropy of one micro-batch over the ``total`` weight of its step; of stills also the word loss."""
+    visual = nano.visual(studies)
+    logits = nano.logits(packed, visual)
+    loss = (F.cross_entropy(logits, packed.targets, reduction="none") * packed.weights).sum() / total
+    values = {"loss": float(loss.detach()), "asked": float(len(set(packed.branch_of)))}
+    if word_weight and studies and studies[0].kind == "image":
+        assert visual is not None
+        tokens = visual.split([sum(s.tokens_per_frame) for s in studies])
+        words, right = word_loss_of(list(tokens), [targets(s.labels) for s in studies], nano.table)
+        loss = loss + word_weight * words
+        values |= word_values(words, right)
+    return loss, values
 
 
 __all__ = ["Nano", "TuneConfig", "answer_sentence", "dev_set", "exact", "items_of", "make_batch", "tune"]

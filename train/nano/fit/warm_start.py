@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import math
-import time
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
 import torch
-from safetensors.torch import load_file
 from torch import Tensor
 
-from train.nano.data.store import Run, finish
+from train.loop.fit import Every, Learner, Loss, Schedule, fit
 from train.nano.parts.features import FeatureSet
 from train.nano.parts.words import Projector, word_loss
 
@@ -49,32 +47,36 @@ def nearest_word(projector: Projector, features: FeatureSet, table: dict[str, Te
 def warm_up(
     train: FeatureSet, dev: FeatureSet, table: dict[str, Tensor], folder: Path, config: WarmConfig
 ) -> dict[str, Tensor]:
-    """Returns projector weights (``projector.*``). Minutes long: restarts rather than resumes."""
-    if (folder / "done.json").exists():
-        return load_file(folder / "final.safetensors")
-    run = Run(folder, asdict(config))
+    """Returns projector weights (``projector.*``)."""
     torch.manual_seed(config.seed)
     projector = Projector()
     standardise(projector, train)
-    optimizer = torch.optim.AdamW(projector.parameters(), lr=config.lr, weight_decay=0.01)
-    began = time.monotonic()
-    for step in range(config.steps):
-        for group in optimizer.param_groups:
-            group["lr"] = config.lr * 0.5 * (1 + math.cos(math.pi * step / config.steps))
+
+    def losses(step: int) -> Iterator[Loss]:
         rng = np.random.default_rng((config.seed, 5, step))
         rows = rng.integers(len(train.labels), size=config.batch)
         loss, _ = word_loss(projector, train.batch(rows), table)
-        optimizer.zero_grad(set_to_none=True)
-        loss.backward()
-        optimizer.step()
-        if step % 100 == 99:
-            seconds = round(time.monotonic() - began)
-            run.log(
-                step=step + 1,
-                seconds=seconds,
-                loss=round(float(loss.detach()), 4),
-                **nearest_word(projector, dev, table),
-            )
-    state = {f"projector.{k}": v for k, v in projector.state_dict().items()}
-    finish(folder, state, steps=config.steps, dev=nearest_word(projector, dev, table))
-    return state
+        yield loss, {"loss": float(loss.detach())}
+
+    def state() -> dict[str, Tensor]:
+        return {f"projector.{k}": v for k, v in projector.state_dict().items()}
+
+    def load(tensors: dict[str, Tensor]) -> None:
+        projector.load_state_dict({k.removeprefix("projector."): v for k, v in tensors.items()})
+
+    return fit(
+        Learner(
+            [{"params": list(projector.parameters()), "base": config.lr}],
+            state,
+            load,
+            losses,
+            check=lambda: {"dev": nearest_word(projector, dev, table)},
+        ),
+        Schedule(steps=config.steps),
+        folder,
+        asdict(config),
+        betas=(0.9, 0.999),
+        weight_decay=0.01,
+        clip=None,
+        every=Every(log=100, check=100),
+    )

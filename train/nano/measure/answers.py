@@ -16,9 +16,9 @@ import numpy as np
 import torch
 
 from omnivmed.inference.batch import Batch, Read
+from train.loop.processes import Group
 from train.nano.measure.door import Opened
 from train.nano.measure.score import Answer, Case
-from train.nano.parts.processes import Group
 from train.nano.text.grading import right
 from train.nano.text.questions import QA
 

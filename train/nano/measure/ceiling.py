@@ -18,9 +18,9 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from train.loop.store import write_json
 from train.nano.data.bank import Entry
 from train.nano.data.sampling import Pool
-from train.nano.data.store import write_json
 from train.nano.data.views import STILL_TOKENS, Item, fit, labels_of, picture, resize, thin
 from train.nano.measure.probes import chosen
 from train.nano.measure.score import Score

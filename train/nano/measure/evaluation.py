@@ -22,9 +22,10 @@ from typing import Any, TypeVar
 import numpy as np
 from safetensors.torch import load_file
 
+from train.loop.processes import Group
+from train.loop.store import write_json
 from train.nano.data.bank import Entry
 from train.nano.data.sampling import Pool
-from train.nano.data.store import write_json
 from train.nano.data.studies import planes_of
 from train.nano.data.views import Item, fit, labels_of, picture, token_cap
 from train.nano.fit.recipe import TRAIN_VIEWS, heal_config
@@ -41,7 +42,6 @@ from train.nano.measure.report import report
 from train.nano.measure.score import Answer, Score, Subject, majority, ship, silent_of, tally
 from train.nano.measure.withheld import gate_scores
 from train.nano.parts.features import build_features, features_of, joined, linear_probe
-from train.nano.parts.processes import Group
 from train.nano.parts.vit import Vit
 from train.nano.text.questions import QA, SHORT_TASKS, ask
 from train.nano.text.texts import Texts, in_their_words

@@ -23,9 +23,9 @@ import numpy as np
 import torch
 
 from omnivmed.eval.intervals import wilson
+from train.loop.store import write_json
 from train.nano.data.bank import Entry, read_volume
 from train.nano.data.index import FINDINGS
-from train.nano.data.store import write_json
 from train.nano.data.views import STILL_TOKENS, Item, fit, picture
 from train.nano.measure.score import Score
 from train.nano.parts.features import FeatureSet, features_of, joined, linear_probe

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,9 +12,9 @@ import torch.nn.functional as F
 from safetensors.torch import load_file
 from torch import Tensor
 
+from train.loop.store import save_atomic, write_json
 from train.nano.data.bank import Entry
 from train.nano.data.sampling import MIXTURE, Pool
-from train.nano.data.store import save_atomic, write_json
 from train.nano.data.views import STILL_TOKENS, labels_of, thin, to_pixels, view
 from train.nano.parts.vit import PATCH, Vit, merge2
 from train.nano.parts.words import WordBatch, targets
@@ -109,6 +110,40 @@ def pooled(features: FeatureSet) -> Tensor:
     return torch.cat([mean, x.masked_fill(~mask[..., None], -1e4).amax(1)], 1)
 
 
+@dataclass(frozen=True)
+class Probe:
+    """A fitted multinomial logistic regression: weight (values, C + 1), mean and deviation of the features (C,)."""
+
+    values: list[str]
+    weight: Tensor
+    mean: Tensor
+    std: Tensor
+
+    def guess(self, features_NC: Tensor) -> list[int]:
+        """Number of the likeliest value for every row."""
+        z = (features_NC - self.mean) / self.std
+        return [int(n) for n in (z @ self.weight[:, :-1].T + self.weight[:, -1]).argmax(1)]
+
+
+def logistic(features_NC: Tensor, labels: Sequence[str], iterations: int, ridge: float = 3e-3) -> Probe:
+    """Fitted by L-BFGS on standardised features, with a small ridge."""
+    values = sorted(set(labels))
+    mean, std = features_NC.mean(0), features_NC.std(0) + 1e-6
+    x, y = (features_NC - mean) / std, torch.tensor([values.index(v) for v in labels])
+    weight = torch.zeros(len(values), x.shape[1] + 1, requires_grad=True)
+    optimizer = torch.optim.LBFGS([weight], max_iter=iterations, line_search_fn="strong_wolfe")
+
+    def closure() -> Tensor:
+        optimizer.zero_grad()
+        loss = F.cross_entropy(x @ weight[:, :-1].T + weight[:, -1], y)
+        loss = loss + ridge * weight[:, :-1].square().sum()
+        loss.backward()
+        return loss
+
+    optimizer.step(closure)
+    return Probe(values, weight.detach(), mean, std)
+
+
 def linear_probe(train: FeatureSet, test: FeatureSet, attribute: str, keep) -> dict[str, tuple[int, int]]:  # type: ignore[no-untyped-def]
     """Multinomial logistic regression on pooled features; (right, asked) per source and ``all``.
 
@@ -125,21 +160,8 @@ def linear_probe(train: FeatureSet, test: FeatureSet, attribute: str, keep) -> d
     rows["test"] = [i for i in rows["test"] if test.labels[i][attribute] in values]
     if not rows["test"] or len(values) < 2:
         return {}
-    x, t = pooled(train)[rows["train"]], pooled(test)[rows["test"]]
-    mean, std = x.mean(0), x.std(0) + 1e-6
-    x, t = (x - mean) / std, (t - mean) / std
-    y = torch.tensor([values.index(train.labels[i][attribute]) for i in rows["train"]])
-    weight = torch.zeros(len(values), x.shape[1] + 1, requires_grad=True)
-    optimizer = torch.optim.LBFGS([weight], max_iter=120, line_search_fn="strong_wolfe")
-
-    def closure() -> Tensor:
-        optimizer.zero_grad()
-        loss = F.cross_entropy(x @ weight[:, :-1].T + weight[:, -1], y) + 3e-3 * weight[:, :-1].square().sum()
-        loss.backward()
-        return loss
-
-    optimizer.step(closure)
-    guess = (t @ weight[:, :-1].T + weight[:, -1]).argmax(1).tolist()
+    fitted = logistic(pooled(train)[rows["train"]], [train.labels[i][attribute] for i in rows["train"]], 120)
+    guess = fitted.guess(pooled(test)[rows["test"]])
     out: dict[str, list[int]] = {}
     for i, g in zip(rows["test"], guess, strict=True):
         for key in ("all", test.sources[i]):

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import torch
 
-from train.nano.data.store import write_json
+from train.loop.store import write_json
 
 COUNTRIES = (
     "France Germany Spain Japan India Brazil Canada Egypt Kenya Norway Greece Poland Peru China Turkey Ireland "

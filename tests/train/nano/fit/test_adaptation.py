@@ -8,6 +8,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from train.loop import fit as fit_module
 from train.nano.data.bank import Entry, build_bank, load_bank
 from train.nano.data.index import build_index
 from train.nano.fit import adaptation as module
@@ -63,7 +64,7 @@ def test_interrupted_equals_uninterrupted(
             raise KeyboardInterrupt
         return real(*args)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(module, "SAVE_EVERY_S", -1.0)
+    monkeypatch.setattr(fit_module, "SAVE_EVERY_S", -1.0)
     with monkeypatch.context() as patch:
         patch.setattr(module, "word_batch", killed)
         with pytest.raises(KeyboardInterrupt):

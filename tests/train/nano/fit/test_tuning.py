@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import torch
 
+from train.loop import fit as fit_module
 from train.nano.data.sampling import Pool
 from train.nano.fit import tuning as module
 from train.nano.fit.tuning import Nano, TuneConfig, forms_of, make_batch, sequence_pool, tune, with_history
@@ -76,7 +77,7 @@ def test_interrupted_twice_equals_uninterrupted(
         """Killed after so many steps, then resumed, ..., then left alone."""
         for stop in (*stop_after, 10**6):
             clock = Clock()
-            monkeypatch.setattr(module, "time", clock)
+            monkeypatch.setattr(fit_module, "time", clock)
             nano.load(start)
             left = iter(range(stop))
 
@@ -88,7 +89,7 @@ def test_interrupted_twice_equals_uninterrupted(
 
             with monkeypatch.context() as patch:
                 patch.setattr(module, "make_batch", counted)
-                patch.setattr(module, "SAVE_EVERY_S", 0.1)
+                patch.setattr(fit_module, "SAVE_EVERY_S", 0.1)
                 with contextlib.suppress(KeyboardInterrupt):
                     return {k: v.clone() for k, v in tune(nano, folder, config, start).items()}
         raise AssertionError("never finished")

@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 
+from train.loop.processes import Group
 from train.nano.measure import answers as module
 from train.nano.measure.answers import Asking, digest, gathered, read_predictions
 from train.nano.measure.door import Opened
-from train.nano.parts.processes import Group
 from train.nano.text.questions import QA
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+from train.loop.store import write_json
 from train.nano import export
-from train.nano.data.store import write_json
 from train.nano.export import config, silent_in, spoken
 from train.nano.measure.report import report
 from train.nano.measure.score import Score, beats, ship, silent_of
