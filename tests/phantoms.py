@@ -11,7 +11,7 @@ from omnivmed.vision import Patches, patchify, token_rects
 def disc(size: tuple[int, int], centre: tuple[float, float], radius: float) -> np.ndarray:
     """bool (H, W), True inside the circle; centre is (row, column)."""
     rows, cols = np.mgrid[: size[0], : size[1]]
-    return (rows - centre[0]) ** 2 + (cols - centre[1]) ** 2 <= radius**2
+    return np.asarray((rows - centre[0]) ** 2 + (cols - centre[1]) ** 2 <= radius**2)
 
 
 def ct_volume(slices: int = 12, size: tuple[int, int] = (96, 112)) -> np.ndarray:

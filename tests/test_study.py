@@ -239,7 +239,7 @@ def test_a_painted_study_has_lost_the_pixels_everywhere() -> None:
     [(np.uint8, 1, 0), (np.int16, -2, 50), (np.uint16, 0.5, -1000), (np.float32, 1, 0), (np.int32, 1, 0)],
 )
 def test_painted_is_black_in_every_type(dtype: type, slope: float, intercept: float, inverted: bool) -> None:
-    stored = np.random.default_rng(0).integers(0, 100, (2, 20, 20)).astype(dtype)
+    stored: np.ndarray = np.random.default_rng(0).integers(0, 100, (2, 20, 20)).astype(dtype)
     study = Study.from_array(stored, slope=slope, intercept=intercept, inverted=inverted)
     painted = study.with_painted([(4, 5, 9, 12)])
     assert (painted.frames()[:, 4:9, 5:12] == 0).all()

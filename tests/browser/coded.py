@@ -100,12 +100,18 @@ def variable(folder: Path, frames: int, **more: Any) -> Path:
 
 
 def b_frames(folder: Path, frames: int, **more: Any) -> Path:
-    b = {"preset": "veryfast", "g": "50", "bf": "3"} | {"x264-params": "b-adapt=0:b-pyramid=normal"}
+    b: dict[str, Any] = {"preset": "veryfast", "g": "50", "bf": "3"}
+    b["x264-params"] = "b-adapt=0:b-pyramid=normal"
     return write(folder / "b-frames.mp4", frames, **b, **more)
 
 
 def long_gop(folder: Path, frames: int, **more: Any) -> Path:
-    only_one = {"g": str(frames + 1), "keyint_min": str(frames + 1), "sc_threshold": "0", "bf": "0"}
+    only_one: dict[str, Any] = {
+        "g": str(frames + 1),
+        "keyint_min": str(frames + 1),
+        "sc_threshold": "0",
+        "bf": "0",
+    }
     return write(folder / "long-gop.mp4", frames, **only_one, **more)
 
 

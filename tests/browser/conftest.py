@@ -52,7 +52,7 @@ def serving(folder: Path, tokens_per_second: float = 2.5, ssr: bool = False) -> 
 
 def _ready(url: str) -> bool:
     try:
-        return httpx.get(f"{url}/healthz", timeout=2).json()["model"] == "ready"
+        return bool(httpx.get(f"{url}/healthz", timeout=2).json()["model"] == "ready")
     except (httpx.HTTPError, KeyError, ValueError):
         return False
 

@@ -12,9 +12,10 @@ from typing import Any
 
 # What the scripted assistant is said to need for one token of a prompt.
 SECONDS_PER_TOKEN = 0.002
+TOKENS_PER_SECOND = 2.5
 
 
-def main(port: int, tokens_per_second: float = 2.5, ssr: bool = False) -> None:
+def main(port: int, tokens_per_second: float = TOKENS_PER_SECOND, ssr: bool = False) -> None:
     from omnivmed.ui.visit.environment import prepare
     from omnivmed.ui.visit.settings import AppSettings
 
@@ -29,7 +30,7 @@ def main(port: int, tokens_per_second: float = 2.5, ssr: bool = False) -> None:
         lambda *_, **__: ScriptedAssistant(tokens_per_second=tokens_per_second, script=speech),
         lambda _: SECONDS_PER_TOKEN,
     )
-    demo = app.build_demo(context)
+    demo: Any = app.build_demo(context)
     if ssr:
         plain = demo.launch
 
@@ -47,8 +48,5 @@ def speech(study: object, question: str) -> str:
 
 
 if __name__ == "__main__":
-    main(
-        int(sys.argv[1]),
-        *(float(word) for word in sys.argv[2:3]),
-        ssr="ssr" in sys.argv[3:],
-    )
+    speed = float(sys.argv[2]) if len(sys.argv) > 2 else TOKENS_PER_SECOND
+    main(int(sys.argv[1]), speed, ssr="ssr" in sys.argv[3:])

@@ -80,8 +80,8 @@ def test_200_random_seeks_at_720p(open_page: Opener, tmp_path: Path, name: str) 
     watched.wait_for_study(1)
     upload_clip(watched, coded.ENCODINGS[name](tmp_path, frames), frames)
     assert watched.view("v.player.hasClip")
-    asked = np.random.default_rng(7).integers(0, frames, 201)
-    asked = [int(k) for i, k in enumerate(asked) if i == 0 or k != asked[i - 1]][:200]
+    drawn = np.random.default_rng(7).integers(0, frames, 201)
+    asked = [int(k) for i, k in enumerate(drawn) if i == 0 or k != drawn[i - 1]][:200]
     took, seen = seek(watched, asked)
     wrong = [(a, s) for a, s in zip(asked, seen, strict=True) if a != s]
     tell(f"720p, {name}: {len(asked) - len(wrong)} of {len(asked)} right, seek", sorted(took))

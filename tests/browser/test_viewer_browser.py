@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from PIL.PngImagePlugin import PngImageFile
 
 from omnivmed.pruning import keep_mask
 from omnivmed.window import apply_window
@@ -67,7 +68,8 @@ class Page:
         self.page.evaluate("() => new Promise(r => requestAnimationFrame(() => requestAnimationFrame(r)))")
 
     def data(self) -> dict[str, str]:
-        return self.page.evaluate(DATA)
+        shown: dict[str, str] = self.page.evaluate(DATA)
+        return shown
 
     def keys(self, *names: str) -> None:
         self.page.locator(".omv-canvas").first.focus()
@@ -156,10 +158,11 @@ def test_window_by_drag_keys_and_presets(page: Page, phantoms: dict[str, Any]) -
     presets = phantoms["oriented"][0].presets
     page.keys("2")
     assert page.data()["window"] == f"{presets[1][1]:g},{presets[1][2]:g}"
-    np.testing.assert_array_equal(page.source(), apply_window(values, *presets[1][1:]))
+    _, level, width = presets[1]
+    np.testing.assert_array_equal(page.source(), apply_window(values, level, width))
     assert page.page.locator(".omv-differs").is_visible()
     page.keys("i")
-    np.testing.assert_array_equal(page.source(), apply_window(values, *presets[1][1:], inverted=True))
+    np.testing.assert_array_equal(page.source(), apply_window(values, level, width, inverted=True))
     page.keys("r")
     assert page.data()["window"] == "100,400"
     assert not page.page.locator(".omv-differs").is_visible()
@@ -464,13 +467,14 @@ def test_picture_export_says_how_it_was_made(page: Page, phantoms: dict[str, Any
     with page.page.expect_download() as got:
         page.page.get_by_role("menuitem", name="This picture as PNG").click()
     data = got.value.path().read_bytes()
-    picture = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
+    picture = np.asarray(cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR))
     canvas = page.view("[v.pane.canvas.width, v.pane.canvas.height]")
     assert picture.shape[1] == canvas[0]
     assert picture.shape[0] >= canvas[1] + 20, "a line of settings below the picture"
     with Image.open(io.BytesIO(data)) as png:
+        assert isinstance(png, PngImageFile)
         assert list(png.text) == ["OmniV-Med"]
-        facts = json.loads(png.text["OmniV-Med"])
+        facts = json.loads(png.info["OmniV-Med"])
     assert (facts["model"], facts["version"]) == ("test", "9.9")
     assert (facts["threshold"], facts["threshold_meaning"]) == (0.1, mask.threshold_meaning)
     assert (facts["kept"], facts["window_model"], facts["window_shown"]) == (

@@ -31,7 +31,8 @@ def marked(affine: np.ndarray) -> np.ndarray:
     """int16 (SIZE, SIZE, SIZE) over index (i, j, k): 1000 near RAS (-15, 15, 15) mm (left, front, head)."""
     index = np.stack(np.meshgrid(*[np.arange(SIZE)] * 3, indexing="ij"), -1)
     ras = index @ affine[:3, :3].T + affine[:3, 3]
-    return (np.linalg.norm(ras - [-15, 15, 15], axis=-1) < 6).astype(np.int16) * 1000
+    inside = np.linalg.norm(ras - [-15, 15, 15], axis=-1) < 6
+    return np.where(inside, np.int16(1000), np.int16(0))
 
 
 def centred(directions: np.ndarray) -> np.ndarray:

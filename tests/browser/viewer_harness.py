@@ -28,7 +28,7 @@ def orientation_volume() -> np.ndarray:
     volume = (11 * t + 2 * r + 3 * c).astype(np.int16)
     volume[3, 20:36, 20:44] = -300
     volume[7:, 2:10, 3:9] = 1500
-    return volume
+    return np.asarray(volume)
 
 
 CODED_FRAMES = 240

@@ -102,7 +102,7 @@ def everywhere(pattern: str) -> dict[str, set[str]]:
     return found
 
 
-def test_every_module_that_is_run_exists():
+def test_every_module_that_is_run_exists() -> None:
     gone = {}
     for name, pages in everywhere(r"python -m ((?:omnivmed|train|benchmarks|tests)[\w.]*)").items():
         path = ROOT / name.rstrip(".").replace(".", "/")
@@ -111,13 +111,13 @@ def test_every_module_that_is_run_exists():
     assert gone == {}
 
 
-def test_every_make_target_exists():
+def test_every_make_target_exists() -> None:
     targets = set(re.findall(r"^([\w-]+):", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE))
     named = everywhere(r"(?:^|`|&& |; )make ([a-z][\w-]*)")
     assert {name: pages for name, pages in named.items() if name not in targets} == {}
 
 
-def test_every_file_that_is_named_exists():
+def test_every_file_that_is_named_exists() -> None:
     """Paths from the root, and tests as docs/security.md names them."""
     tops, endings = "omnivmed|train|tests|benchmarks|assets|docs|locks", "py|js|md|json|txt|css|sh|tsv|mjs"
     here = rf"((?:{tops})/[\w./-]*\w\.(?:{endings}))"
@@ -131,5 +131,5 @@ def test_every_file_that_is_named_exists():
     assert gone == {}
 
 
-def test_no_page_knows_the_machine_it_was_written_on():
+def test_no_page_knows_the_machine_it_was_written_on() -> None:
     assert everywhere(r"((?:/root|/home|/work|/Users)/\w+)") == {}

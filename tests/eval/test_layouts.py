@@ -9,6 +9,7 @@ import pytest
 from omnivmed.eval import cholec80, endovis18, m3d, pathvqa, psi_ava, slake, vqa_rad
 from omnivmed.eval.files import LayoutError
 from omnivmed.eval.media import open_media
+from omnivmed.eval.protocol import M3D_CLOSED
 from omnivmed.eval.registry import BENCHMARKS, find, find_protocol
 from tests.eval import trees
 
@@ -82,7 +83,7 @@ def test_m3d_vqa_both_forms(tmp_path: Path) -> None:
         "answer is not one of the choices": 1,
     }
     assert [i.answer for i in opened.items] == ["Axial", "Stone", "Venous"]
-    prompt = m3d.M3D_CLOSED.prompt(closed.items[0])
+    prompt = M3D_CLOSED.prompt(closed.items[0])
     assert prompt == "Which plane? Choices: A. Axial B. Coronal C. Sagittal D. Oblique"
 
 

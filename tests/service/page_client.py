@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import secrets
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -59,7 +59,7 @@ class PageClient:
 
     def stream(
         self, dependency: dict[str, Any], inputs: list[Any] | None = None, event_data: Any = None
-    ) -> Iterator[list[Any]]:
+    ) -> Generator[list[Any], None, None]:
         """Outputs of one event as they come. Closing the iterator closes the connection, like leaving the page."""
         data = inputs if inputs is not None else [self.values.get(i) for i in dependency["inputs"]]
         body = {
@@ -110,10 +110,12 @@ class PageClient:
         return [settled(value) for value in answer.json()["data"]]
 
     def open_first(self) -> list[Any]:
-        return self.fire(self.load())
+        shown: list[Any] = self.fire(self.load())
+        return shown
 
     def open_sample(self, key: str) -> list[Any]:
-        return self.fire(self.dependency(f"sample-{key}", "click"))
+        shown: list[Any] = self.fire(self.dependency(f"sample-{key}", "click"))
+        return shown
 
     def upload(self, path: Path, name: str | None = None) -> str:
         """Send a file as the browser does; returns the server's path of it."""
@@ -132,12 +134,13 @@ class PageClient:
         dependency = self.dependency("ov-upload", "upload")
         inputs = [self.values.get(i) for i in dependency["inputs"]]
         inputs[0] = [file]
-        return self.fire(dependency, inputs)
+        shown: list[Any] = self.fire(dependency, inputs)
+        return shown
 
     def begin(self, question: str) -> Any:
         return self.fire(self.dependency("ov-ask", "click"), [question])
 
-    def answer(self, settings: list[Any] | None = None) -> Iterator[list[Any]]:
+    def answer(self, settings: list[Any] | None = None) -> Generator[list[Any], None, None]:
         """Stream the answer to the question given to `begin`."""
         dependency = self.after(self.dependency("ov-ask", "click"))[0]
         return self.stream(dependency, settings)

@@ -65,7 +65,7 @@ def test_the_server_fetches_nothing_for_a_caller(start: Starter, fetched: list[s
         {"json": {"data": [None, foreign]}},
         {"content": escaped, "headers": {"content-type": "application/json"}},
     ):
-        answer = page.http.post(f"{page.api}/call/prune", **body)  # type: ignore[arg-type]
+        answer = page.http.post(f"{page.api}/call/prune", **body)
         if answer.status_code == 200:  # taken in: what becomes of it?
             page.http.get(f"{page.api}/call/prune/{answer.json()['event_id']}")
         assert fetched == []

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import cv2
+import numpy as np
 import pytest
 
 from benchmarks.overlays import draw
@@ -49,7 +50,7 @@ def test_text_in_the_pixels_is_found_asked_for_and_painted_out(start: Starter, t
     assert not before.payload.exists()
     assert painted.content_id != whole.content_id
     assert whole.content_id in app.assistant.forgotten
-    picture = cv2.imdecode(sent["pictures"], cv2.IMREAD_COLOR)
+    picture = np.asarray(cv2.imdecode(sent["pictures"], cv2.IMREAD_COLOR))
     top, left, bottom, right = whole.text_boxes[0]
     assert (picture[top:bottom, left:right] == 0).all()
     # A person still has to look; then the model is given the painted one.

@@ -32,4 +32,6 @@ def tiny_language_model(seed: int = 0) -> nn.Module:
         num_key_value_heads=2,
         max_position_embeddings=512,
     )
-    return LlamaForCausalLM(config).eval().requires_grad_(False)
+    model = LlamaForCausalLM(config)
+    model.train(False).requires_grad_(False)
+    return model

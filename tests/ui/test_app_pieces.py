@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from omnivmed.inference import Done
 from omnivmed.resources import assets_dir, samples_dir
 from omnivmed.study import Study
 from omnivmed.ui import texts
@@ -65,6 +66,7 @@ def run(context: Context, session: Session, question: str, **options: Any) -> li
 
 def test_what_an_answer_left_out_stands_below_it(assistant: ScriptedAssistant) -> None:
     *_, done = assistant.stream(phantoms.ct_study(), "What is shown?")
+    assert isinstance(done, Done)
     answer = done.answer
     held = "Held back: the body part (volume) did not pass the ship rule; see the model card."
     assert held not in chat.answer_facts(answer)
@@ -311,7 +313,7 @@ def test_side_by_side_starts_both_runs_from_nothing(context: Context, assistant:
 
     session = opened_session(context, phantoms.clip_study())
     named = {name: name for name in ("question", "left", "right", "run", "stop", "status", "table", "text")}
-    page = ComparePage(**named, panes=("left", "right"))  # type: ignore[arg-type]
+    page = ComparePage(**named, panes=("left", "right"))
     request: Any = SimpleNamespace(session_hash="page")
     told = list(Compare(context, page).run(request, "What moves?", 0.0, 0.5, "previous", 0, 64))
     assert assistant.forgotten == [session.current.study.content_id] * 2  # type: ignore[union-attr]

@@ -7,7 +7,7 @@ from typing import Any
 
 import gradio as gr
 import pytest
-from gradio.data_classes import FileData
+from gradio.data_classes import FileData, ListFiles
 
 from omnivmed.ui import texts, upstream
 
@@ -74,7 +74,7 @@ def test_a_file_component_hands_over_the_path_and_makes_no_other(tmp_path: Any) 
     with gr.Blocks(analytics_enabled=False):
         field = upstream.UnopenedFile(file_count="multiple")
         plain = gr.File(file_count="multiple")
-    data = field.data_model([FileData(path=str(sent))])  # type: ignore[misc]
+    data = ListFiles([FileData(path=str(sent))])
     assert field.preprocess(data) == [str(sent)]
     # The original makes a named temporary file and gives its name a meaning of its own.
     assert plain.preprocess(data) is not None

@@ -96,7 +96,7 @@ def test_difference_is_paired_over_patients(tmp_path: Path) -> None:
 
 
 def test_command_says_what_is_missing(
-    data_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture
+    data_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main(["positions", "--data", str(data_folder), "--out", str(tmp_path)]) == 2
     assert "--encoder-onnx" in capsys.readouterr().err

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -27,7 +28,8 @@ def rad(setting: Setting, parts: Parts, tmp_path: Path) -> Setting:
 
     root = tmp_path / "data/vqa_rad"
     (root / "images").mkdir(parents=True)
-    rows, rng = [], np.random.default_rng(0)
+    rows: list[dict[str, Any]] = []
+    rng = np.random.default_rng(0)
     for i, name in enumerate(IMAGES):
         pixels = rng.integers(0, 256, (60, 80)).astype(np.uint8)
         Image.fromarray(pixels).save(root / "images" / name)
@@ -62,7 +64,7 @@ def test_training_rows_are_in_no_test_part(rad: Setting) -> None:
 
 
 def test_every_arm_is_written_and_can_be_scored_again(
-    rad: Setting, parts: Parts, capsys: pytest.CaptureFixture
+    rad: Setting, parts: Parts, capsys: pytest.CaptureFixture[str]
 ) -> None:
     text = vqa_rad.run(rad, parts)
     folder = rad.out / "vqa_rad"

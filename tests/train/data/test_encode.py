@@ -147,7 +147,7 @@ def inputs(batch: dict[str, Any]) -> dict[str, Any]:
 
 
 def summed_loss(built: Built, batch: dict[str, Any]) -> torch.Tensor:
-    built.model.eval()
+    built.model.train(False)
     loss: torch.Tensor = built.model(**batch, num_items_in_batch=1.0).loss
     return loss
 
@@ -175,7 +175,7 @@ def test_packed_rows_stay_apart_and_the_cache_is_off(built: Built, folder: Path)
     assert batch["position_ids"][0, starts].tolist() == [0, 0, 0]
     assert batch["labels"][0, starts].tolist() == [IGNORE] * 3
     with torch.no_grad():
-        built.model.eval()
+        built.model.train(False)
         before = built.model(**{k: v for k, v in batch.items() if k != "labels"}).logits
         other = {**batch, "input_ids": batch["input_ids"].clone()}
         text = starts[1] - 2  # the last words of the first sample
@@ -200,7 +200,9 @@ def test_a_batch_without_pictures_runs_the_encoder_and_changes_no_gradient(
     for name, gradient in dummy.items():
         assert gradient is not None, name  # every part takes part, so no rank waits
         if part_of(name) == "llm":
-            assert torch.equal(gradient, plain[name])
+            expected = plain[name]
+            assert expected is not None
+            assert torch.equal(gradient, expected)
         else:
             assert not gradient.any()
     built.model.zero_grad()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -26,7 +27,12 @@ AXIAL = np.array([[0, 0, -1, 20], [0, -1, 0, 15], [3, 0, 0, -10], [0, 0, 0, 1]],
 
 def volume(values: np.ndarray | None = None, **kwargs: object) -> Study:
     values = orientation_volume() if values is None else values
-    facts: dict = {"spacing_mm": (3.0, 1.0, 1.0), "modality": "CT", "window": (100, 400), "affine": AXIAL}
+    facts: dict[str, Any] = {
+        "spacing_mm": (3.0, 1.0, 1.0),
+        "modality": "CT",
+        "window": (100, 400),
+        "affine": AXIAL,
+    }
     return Study.from_array(values, "volume", **(facts | kwargs))
 
 
@@ -146,7 +152,7 @@ def test_wide_types_are_quantised_and_say_so(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("dtype", [np.int32, np.float32])
 def test_whole_numbers_in_wide_types_lose_nothing(tmp_path: Path, dtype: type) -> None:
-    values = orientation_volume().astype(dtype) - 1024
+    values: np.ndarray = orientation_volume().astype(dtype) - 1024
     header, arrays = unpack(pack_study(volume(values), None, tmp_path / "a.omv", compress=False).path)
     got = np.empty(values.shape)
     got[header["order"]] = arrays["voxels"] * header["slope"] + header["intercept"]
@@ -169,7 +175,7 @@ def test_colour_stills_are_lossless(tmp_path: Path) -> None:
     picture = phantoms.moving_clip()[3]
     header, arrays = unpack(pack_study(Study.from_array(picture, "image"), None, tmp_path / "a.omv").path)
     assert header["picture_type"] == "image/png"
-    decoded = cv2.imdecode(arrays["pictures"], cv2.IMREAD_COLOR)[..., ::-1]
+    decoded = np.asarray(cv2.imdecode(arrays["pictures"], cv2.IMREAD_COLOR))[..., ::-1]
     np.testing.assert_array_equal(decoded, picture)
 
 
@@ -183,7 +189,8 @@ def test_long_clips_travel_as_their_sampled_frames(tmp_path: Path, monkeypatch: 
     assert header["picture_index"] == mask.frame_index.tolist()
     assert len(header["picture_ends"]) == len(mask.frame_index) < 20
     start = header["picture_ends"][0]
-    second = cv2.imdecode(arrays["pictures"][start : header["picture_ends"][1]], cv2.IMREAD_COLOR)[..., ::-1]
+    sent = arrays["pictures"][start : header["picture_ends"][1]]
+    second = np.asarray(cv2.imdecode(sent, cv2.IMREAD_COLOR))[..., ::-1]
     expected = phantoms.moving_clip()[mask.frame_index[1]]
     assert np.abs(second.astype(int) - expected).mean() < 3
 
@@ -231,9 +238,9 @@ def test_only_technical_facts_travel(tmp_path: Path) -> None:
 # ------------------------------------------------------------------------------------------- planes
 
 
-def screen(values: np.ndarray, spec: dict, index: int) -> np.ndarray:
+def screen(values: np.ndarray, spec: dict[str, Any], index: int) -> np.ndarray:
     """The plane as it must appear on the screen, by numpy."""
-    plane = np.take(values, index, axis=spec["axis"])
+    plane: np.ndarray = np.take(values, index, axis=spec["axis"])
     if spec["down"] > spec["across"]:
         plane = plane.T
     if spec["flip_down"]:
@@ -289,9 +296,8 @@ def test_transcoded_clip_has_every_frame_at_one_rate(tmp_path: Path) -> None:
     assert (clip.frames, clip.fps, seen[-1]) == (20, 10.0, (20, 20))
     with av.open(str(clip.path)) as file:
         assert file.metadata.get("title") is None
-        pictures = [
-            (f.pts * f.time_base * clip.fps, f.to_ndarray(format="rgb24")) for f in file.decode(video=0)
-        ]
+        frames: Any = file.decode(video=0)
+        pictures = [(f.pts * f.time_base * clip.fps, f.to_ndarray(format="rgb24")) for f in frames]
     assert [round(float(t), 6) for t, _ in pictures] == list(range(20))
     for (_, got), expected in zip(pictures, phantoms.moving_clip(), strict=True):
         assert np.abs(cv2.resize(got, (112, 84)).astype(int) - expected).mean() < 6

@@ -132,7 +132,7 @@ def test_idle_sessions_end_and_answering_ones_do_not(tmp_path: Path) -> None:
 
 def test_history_is_bounded_on_the_server(store: SessionStore) -> None:
     session = store.get("page")
-    session.turns = [Turn(f"q{k}", f"a{k}", "m", "") for k in range(40)]
+    session.turns = tuple(Turn(f"q{k}", f"a{k}", "m", "") for k in range(40))
     history = session.history(LOCAL)
     assert len(history) == LOCAL.max_history_turns
     assert history[-1] == ("q39", "a39")

@@ -33,7 +33,11 @@ def test_files_go_even_when_somebody_does_not_stop(monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr("omnivmed.ui.web.ends.PATIENCE_S", 0.05)
     told: list[object] = []
     stuck = threading.Event()
-    end_tidily(lambda: bool(stuck.wait(5)), lambda: told.append("remove"), told.append)
+
+    def wait() -> None:
+        stuck.wait(5)
+
+    end_tidily(wait, lambda: told.append("remove"), told.append)
     signal.raise_signal(signal.SIGTERM)
     assert told == ["remove", 0]
     stuck.set()

@@ -34,7 +34,7 @@ def alone(nano: Nano, study: StudyView | None, question: str) -> str:
         if token == 2:
             break
         said.append(token)
-    return nano.tokenizer.decode(said).strip()
+    return str(nano.tokenizer.decode(said)).strip()
 
 
 def test_batches_say_what_one_question_alone_says(nano: Nano) -> None:

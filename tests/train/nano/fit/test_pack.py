@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 import torch.nn.functional as F
 
@@ -16,7 +18,7 @@ ASKED = [
 ]
 
 
-def losses(model: torch.nn.Module, groups: list[list[QA]], visual: torch.Tensor) -> torch.Tensor:
+def losses(model: Any, groups: list[list[QA]], visual: torch.Tensor) -> torch.Tensor:
     """Loss of every supervised token; each group is one packed row with its own copy of the visual tokens."""
     trees = [make_tree(ByteTokenizer(), "image", [3], None, group) for group in groups]
     packed = collate(trees, pad_id=2)

@@ -28,6 +28,11 @@ class Parrot:
         return [[f"{read} {question} {len(history)}" for question, history in asked] for read, asked in cases]
 
 
+def parrot() -> Any:
+    """In the place of a `Batch`."""
+    return Parrot()
+
+
 def some_cases() -> list[tuple[Opened, list[QA]]]:
     kinds = ("image", "image", "volume", "image", "video", "volume")
     out = []
@@ -41,9 +46,9 @@ def some_cases() -> list[tuple[Opened, list[QA]]]:
 def test_answers_on_disk_are_not_asked_for_again(tmp_path: Path) -> None:
     cases, parrot = some_cases(), Parrot()
     named = {"a": cases[:3], "b": [(s, list(q)) for s, q in cases[2:5]]}
-    first = Asking(parrot, tmp_path, "w", Group()).run(named)  # type: ignore[arg-type]
+    first = Asking(parrot, tmp_path, "w", Group()).run(named)
     assert parrot.calls == [5], "the study that two sets ask about is read once"
-    again = Asking(parrot, tmp_path, "w", Group())  # type: ignore[arg-type]
+    again = Asking(parrot, tmp_path, "w", Group())
     assert again.run(named) == first
     assert len(parrot.calls) == 1
     again.run({"a": cases[:4]})
@@ -52,23 +57,23 @@ def test_answers_on_disk_are_not_asked_for_again(tmp_path: Path) -> None:
         "a": 8,
         "b": 6,
     }
-    Asking(parrot, tmp_path, "other weights", Group()).run(named)  # type: ignore[arg-type]
+    Asking(parrot, tmp_path, "other weights", Group()).run(named)
     assert len(parrot.calls) == 3
 
 
 def test_two_processes_share_the_studies(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     cases = some_cases()
     for visual in ("own", "blank", "shuffled"):
-        alone = Asking(Parrot(), tmp_path / visual, "w", Group()).run({"a": cases}, visual)["a"]  # type: ignore[arg-type]
+        alone = Asking(parrot(), tmp_path / visual, "w", Group()).run({"a": cases}, visual)["a"]
         kept: list[Any] = []
         monkeypatch.setattr(
             module, "gathered", lambda group, own, kept=kept: (kept.append(own), [own, own])[1]
         )
         for rank in range(2):
-            Asking(Parrot(), tmp_path / f"{visual}{rank}x", "w", Group(rank, 2)).run({"a": cases}, visual)  # type: ignore[arg-type]
+            Asking(parrot(), tmp_path / f"{visual}{rank}x", "w", Group(rank, 2)).run({"a": cases}, visual)
         shares = [own for own in kept if own]
         monkeypatch.setattr(module, "gathered", lambda group, own, shares=shares: shares)
-        both = Asking(Parrot(), tmp_path / f"{visual}2", "w", Group(1, 2)).run({"a": cases}, visual)["a"]  # type: ignore[arg-type]
+        both = Asking(parrot(), tmp_path / f"{visual}2", "w", Group(1, 2)).run({"a": cases}, visual)["a"]
         monkeypatch.setattr(module, "gathered", gathered)
         assert [r[3] for r in both] == [r[3] for r in alone]
         assert not (tmp_path / f"{visual}2").exists(), "only the first process writes"
@@ -79,8 +84,8 @@ def test_what_is_looked_at(tmp_path: Path) -> None:
     seen = {
         visual: [
             r[3].split()[0]
-            for r in Asking(Parrot(), tmp_path / visual, "w", Group()).run({"a": cases}, visual)["a"]
-        ][::2]  # type: ignore[arg-type]
+            for r in Asking(parrot(), tmp_path / visual, "w", Group()).run({"a": cases}, visual)["a"]
+        ][::2]
         for visual in ("own", "blank", "shuffled")
     }
     assert seen["own"] == [f"study{i}" for i in range(6)]

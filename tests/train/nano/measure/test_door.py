@@ -12,6 +12,7 @@ import pytest
 from omnivmed import open_study
 from omnivmed.inference.batch import Read
 from omnivmed.pruning import KeepMask
+from omnivmed.study import Study
 from omnivmed.vision import NANO_BUDGET, Patches, sample_frames
 from train.nano.data.bank import Entry, decode
 from train.nano.data.index import Record, build_index
@@ -49,6 +50,7 @@ def test_a_volume_in_every_plane_is_the_volume_of_the_bank(door: Door, data_fold
             assert study.plane == plane
             assert study.spacing_mm == pytest.approx((2, 2, 2), abs=1e-3)
         study = door.opened(one.record, plane)
+        assert isinstance(study, Study)
         assert study.plane == plane
         assert len(study) == one.array.shape[axis]
         for index in (3, 17):
@@ -98,4 +100,5 @@ def test_values_outside_sixteen_bits_come_back(tmp_path: Path) -> None:
     with open_study(tmp_path) as study:
         np.testing.assert_allclose(study.values(), values, atol=5)
         assert study.spacing_mm == pytest.approx((3, 2, 2))
+        assert study.affine is not None
         np.testing.assert_allclose(study.affine, affine, atol=1e-3)

@@ -90,7 +90,9 @@ def test_the_product_accepts_the_exported_config(tmp_path: Path) -> None:
     write_json(made, tmp_path / "config.json")
     assert read_nano_config(Source("nano", "nano", tmp_path)) == made
     assert VisionBudget(**made["budget"]) == NANO_BUDGET
-    assert vision_config(made["vision_config"]).rope_parameters["rope_theta"] == 100.0
+    rope = vision_config(made["vision_config"]).rope_parameters
+    assert rope is not None
+    assert rope["rope_theta"] == 100.0
 
 
 def test_report_names_every_baseline() -> None:

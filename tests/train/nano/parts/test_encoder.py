@@ -20,7 +20,8 @@ from train.nano.parts.words import Projector
 def test_same_features_as_the_product_encoder() -> None:
     torch.manual_seed(0)
     ours = Vit(layers=12).eval()
-    theirs = OmniVMedVisionModel(nano_vision_config()).eval()
+    theirs = OmniVMedVisionModel(nano_vision_config())
+    theirs.train(False)
     theirs.load_state_dict(ours.state_dict())
     frame = np.random.default_rng(0).integers(0, 256, (112, 168, 3)).astype(np.uint8)
     patches, grid = patchify(frame[None], 2)

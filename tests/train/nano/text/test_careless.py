@@ -14,7 +14,7 @@ LABELS = {"modality": "X-ray", "organ": "chest", "view": "PA", "state": "normal"
 
 def asked(count: int) -> list[tuple[QA, QA]]:
     rng = np.random.default_rng(7)
-    out = []
+    out: list[tuple[QA, QA]] = []
     while len(out) < count:
         made = ask(("modality", "organ", "view", "state", "plane")[len(out) % 5], LABELS, "image", rng)
         if made is not None:
