@@ -8,6 +8,7 @@ import struct
 import tarfile
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any, Literal
 
 import nibabel as nib
 import numpy as np
@@ -55,7 +56,8 @@ def patched(data: bytes, at: int, form: str, *values: float) -> bytes:
 @pytest.mark.parametrize("qfac", [0.0, 1.0, 0.25])
 @pytest.mark.parametrize("second", [False, True])
 def test_qfac_that_is_not_minus_one_is_plus_one(open_bytes: Opener, qfac: float, second: bool) -> None:
-    image = (nib.Nifti2Image if second else nib.Nifti1Image)(grid(), None)
+    kind: type[nib.Nifti1Image] = nib.Nifti2Image if second else nib.Nifti1Image
+    image = kind(grid(), None)
     image.set_qform(TILTED, 1)
     image.set_sform(None, 0)
     data = image.to_bytes()
@@ -96,8 +98,9 @@ def test_orientations_of_a_series_in_time_are_one_flat_list(open_bytes: Opener) 
     data = image.to_bytes()
     found = [open_bytes(data, f"{i}.nii", series=i) for i in range(4)]
     assert [s.values().min() for s in found] == [0, 500, 0, 500]
-    assert np.allclose(found[0].affine, found[1].affine)
-    assert not np.allclose(found[1].affine, found[2].affine)
+    places = [np.asarray(s.affine) for s in found]
+    assert np.allclose(places[0], places[1])
+    assert not np.allclose(places[1], places[2])
     assert len({e["label"] for e in found[0].series}) == 4
 
 
@@ -257,7 +260,7 @@ def test_nrrd_over_time(open_bytes: Opener, fields: dict[str, str]) -> None:
 
 def test_mha_over_time(open_bytes: Opener) -> None:
     turn = "1 0 0 0 0 1 0 0 0 0 1 0 0 0 0 1"
-    fields = {"TransformMatrix": turn, "Offset": "10 20 30 0", "ElementSpacing": "2 2 3 0.5"}
+    fields: dict[str, Any] = {"TransformMatrix": turn, "Offset": "10 20 30 0", "ElementSpacing": "2 2 3 0.5"}
     values = slice_over_time(2)
     study = open_bytes(mha_bytes(values, **fields), "a.mha")
     assert (study.kind, study.shape) == ("video", (6, 5, 7))
@@ -274,7 +277,7 @@ def test_mha_over_time(open_bytes: Opener) -> None:
 @pytest.mark.parametrize("dtype", [np.int16, np.float32, np.uint8])
 @pytest.mark.parametrize("encoding", ["raw", "gzip"])
 def test_components_of_nrrd(open_bytes: Opener, dtype: type, encoding: str) -> None:
-    values = np.stack([(grid() % 50) + 50 * k for k in range(4)]).astype(dtype)
+    values: np.ndarray = np.stack([(grid() % 50) + 50 * k for k in range(4)]).astype(dtype)
     data = nrrd_bytes(
         values,
         encoding,
@@ -318,9 +321,9 @@ def test_components_stay_within_the_limits(refuse_bytes: Refuser) -> None:
 def pair_of(values: np.ndarray, affine: np.ndarray, big: bool = False) -> tuple[bytes, bytes]:
     header = nib.Nifti1Header(endianness=">" if big else "<")
     image = nib.Nifti1Pair(values.astype(values.dtype.newbyteorder(">" if big else "<")), affine, header)
-    files = {"header": nib.FileHolder(fileobj=io.BytesIO()), "image": nib.FileHolder(fileobj=io.BytesIO())}
-    image.to_file_map(files)
-    return files["header"].fileobj.getvalue(), files["image"].fileobj.getvalue()
+    head, body = io.BytesIO(), io.BytesIO()
+    image.to_file_map({"header": nib.FileHolder(fileobj=head), "image": nib.FileHolder(fileobj=body)})
+    return head.getvalue(), body.getvalue()
 
 
 @pytest.mark.parametrize("big", [False, True])
@@ -354,7 +357,7 @@ def test_two_pairs_are_two_studies(open_bytes: Opener) -> None:
 @pytest.mark.parametrize("packed", [False, True])
 @pytest.mark.parametrize("dtype", [np.uint8, np.int16, np.int32, np.float32])
 def test_freesurfer_volumes(open_bytes: Opener, packed: bool, dtype: type) -> None:
-    values = (grid() % 200).astype(dtype)
+    values: np.ndarray = (grid() % 200).astype(dtype)
     data = nib.MGHImage(values, TILTED).to_bytes()
     study = open_bytes(gzip.compress(data) if packed else data, "a.mgz" if packed else "a.mgh")
     check_world(study, values, TILTED)
@@ -372,7 +375,10 @@ def test_freesurfer_frames_and_damage(open_bytes: Opener, refuse_bytes: Refuser)
     assert "NoOrientation" in open_bytes(untold, "b.mgh").warnings
 
 
-def tar_bytes(files: dict[str, bytes], mode: str = "w:gz", **changes: object) -> bytes:
+TarMode = Literal["w", "w:gz", "w:bz2", "w:xz"]
+
+
+def tar_bytes(files: dict[str, bytes], mode: TarMode = "w:gz", **changes: object) -> bytes:
     out = io.BytesIO()
     with tarfile.open(fileobj=out, mode=mode) as archive:
         for name, data in files.items():
@@ -385,7 +391,7 @@ def tar_bytes(files: dict[str, bytes], mode: str = "w:gz", **changes: object) ->
 
 
 @pytest.mark.parametrize(("mode", "name"), [("w:gz", "a.tar.gz"), ("w", "a.tar")])
-def test_a_series_in_a_tar(open_bytes: Opener, mode: str, name: str) -> None:
+def test_a_series_in_a_tar(open_bytes: Opener, mode: TarMode, name: str) -> None:
     files = {f"scan/{i}.dcm": dicom_bytes(d) for i, d in enumerate(ct_series())}
     study = open_bytes(tar_bytes(files | {"scan/._0.dcm": b"x"}, mode), name)
     assert (study.kind, study.shape[0], study.warnings) == ("volume", 8, [])

@@ -198,7 +198,7 @@ def test_memory_of_all_visitors_has_a_bound(start: Starter, tmp_path: Path) -> N
     volume = np.zeros((64, 64, 40), np.int16)
     volume[16:48, 16:48] = 900
     path = tmp_path / "v.nii.gz"
-    nibabel.Nifti1Image(volume, np.eye(4)).to_filename(path)  # type: ignore[no-untyped-call]
+    nibabel.Nifti1Image(volume, np.eye(4)).to_filename(path)
     app = start(open_study_bytes=3 * volume.nbytes + 1000)
     pages = [app.page() for _ in range(4)]
     for page in pages:

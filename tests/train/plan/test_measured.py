@@ -97,7 +97,7 @@ def test_predicted_memory_is_within_ten_percent_of_the_measured(case: str, half:
     model, grid, text, supervised = CASES[case]
     rates = Rates(1e-5, 1e-5, 1e-6)
     built = build(model)
-    built.to(dtype=torch.bfloat16 if half else torch.float32)  # type: ignore[arg-type]  # as torch's Module.to
+    torch.nn.Module.to(built, dtype=torch.bfloat16 if half else torch.float32)
     assert sum(p.numel() for p in built.parameters()) == model.parameters
     patches = grid[0] * grid[1] * grid[2]
     tokens = patches // 4
@@ -121,7 +121,7 @@ def test_predicted_memory_is_within_ten_percent_of_the_measured(case: str, half:
     step()
     optimizer.step()
     optimizer.zero_grad(set_to_none=False)
-    parameters = list(built.parameters())
+    parameters: list[torch.Tensor] = list(built.parameters())
     moments = [v for state in optimizer.state.values() for v in state.values() if v.numel() > 1]
     gradients = [p.grad for p in parameters if p.grad is not None]
     standing = (

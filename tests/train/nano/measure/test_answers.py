@@ -28,7 +28,7 @@ class Parrot:
         return [[f"{read} {question} {len(history)}" for question, history in asked] for read, asked in cases]
 
 
-def parrot() -> Any:
+def a_parrot() -> Any:
     """In the place of a `Batch`."""
     return Parrot()
 
@@ -44,7 +44,7 @@ def some_cases() -> list[tuple[Opened, list[QA]]]:
 
 
 def test_answers_on_disk_are_not_asked_for_again(tmp_path: Path) -> None:
-    cases, parrot = some_cases(), Parrot()
+    cases, parrot = some_cases(), a_parrot()
     named = {"a": cases[:3], "b": [(s, list(q)) for s, q in cases[2:5]]}
     first = Asking(parrot, tmp_path, "w", Group()).run(named)
     assert parrot.calls == [5], "the study that two sets ask about is read once"
@@ -64,16 +64,16 @@ def test_answers_on_disk_are_not_asked_for_again(tmp_path: Path) -> None:
 def test_two_processes_share_the_studies(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     cases = some_cases()
     for visual in ("own", "blank", "shuffled"):
-        alone = Asking(parrot(), tmp_path / visual, "w", Group()).run({"a": cases}, visual)["a"]
+        alone = Asking(a_parrot(), tmp_path / visual, "w", Group()).run({"a": cases}, visual)["a"]
         kept: list[Any] = []
         monkeypatch.setattr(
             module, "gathered", lambda group, own, kept=kept: (kept.append(own), [own, own])[1]
         )
         for rank in range(2):
-            Asking(parrot(), tmp_path / f"{visual}{rank}x", "w", Group(rank, 2)).run({"a": cases}, visual)
+            Asking(a_parrot(), tmp_path / f"{visual}{rank}x", "w", Group(rank, 2)).run({"a": cases}, visual)
         shares = [own for own in kept if own]
         monkeypatch.setattr(module, "gathered", lambda group, own, shares=shares: shares)
-        both = Asking(parrot(), tmp_path / f"{visual}2", "w", Group(1, 2)).run({"a": cases}, visual)["a"]
+        both = Asking(a_parrot(), tmp_path / f"{visual}2", "w", Group(1, 2)).run({"a": cases}, visual)["a"]
         monkeypatch.setattr(module, "gathered", gathered)
         assert [r[3] for r in both] == [r[3] for r in alone]
         assert not (tmp_path / f"{visual}2").exists(), "only the first process writes"
@@ -84,7 +84,7 @@ def test_what_is_looked_at(tmp_path: Path) -> None:
     seen = {
         visual: [
             r[3].split()[0]
-            for r in Asking(parrot(), tmp_path / visual, "w", Group()).run({"a": cases}, visual)["a"]
+            for r in Asking(a_parrot(), tmp_path / visual, "w", Group()).run({"a": cases}, visual)["a"]
         ][::2]
         for visual in ("own", "blank", "shuffled")
     }

@@ -46,9 +46,10 @@ def entry(data_folder: Path, source: str) -> Entry:
 def test_a_volume_in_every_plane_is_the_volume_of_the_bank(door: Door, data_folder: Path) -> None:
     one = entry(data_folder, "mri_stroke")  # grows by 100 to the left, by 1 to the front and to the head
     for axis, plane in enumerate(("axial", "coronal", "sagittal")):
-        with door.recut(open_study(door.file(one.record)), plane) and open_study(door.at / "series") as study:
-            assert study.plane == plane
-            assert study.spacing_mm == pytest.approx((2, 2, 2), abs=1e-3)
+        door.recut(open_study(door.file(one.record)), plane)
+        with open_study(door.at / "series") as cut:
+            assert cut.plane == plane
+            assert cut.spacing_mm == pytest.approx((2, 2, 2), abs=1e-3)
         study = door.opened(one.record, plane)
         assert isinstance(study, Study)
         assert study.plane == plane
