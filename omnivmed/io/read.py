@@ -204,5 +204,5 @@ _NAMES = {
     "tar": "a tar archive", "tar-gz": "a packed tar archive", "mgh": "a FreeSurfer volume",
     "mgz": "a packed FreeSurfer volume",
     "mov": "an MP4 or MOV clip", "matroska": "an MKV or WebM clip", "avi": "an AVI clip", "mpeg": "an MPEG clip",
-    "mpegvideo": "an MPEG clip", "mpegts": "an MPEG clip",
+    "mpegvideo": "an MPEG clip", "mpegts": "an MPEG clip", "dv": "a DV clip",
 }  # fmt: skip

@@ -11,13 +11,13 @@ from omnivmed.errors import StudyError
 Format = Literal[
     "png", "jpeg", "gif", "tiff", "bmp", "webp",
     "dicom", "nifti", "nifti-gz", "nrrd", "mha", "mgh", "mgz", "zip", "tar", "tar-gz",
-    "mov", "matroska", "avi", "mpeg", "mpegvideo", "mpegts",
+    "mov", "matroska", "avi", "mpeg", "mpegvideo", "mpegts", "dv",
 ]  # fmt: skip
 
 STILLS: frozenset[str] = frozenset({"png", "jpeg", "gif", "tiff", "bmp", "webp"})
 VOLUMES: frozenset[str] = frozenset({"nifti", "nifti-gz", "nrrd", "mha", "mgh", "mgz"})
 ARCHIVES: frozenset[str] = frozenset({"zip", "tar", "tar-gz"})
-VIDEOS: frozenset[str] = frozenset({"mov", "matroska", "avi", "mpeg", "mpegvideo", "mpegts"})
+VIDEOS: frozenset[str] = frozenset({"mov", "matroska", "avi", "mpeg", "mpegvideo", "mpegts", "dv"})
 HEAD_BYTES = 4096
 
 # Endings that belong to a format; any other known ending on such a file is worth a warning.
@@ -43,6 +43,7 @@ EXTENSIONS: dict[str, frozenset[str]] = {
     "avi": frozenset({".avi"}),
     "mpeg": frozenset({".mpeg", ".mpg", ".vob", ".m2p"}),
     "mpegvideo": frozenset({".mpeg", ".mpg", ".m1v", ".m2v"}),
+    "dv": frozenset({".dv", ".dif"}),
     "mpegts": frozenset({".ts", ".mts", ".m2ts", ".mpeg", ".mpg"}),
 }
 KNOWN_EXTENSIONS = frozenset().union(*EXTENSIONS.values()) | {".hdr", ".img"}
@@ -266,9 +267,28 @@ def _container(head: bytes) -> Format | None:
         return "mpeg"
     if head.startswith(b"\x00\x00\x01\xb3"):
         return "mpegvideo"
+    if (
+        head[:3] == b"\x1f\x07\x00"
+        and len(head) > 240
+        and head[80] == head[160] == 0x3F
+        and head[240] == 0x56
+    ):
+        return "dv"  # header, two subcode and the first auxiliary block (IEC 61834-2)
     if transport_pace(head) is not None:
         return "mpegts"
+    if _inside_program_stream(head):
+        return "mpeg"
     return None
+
+
+def _inside_program_stream(head: bytes) -> bool:
+    """A picture's packet with another one straight behind it: a program stream cut anywhere (ISO 13818-1, 2.5.3)."""
+    for match in re.finditer(rb"\x00\x00\x01[\xe0-\xef]", head):
+        length = int.from_bytes(head[match.end() : match.end() + 2], "big")
+        behind = head[match.end() + 2 + length :][:4]
+        if length > 16 and len(behind) == 4 and behind[:3] == b"\x00\x00\x01" and 0xBA <= behind[3] <= 0xEF:
+            return True
+    return False
 
 
 def transport_pace(head: bytes) -> tuple[int, int] | None:

@@ -23,7 +23,7 @@ from omnivmed.io.video_packets import (
     open_container,
     rest_of_file,
 )
-from omnivmed.io.video_times import GAP_S, NO_STAMP, Packets, line_up
+from omnivmed.io.video_times import NO_STAMP, Packets, line_up
 from omnivmed.limits import Limits
 from omnivmed.study import StudyInfo
 
@@ -47,9 +47,7 @@ def read_video(upload: Upload, found: str, limits: Limits, desk: Desk) -> Readin
                 angles = len(moving_streams(container))
             rest = rest_of_file(file, found, upload.size, int(packets.places.max()))
         mpeg = found.startswith("mpeg")
-        frames = line_up(
-            packets, tick_s, step_s, joined=mpeg or found == "matroska", gap_s=GAP_S if mpeg else np.inf
-        )
+        frames = line_up(packets, tick_s, step_s, joined=mpeg or found == "matroska", streamed=mpeg)
         clip = VideoClip(upload.open(), found, packets, frames, step_s, limits)
     except FFmpegError:
         raise StudyError("Corrupt", CUT) from None
@@ -73,13 +71,18 @@ def _usual_step(stream: Any) -> float:
 def _order_untold(found: str, stream: Any, packets: Packets) -> bool:
     """Whether only the decoder knows the order: frames are stored in another one and their stamps do not tell it.
 
-    AVI keeps no presentation stamps, elementary streams none at all; FFmpeg fills them in by the order of the file.
+    AVI keeps no presentation stamps, elementary streams none at all. FFmpeg finds them out for the MPEG codecs, but for
+    H.264 and HEVC in AVI and for MPEG-1 alone it counts in the order of the file.
     """
     if not stream.codec_context.has_b_frames:
         return False
+    codec = stream.codec_context.name
+    counted = (found == "avi" and codec in ("h264", "hevc")) or (
+        found == "mpegvideo" and codec == "mpeg1video"
+    )
     stamps = packets.stamps
     repeated = found == "mov" and len(np.unique(stamps)) < len(stamps)
-    return found in ("avi", "mpegvideo") or bool((stamps == NO_STAMP).any()) or repeated
+    return counted or bool((stamps == NO_STAMP).any()) or repeated
 
 
 def _reading(

@@ -306,12 +306,12 @@ class VideoClip:
         number: int | None = 0
         if start:
             head = list(islice(packets, RECOGNISED_PACKETS + TORN_PACKETS))
-            torn, number = self._recognise([p for p in head if p.size and not p.is_discard])
+            torn, number = self._recognise([p for p in head if p.size])
             head = head[torn:]
         if number is None:
             return
         for packet in chain(head, packets):
-            if packet.size and not packet.is_discard:
+            if packet.size:
                 if number >= len(self._packets):
                     return
                 packet.pts = packet.dts = number

@@ -105,7 +105,7 @@ def list_packets(container: Any, stream: Any, limits: Limits, desk: Desk, total_
     try:
         for packet in container.demux(stream):
             size = packet.size
-            if size == 0 or packet.is_discard:
+            if size == 0:
                 continue
             pts, dts, pos = packet.pts, packet.dts, packet.pos
             decoding = NO_STAMP if dts is None else dts
@@ -114,8 +114,8 @@ def list_packets(container: Any, stream: Any, limits: Limits, desk: Desk, total_
             sizes.append(size)
             places.append(-1 if pos is None else pos)
             keys.append(packet.is_keyframe)
-            if is_vp8:  # RFC 6386, 9.1: bit 4 of the frame tag is show_frame
-                hidden.append(not memoryview(packet)[0] >> 4 & 1)
+            # Cut away by an edit list, but others lean on it; RFC 6386, 9.1: bit 4 of the frame tag is show_frame.
+            hidden.append(packet.is_discard or (is_vp8 and not memoryview(packet)[0] >> 4 & 1))
             count = len(sizes)
             if count > limit:
                 raise StudyError("TooLarge", f"The clip has over {limit} frames, the limit; cut it.")
@@ -134,7 +134,7 @@ def list_packets(container: Any, stream: Any, limits: Limits, desk: Desk, total_
         size_of,
         np.asarray(places, np.int64),
         np.asarray(keys, bool),
-        np.asarray(hidden, bool) if is_vp8 else np.zeros(len(sizes), bool),
+        np.asarray(hidden, bool),
         digest,
     )
 

@@ -49,24 +49,31 @@ class Frames:
         return shown
 
 
-def line_up(packets: Packets, tick_s: float, step_s: float, joined: bool, gap_s: float = np.inf) -> Frames:
+def line_up(packets: Packets, tick_s: float, step_s: float, joined: bool, streamed: bool) -> Frames:
     """Frames in the order of their stamps, recording after recording.
 
     `tick_s`: seconds per tick; `step_s`: usual time from frame to frame, used where stamps do not tell;
-    `joined`: whether the container may hold several recordings (MPEG streams, Matroska), each with its own clock, and
-    `gap_s`: from which silence on another one begins.
+    `joined`: whether the container may hold several recordings (MPEG streams, Matroska), each with its own clock;
+    `streamed`: an MPEG stream, which may be cut anywhere and where a long silence is another recording. Elsewhere marks
+    of key frames may be wanting: there the decoder decides what it can begin with.
     """
     stamps = filled(packets.stamps, max(1, round(step_s / tick_s)))
-    starts = _takes(packets, stamps, tick_s, gap_s) if joined else np.zeros(1, np.int64)
+    starts = (
+        _takes(packets, stamps, tick_s, GAP_S if streamed else np.inf) if joined else np.zeros(1, np.int64)
+    )
     ends = [*starts[1:], len(packets)]
     order: list[NDArray[np.int64]] = []
     left_out = 0
     for start, end in zip(starts, ends, strict=True):
         members = np.arange(start, end, dtype=np.int64)
         keys = members[packets.key[start:end]]
-        if keys.size:  # a stream that begins inside a group, and pictures shown before its first whole one
+        if (
+            streamed and keys.size
+        ):  # a stream that begins inside a group, and pictures shown before its first whole one
             whole = members[(members >= keys[0]) & (stamps[start:end] >= stamps[keys[0]])]
-            left_out += len(members) - len(whole)
+            left_out += int(np.count_nonzero(~packets.hidden[members])) - int(
+                np.count_nonzero(~packets.hidden[whole])
+            )
             members = whole
         members = members[~packets.hidden[members]]
         order.append(members[np.argsort(stamps[members], kind="stable")])

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Callable
 from typing import Any
 
+import av
 import numpy as np
 import pytest
 
@@ -12,7 +14,7 @@ from omnivmed.errors import StudyError
 from omnivmed.io.sniff import sniff, transport_pace
 from omnivmed.limits import Limits
 from omnivmed.study import Study
-from tests.io.clip_makers import block_at, encoded, matrixed, number_of, packet_places, restamped
+from tests.io.clip_makers import block_at, encoded, matrixed, number_of, numbered, packet_places, restamped
 
 Opener = Callable[..., Study]
 Refuser = Callable[..., StudyError]
@@ -247,3 +249,61 @@ def test_named_reasons(refuse_bytes: Refuser) -> None:
     assert (mxf.code, "MXF" in mxf.message) == ("Unsupported", True)
     avi = refuse_bytes(encoded(range(4), "avi", "wmv2"), "a.avi")
     assert (avi.code, "Windows Media Video" in avi.message) == ("Unsupported", True)
+
+
+def test_an_edit_list_that_begins_between_key_frames(open_bytes: Opener) -> None:
+    """What is cut away is not shown, but what leans on it is; as `ffmpeg -ss … -c copy` writes it."""
+    out = io.BytesIO()
+    with (
+        av.open(io.BytesIO(encoded(FORTY, "mp4", "libx264", 2, gop=40))) as source,
+        av.open(out, "w", format="mp4", options={"avoid_negative_ts": "disabled"}) as target,
+    ):
+        stream = target.add_stream_from_template(source.streams.video[0])
+        for packet in source.demux(video=0):
+            if packet.size:
+                shift = round(8 / 25 / packet.time_base)
+                packet.pts, packet.dts, packet.stream = packet.pts - shift, packet.dts - shift, stream
+                target.mux(packet)
+    study = open_bytes(out.getvalue(), "a.mp4")
+    assert shown(study) == FORTY[8:]
+    assert study.warnings == []
+    check_jumps(open_bytes, out.getvalue(), study.frames())
+
+
+def test_a_matroska_that_begins_inside_a_group(open_bytes: Opener) -> None:
+    out = io.BytesIO()
+    with (
+        av.open(io.BytesIO(encoded(FORTY, "matroska", "libx264", 0))) as source,
+        av.open(out, "w", format="matroska") as target,
+    ):
+        stream = target.add_stream_from_template(source.streams.video[0])
+        for place, packet in enumerate(source.demux(video=0)):
+            if packet.size and place >= 4:
+                packet.stream = stream
+                target.mux(packet)
+    study = open_bytes(out.getvalue(), "a.mkv")
+    assert shown(study) == FORTY[10:]
+    assert study.warnings == ["Partial"]
+
+
+def test_raw_dv(open_bytes: Opener) -> None:
+    pictures = [np.full((576, 720, 3), 40 * k, np.uint8) for k in range(1, 5)]
+    data = encoded(range(4), "dv", "dvvideo", pictures=pictures)
+    study = open_bytes(data, "tape.dv")
+    assert np.allclose([f.mean() for f in study.frames()], [40, 80, 120, 160], atol=3)
+
+
+def test_a_program_stream_cut_anywhere(open_bytes: Opener) -> None:
+    pictures = [numbered(k) for k in FORTY]
+    for k, picture in enumerate(pictures):
+        picture[56:] = np.random.default_rng(k).integers(
+            0, 255, (40, 160, 3)
+        )  # so that there is something to cut
+    whole = encoded(FORTY, "vob", "mpeg2video", 2, pictures=pictures)
+    data = whole[len(whole) // 4 + 11 :]
+    study = open_bytes(data, "a.mpg")
+    numbers = shown(study)
+    assert numbers == FORTY[numbers[0] :]
+    assert 8 < numbers[0] <= 22
+    assert study.warnings == ["Partial"]
+    check_jumps(open_bytes, data, study.frames())

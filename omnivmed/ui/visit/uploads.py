@@ -24,7 +24,7 @@ EXTENSIONS = (
     ".nii.gz", ".img.gz", ".tar.gz", ".seg.nrrd", ".nii", ".hdr", ".img", ".gz", ".dcm", ".dicom", ".ima",
     ".zip", ".tar", ".tgz", ".nrrd", ".mha", ".mhd", ".mgz", ".mgh",
     ".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".webp", ".gif",
-    ".mp4", ".mov", ".m4v", ".avi", ".mkv", ".webm", ".mpg", ".mpeg", ".vob", ".ts", ".mts", ".m2ts",
+    ".mp4", ".mov", ".m4v", ".avi", ".mkv", ".webm", ".mpg", ".mpeg", ".vob", ".dv", ".ts", ".mts", ".m2ts",
 )  # fmt: skip
 _RECEIVED = re.compile(r"[0-9a-f]{64}")
 PAGE_HEADER = "x-omnivmed-page"  # a random word each open page sends with its requests (`page/app.js`)
