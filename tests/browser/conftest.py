@@ -71,6 +71,26 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         yield url
 
 
+def look_after(url: str) -> int:
+    """Number of the event by which an open page hears, every 15 s, whether its study was deleted."""
+    config = httpx.get(f"{url}/config", timeout=30).json()
+    notes = next(c["id"] for c in config["components"] if c["props"].get("elem_id") == "ov-notes")
+    found = [
+        d["id"]
+        for d in config["dependencies"]
+        if any(t[1] == "tick" for t in d["targets"]) and notes in d["outputs"]
+    ]
+    assert len(found) == 1
+    return int(found[0])
+
+
+def is_look(request: Any, number: int) -> bool:
+    """Whether a request is that one: like the heartbeat it comes from no gesture."""
+    if request.method != "POST" or not request.url.endswith("/run/predict"):
+        return False
+    return bool((request.post_data_json or {}).get("fn_index") == number)
+
+
 class Watched:
     """A page together with everything it asked the network for and complained about."""
 
@@ -79,7 +99,8 @@ class Watched:
         self.requests: list[str] = []
         self.errors: list[str] = []
         self.host = url
-        page.on("request", lambda r: self.requests.append(r.url))
+        look = look_after(url)
+        page.on("request", lambda r: None if is_look(r, look) else self.requests.append(r.url))
         page.on("console", lambda m: self.errors.append(m.text) if m.type == "error" else None)
         page.on("pageerror", lambda e: self.errors.append(str(e)))
 
