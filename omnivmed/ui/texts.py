@@ -106,10 +106,8 @@ class Texts(BaseModel, frozen=True, extra="forbid", strict=False):
     CHART_FRAMES: str
     CHART_CURVE: str
     CHART_DISTANCE: str
-    CHART_TOKENS: str
     CHART_SLICE: str
     CHART_TIME: str
-    CHART_KEPT: str
     CHART_HOVER_COUNT: str
     CHART_HOVER_FRAME: str
     CHART_HOVER_CURVE: str

@@ -26,7 +26,7 @@ SENTENCE = re.compile(r"[^\W\d_]{2,}[,.:;?!]? +[^\W\d_]{2,}")
 WORD = re.compile(r"(?:^|[\s}(])[^\W\d_]{2,}(?=$|[\s{,.:;)])")  # of an f-string: its values bring the rest
 UNITS = {"MB", "ms", "mm", "px", "HU"}
 # Code in a string: of a script, a style, a pattern, a line of the log.
-CODE = re.compile(r"=>|^\^|[;{]\s*$|\}\s*$|=%|^\([a-z]+: [a-z]+\)$")
+CODE = re.compile(r"^[a-z]+-(?:src|uri|action|ancestors) |=>|^\^|[;{]\s*$|\}\s*$|=%|^\([a-z]+: [a-z]+\)$")
 FONTS = {"Segoe UI", "Liberation Mono"}
 # What tells a programmer, or the server's log, something.
 FOR_PROGRAMMERS = {

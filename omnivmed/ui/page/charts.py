@@ -29,7 +29,7 @@ ROW = 210  # height of one chart, pixels
 GRID = "rgba(128,128,128,.28)"
 LINE = "#8a93a0"
 AXIS = {"gridcolor": GRID, "zeroline": False, "linecolor": LINE, "fixedrange": True}
-SHARE = {"title": {"text": texts.CHART_KEPT}, "range": [0, 104], "ticksuffix": " %"}
+SHARE = {"range": [0, 104], "ticksuffix": " %"}
 
 
 def charts(mask: KeepMask, curve: tuple[NDArray[Any], NDArray[Any]] | None = None) -> Any:
@@ -43,7 +43,7 @@ def charts(mask: KeepMask, curve: tuple[NDArray[Any], NDArray[Any]] | None = Non
 
     curve = kept_over_threshold(mask) if curve is None else curve
     rows = [_distances(mask), _frames(mask), *([_curve(mask, *curve)] if curve is not None else [])]
-    gap = 0.34 / len(rows)
+    gap = 0.36 / len(rows)
     tall = (1 - gap * (len(rows) - 1)) / len(rows)
     layout: dict[str, Any] = {"annotations": [], "shapes": []}
     traces: list[dict[str, Any]] = []
@@ -77,7 +77,7 @@ def charts(mask: KeepMask, curve: tuple[NDArray[Any], NDArray[Any]] | None = Non
     layout |= {
         "template": "none",
         "height": ROW * len(rows) + 40,
-        "margin": {"l": 56, "r": 16, "t": 34, "b": 44},
+        "margin": {"l": 48, "r": 16, "t": 34, "b": 44},
         "paper_bgcolor": "rgba(0,0,0,0)",
         "plot_bgcolor": "rgba(0,0,0,0)",
         "font": {"size": 12, "color": LINE},
@@ -140,17 +140,22 @@ def places(mask: KeepMask) -> Sequence[float]:
     )
 
 
+def words_below(text: str) -> dict[str, Any]:
+    """An axis' name, close to its numbers: the next chart's title stands right below."""
+    return {"text": text, "standoff": 2, "font": {"size": 12}}
+
+
 def _distances(mask: KeepMask) -> dict[str, Any]:
     counts, edges = distance_histogram(mask)
     top, threshold = float(edges[-1]), mask.threshold
     # Most tokens hardly move: the root keeps the few that do in sight. Ticks and hover say the true counts.
     bars = {
         "type": "bar",
-        "x": (edges[:-1] + edges[1:]) / 2,
-        "y": np.sqrt(counts),
-        "width": np.diff(edges),
+        "x": ((edges[:-1] + edges[1:]) / 2).tolist(),
+        "y": np.sqrt(counts).tolist(),
+        "width": np.diff(edges).tolist(),
         "marker": {"color": [KEPT if edge >= threshold - 1e-9 else PRUNED for edge in edges[:-1]]},
-        "customdata": counts,
+        "customdata": counts.tolist(),  # plain numbers: a hover text reads no packed ones
         "hovertemplate": texts.CHART_HOVER_COUNT,
     }
     ticks = _round_counts(int(counts.max()))
@@ -159,10 +164,9 @@ def _distances(mask: KeepMask) -> dict[str, Any]:
     return {
         "title": texts.CHART_DISTANCES,
         "traces": [bars],
-        "x": {"title": {"text": texts.CHART_DISTANCE}, "range": [0, top]},
+        "x": {"title": words_below(texts.CHART_DISTANCE), "range": [0, top]},
         "y": {
-            "title": {"text": texts.CHART_TOKENS},
-            "tickvals": np.sqrt(ticks),
+            "tickvals": np.sqrt(ticks).tolist(),
             "ticktext": [f"{n:,}" for n in ticks],
         },
         "notes": [
@@ -192,20 +196,20 @@ def _frames(mask: KeepMask) -> dict[str, Any]:
     bars = {
         "type": "bar",
         "x": places(mask),
-        "y": 100 * mask.kept_per_frame / mask.keep[0].size,
+        "y": (100 * mask.kept_per_frame / mask.keep[0].size).tolist(),
         "marker": {"color": KEPT},
-        "customdata": mask.kept_per_frame,
+        "customdata": mask.kept_per_frame.tolist(),
         "hovertemplate": texts.CHART_HOVER_FRAME,
     }
     where = texts.CHART_SLICE if mask.times_s is None else texts.CHART_TIME
-    return {"title": texts.CHART_FRAMES, "traces": [bars], "x": {"title": {"text": where}}, "y": SHARE}
+    return {"title": texts.CHART_FRAMES, "traces": [bars], "x": {"title": words_below(where)}, "y": SHARE}
 
 
 def _curve(mask: KeepMask, thresholds: NDArray[Any], shares: NDArray[Any]) -> dict[str, Any]:
     line = {
         "type": "scatter",
-        "x": thresholds,
-        "y": 100 * shares,
+        "x": thresholds.tolist(),
+        "y": (100 * shares).tolist(),
         "mode": "lines",
         "line": {"color": KEPT, "width": 2.5},
         "hovertemplate": texts.CHART_HOVER_CURVE,
@@ -221,7 +225,7 @@ def _curve(mask: KeepMask, thresholds: NDArray[Any], shares: NDArray[Any]) -> di
     return {
         "title": texts.CHART_CURVE,
         "traces": [line, here],
-        "x": {"title": {"text": texts.THRESHOLD}, "range": [0, float(thresholds[-1])]},
+        "x": {"title": words_below(texts.THRESHOLD), "range": [0, float(thresholds[-1])]},
         "y": SHARE,
     }
 
