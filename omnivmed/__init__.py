@@ -14,9 +14,23 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
+    from omnivmed.errors import Busy as Busy
+    from omnivmed.errors import Cancelled as Cancelled
     from omnivmed.errors import ModelError as ModelError
+    from omnivmed.errors import OmniVMedError as OmniVMedError
+    from omnivmed.errors import QuestionError as QuestionError
     from omnivmed.errors import StudyError as StudyError
     from omnivmed.inference import Answer as Answer
+    from omnivmed.inference import AskOptions as AskOptions
+    from omnivmed.inference import Assistant as Assistant
+    from omnivmed.inference import Done as Done
+    from omnivmed.inference import Event as Event
+    from omnivmed.inference import Failed as Failed
+    from omnivmed.inference import MaskReady as MaskReady
+    from omnivmed.inference import Stage as Stage
+    from omnivmed.inference import Text as Text
+    from omnivmed.inference import Timings as Timings
+    from omnivmed.inference import Usage as Usage
     from omnivmed.inference import load_model as load_model
     from omnivmed.io import find_text as find_text
     from omnivmed.io import open_study as open_study
@@ -28,20 +42,37 @@ _HOME = {
     "open_study": "omnivmed.io",
     "find_text": "omnivmed.io",
     "Study": "omnivmed.study",
-    "StudyError": "omnivmed.errors",
-    "ModelError": "omnivmed.errors",
+    **dict.fromkeys(
+        ("OmniVMedError", "StudyError", "ModelError", "QuestionError", "Busy", "Cancelled"), "omnivmed.errors"
+    ),
     "prune": "omnivmed.pruning",
     "KeepMask": "omnivmed.pruning",
-    "load_model": "omnivmed.inference",
-    "Answer": "omnivmed.inference",
+    **dict.fromkeys(
+        ("load_model", "Assistant", "AskOptions", "Answer", "Usage", "Timings"), "omnivmed.inference"
+    ),
+    **dict.fromkeys(("Event", "Stage", "MaskReady", "Text", "Done", "Failed"), "omnivmed.inference"),
 }
 
 __all__ = [
     "Answer",
+    "AskOptions",
+    "Assistant",
+    "Busy",
+    "Cancelled",
+    "Done",
+    "Event",
+    "Failed",
     "KeepMask",
+    "MaskReady",
     "ModelError",
+    "OmniVMedError",
+    "QuestionError",
+    "Stage",
     "Study",
     "StudyError",
+    "Text",
+    "Timings",
+    "Usage",
     "__version__",
     "find_text",
     "load_model",

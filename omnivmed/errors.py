@@ -1,7 +1,7 @@
-"""The two errors a person can meet: one for the study, one for the model.
+"""What can go wrong for a person: the study, the question, the model, the queue.
 
-Both carry a short machine code and one sentence for the person at the screen: what was found and what to do.
-No message ever holds a path, a file name, header text or a traceback.
+Every error carries a short machine code and one sentence for the person at the screen: what was found and what to
+do. No message ever holds a path, a file name, header text or a traceback. `OmniVMedError` is the base of all.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from typing import Literal, get_args
 
 StudyErrorCode = Literal["TooLarge", "Corrupt", "Unsupported", "NotAnImage", "UnsafeArchive", "Phi"]
 ModelErrorCode = Literal["WeightsMissing", "ChecksumMismatch", "Unsupported", "OutOfMemory", "TooLong"]
+QuestionErrorCode = Literal["NoQuestion", "TooLong", "Unsupported"]
 WarningCode = Literal[
     "MissingSlices",
     "DuplicateSlices",
@@ -30,10 +31,23 @@ WarningCode = Literal[
 
 STUDY_ERROR_CODES: frozenset[str] = frozenset(get_args(StudyErrorCode))
 MODEL_ERROR_CODES: frozenset[str] = frozenset(get_args(ModelErrorCode))
+QUESTION_ERROR_CODES: frozenset[str] = frozenset(get_args(QuestionErrorCode))
 WARNING_CODES: frozenset[str] = frozenset(get_args(WarningCode))
 
 
-class StudyError(Exception):
+class OmniVMedError(Exception):
+    """Base of every error with a code and a sentence for a person."""
+
+    def __init__(self, code: str, message: str) -> None:
+        super().__init__(message)
+        self.code = code
+        self.message = message
+
+    def __reduce__(self) -> tuple[type[OmniVMedError], tuple[str, ...]]:
+        return (type(self), (self.code, self.message))
+
+
+class StudyError(OmniVMedError):
     """A study that cannot be opened or read further.
 
     `code`: TooLarge (over a limit), Corrupt (known format, damaged), Unsupported (known format, not read here),
@@ -44,23 +58,44 @@ class StudyError(Exception):
     def __init__(self, code: StudyErrorCode, message: str) -> None:
         if code not in STUDY_ERROR_CODES:
             raise ValueError(f"unknown study error code {code!r}; use one of {sorted(STUDY_ERROR_CODES)}")
-        super().__init__(message)
-        self.code: StudyErrorCode = code
-        self.message = message
-
-    def __reduce__(self) -> tuple[type[StudyError], tuple[StudyErrorCode, str]]:
-        return (type(self), (self.code, self.message))
+        super().__init__(code, message)
 
 
-class ModelError(Exception):
+class ModelError(OmniVMedError):
     """A model that cannot be loaded, or an answer that cannot be made."""
 
-    def __init__(self, code: ModelErrorCode, message: str) -> None:
-        if code not in MODEL_ERROR_CODES:
-            raise ValueError(f"unknown model error code {code!r}; use one of {sorted(MODEL_ERROR_CODES)}")
-        super().__init__(message)
-        self.code: ModelErrorCode = code
-        self.message = message
+    codes: frozenset[str] = MODEL_ERROR_CODES
 
-    def __reduce__(self) -> tuple[type[ModelError], tuple[ModelErrorCode, str]]:
-        return (type(self), (self.code, self.message))
+    def __init__(self, code: ModelErrorCode | QuestionErrorCode, message: str) -> None:
+        if code not in self.codes:
+            raise ValueError(f"unknown model error code {code!r}; use one of {sorted(self.codes)}")
+        super().__init__(code, message)
+
+
+class QuestionError(ModelError):
+    """A question or a setting that nobody could answer: NoQuestion (nothing was asked), TooLong, Unsupported
+    (a setting outside its range). A `ModelError`, so that who handles those handles it too."""
+
+    codes = QUESTION_ERROR_CODES
+
+
+class Busy(OmniVMedError):
+    """More people are waiting than the queue holds, or the turn was given to the next; `code` is "Busy"."""
+
+    def __init__(
+        self, message: str = "Too many people are waiting already. Please try again in a moment."
+    ) -> None:
+        super().__init__("Busy", message)
+
+    def __reduce__(self) -> tuple[type[Busy], tuple[str, ...]]:
+        return (type(self), (self.message,))
+
+
+class Cancelled(OmniVMedError):
+    """The listener asked to stop before there was anything to show; `code` is "Cancelled"."""
+
+    def __init__(self, message: str = "Stopped before the answer began.") -> None:
+        super().__init__("Cancelled", message)
+
+    def __reduce__(self) -> tuple[type[Cancelled], tuple[str, ...]]:
+        return (type(self), (self.message,))

@@ -8,12 +8,15 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any
+from typing import Any, Unpack
 
-from omnivmed.defaults import DEFAULT_THRESHOLD
-from omnivmed.errors import ModelError, StudyError
-from omnivmed.inference.events import Answer, Done, Event, Failed, MaskReady, Stage, Text
+from omnivmed.inference.assistant import Assistant, final
+from omnivmed.inference.options import AskOptions, AskSettings, with_settings
+
+from omnivmed.errors import OmniVMedError
+from omnivmed.inference.events import Answer, Done, Event, Failed, MaskReady, Stage, Text, Timings, Usage
 from omnivmed.pruning import keep_mask
+from omnivmed.records import Turn
 from omnivmed.study import Study
 from omnivmed.vision import NANO_BUDGET, prepare
 
@@ -32,6 +35,7 @@ class ScriptedAssistant:
     description = "a script for tests, not a model"
     trust = "It looks at nothing; it may be trusted with nothing."
     budget = NANO_BUDGET
+    follows = True
 
     def __init__(
         self,
@@ -58,44 +62,55 @@ class ScriptedAssistant:
         self.forgotten.append(study.content_id)
         return 0
 
+    @property
+    def kept_bytes(self) -> int:
+        return sum(patches.patches.nbytes for patches in self._patches.values())
+
+    def seconds_per_token(self) -> float | None:
+        return None
+
+    def answer(
+        self,
+        study: Study,
+        question: str,
+        history: Sequence[Turn] = (),
+        options: AskOptions | None = None,
+        **settings: Unpack[AskSettings],
+    ) -> Answer:
+        return final(self.stream(study, question, history, options, **settings))
+
     def stream(
         self,
         study: Study,
         question: str,
-        history: Sequence[tuple[str, str]] = (),
-        threshold: float = DEFAULT_THRESHOLD,
-        reference: str = "previous",
-        max_new_tokens: int = 128,
-        max_frames: int | None = None,
+        history: Sequence[Turn] = (),
+        options: AskOptions | None = None,
+        *,
         cancel: threading.Event | None = None,
+        **settings: Unpack[AskSettings],
     ) -> Iterator[Event]:
         self.studies.append(study)
         try:
-            yield from self._run(
-                study, question, history, threshold, reference, max_new_tokens, max_frames, cancel
-            )
-        except (StudyError, ModelError) as error:
-            yield Failed(error.code, error.message)
+            yield from self._run(study, question, history, with_settings(options, settings), cancel)
+        except OmniVMedError as error:
+            yield Failed(error)
 
     def _run(
         self,
         study: Study,
         question: str,
-        history: Sequence[tuple[str, str]],
-        threshold: float,
-        reference: Any,
-        max_new_tokens: int,
-        max_frames: int | None,
+        history: Sequence[Turn],
+        options: AskOptions,
         cancel: threading.Event | None,
     ) -> Iterator[Event]:
         self.asked.append((question, len(history)))
         cancel = cancel or threading.Event()
         began = time.monotonic()
         yield Stage("reading", 0, 1)
-        key = (study.digest, max_frames)
+        key = (study.digest, options.max_frames)
         if key not in self._patches:
-            self._patches[key] = prepare(study, self.budget, max_frames=max_frames)
-        mask = keep_mask(self._patches[key], threshold, reference)
+            self._patches[key] = prepare(study, self.budget, max_frames=options.max_frames)
+        mask = keep_mask(self._patches[key], options.threshold, options.reference)
         self.masks.append(mask)
         yield MaskReady(mask)
         with self._one:
@@ -110,7 +125,7 @@ class ScriptedAssistant:
                 first = time.monotonic() - began
                 words, said, stopped = self.script(study, question).split(" "), [], "end"
                 for k, word in enumerate(words):
-                    if k >= max_new_tokens:
+                    if k >= options.max_new_tokens:
                         stopped = "length"
                         break
                     if cancel.is_set():
@@ -123,22 +138,26 @@ class ScriptedAssistant:
                 total = time.monotonic() - began
                 answer = Answer(
                     text=" ".join(said),
-                    usage={
-                        "visual_tokens_before": mask.total,
-                        "visual_tokens_after": mask.kept,
-                        "prompt_tokens": mask.kept + 12,
-                        "output_tokens": len(said),
-                        "encoder_frames": frames,
-                        "cached_tokens": 0,
-                    },
-                    timings_s={"prune": 0.01, "first_token": first, "decode": total - first, "total": total},
+                    usage=Usage(
+                        visual_tokens_before=mask.total,
+                        visual_tokens_after=mask.kept,
+                        prompt_tokens=mask.kept + 12,
+                        output_tokens=len(said),
+                        encoder_frames=frames,
+                    ),
+                    timings_s=Timings(prune=0.01, first_token=first, decode=total - first, total=total),
                     mask=mask,
                     model=self.name,
-                    threshold=threshold,
-                    reference=reference,
+                    threshold=options.threshold,
+                    reference=options.reference,
                     window=study.window,
                     stopped=stopped,  # type: ignore[arg-type]
                 )
                 yield Done(answer, answer.stopped)
             finally:
                 self.running -= 1
+
+
+def as_assistant(scripted: ScriptedAssistant) -> Assistant:
+    """Only type-checked: the script is an `Assistant` without being derived from anything."""
+    return scripted

@@ -40,9 +40,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         sys.stdout = open(os.devnull, "w")  # noqa: SIM115  nothing more to flush into the closed pipe
         return 0
     except Exception as error:
-        from omnivmed.errors import ModelError, StudyError
+        from omnivmed.errors import OmniVMedError
 
-        if isinstance(error, (StudyError, ModelError)):
+        if isinstance(error, OmniVMedError):
             return complain(error.message)
         raise
 

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 
 from omnivmed.cli.common import ProgressLine, check_input, check_output, open_from, print_notes, save_overlay
 from omnivmed.cli.parser import NOTICE
-from omnivmed.errors import ModelError
 
 if TYPE_CHECKING:
     from omnivmed.inference import Answer, Assistant
@@ -27,7 +26,7 @@ def run(args: argparse.Namespace) -> int:
         print_notes(study)
         model = loading.result(progress)
         answer = _stream(model, study, args, progress)
-        if args.overlay:
+        if args.overlay and answer.mask is not None:
             save_overlay(args.overlay, study, answer.mask)
     if args.json:
         print(json.dumps(answer.to_dict(), indent=1))
@@ -73,18 +72,10 @@ class _Loading:
 
 
 def _stream(model: Assistant, study: Study, args: argparse.Namespace, progress: ProgressLine) -> Answer:
-    from omnivmed.errors import MODEL_ERROR_CODES, StudyError
-    from omnivmed.inference import Done, Failed, Stage, Text
+    from omnivmed.inference import AskOptions, Done, Failed, Stage, Text
 
-    events = model.stream(
-        study,
-        args.question,
-        threshold=args.threshold,
-        reference=args.reference,
-        max_new_tokens=args.max_new_tokens,
-        max_frames=args.max_frames,
-    )
-    for event in events:
+    options = AskOptions(args.threshold, args.reference, args.max_frames, args.max_new_tokens)
+    for event in model.stream(study, args.question, options=options):
         if isinstance(event, Stage):
             if event.name != "answering":
                 progress(event.name, event.done, event.total)
@@ -93,8 +84,7 @@ def _stream(model: Assistant, study: Study, args: argparse.Namespace, progress: 
             print(event.piece, end="", flush=True)
         elif isinstance(event, Failed):
             progress.clear()
-            error = ModelError if event.code in MODEL_ERROR_CODES else StudyError
-            raise error(event.code, event.message)  # type: ignore[arg-type]
+            raise event.error
         elif isinstance(event, Done):
             progress.clear()
             if not args.json:
@@ -105,10 +95,10 @@ def _stream(model: Assistant, study: Study, args: argparse.Namespace, progress: 
 
 def summary(answer: Answer) -> str:
     """Tokens, seconds, who spoke: one line."""
-    before, after = answer.usage["visual_tokens_before"], answer.usage["visual_tokens_after"]
+    before, after = answer.usage.visual_tokens_before, answer.usage.visual_tokens_after
     cut = " (cut at the token limit)" if answer.stopped == "length" else ""
     return (
-        f"{answer.model}{cut}: {after} of {before} visual tokens kept ({after / before:.0%}), "
-        f"first word after {answer.timings_s['first_token']:.1f} s, {answer.timings_s['total']:.1f} s in all. "
+        f"{answer.model}{cut}: {after} of {before} visual tokens kept ({after / max(before, 1):.0%}), "
+        f"first word after {answer.timings_s.first_token:.1f} s, {answer.timings_s.total:.1f} s in all. "
         f"{NOTICE}"
     )

@@ -52,10 +52,11 @@ def predict(args: argparse.Namespace) -> int:
         answer = BASELINES[args.model](benchmark.read(args.data, benchmark.train_split).items)
     else:
         from omnivmed.eval.model import ask
-        from omnivmed.inference import load_model  # type: ignore[attr-defined,unused-ignore]
+        from omnivmed.inference import AskOptions, load_model  # type: ignore[attr-defined,unused-ignore]
 
         threshold = args.threshold
-        answer = ask(load_model(args.model), threshold, args.max_new_tokens, args.blank)
+        options = AskOptions(threshold=threshold, max_new_tokens=args.max_new_tokens)
+        answer = ask(load_model(args.model), options, args.blank)
     name = args.model + (", blank picture" if args.blank else "")
     digest = protocol.prompt_hash(items)
     header = Header(benchmark.name, split, protocol.name, digest, name, threshold, reading.note, len(items))

@@ -3,21 +3,21 @@
 from __future__ import annotations
 
 import time
-from typing import Any
 
 import numpy as np
 
-from omnivmed.defaults import DEFAULT_THRESHOLD
-from omnivmed.errors import ModelError, StudyError
+from omnivmed.errors import OmniVMedError
 from omnivmed.eval.media import open_media
 from omnivmed.eval.predictions import Answerer, Reply
+from omnivmed.inference import AskOptions, Assistant
 from omnivmed.records import Item
 from omnivmed.study import Study
 
+SHORT = AskOptions(max_new_tokens=64)
+"""Benchmarks are answered in a few words."""
 
-def ask(
-    assistant: Any, threshold: float = DEFAULT_THRESHOLD, max_new_tokens: int = 64, blank: bool = False
-) -> Answerer:
+
+def ask(assistant: Assistant, options: AskOptions = SHORT, blank: bool = False) -> Answerer:
     """An answerer by a loaded model. Errors of the study or the model become `Reply.error`, the run goes on.
 
     blank: show a grey picture of the same size instead, to see what the words alone bring.
@@ -30,15 +30,15 @@ def ask(
             if len(studies) != 1:
                 return Reply("", error=f"{len(studies)} studies in one question")
             with _blank(studies[0]) if blank else studies[0] as study:
-                given = assistant.answer(study, prompt, threshold=threshold, max_new_tokens=max_new_tokens)
+                given = assistant.answer(study, prompt, options=options)
                 assistant.forget(study)
-        except (StudyError, ModelError) as error:
+        except OmniVMedError as error:
             return Reply("", time.perf_counter() - start, error=error.code)
         return Reply(
             given.text,
             time.perf_counter() - start,
-            given.usage["visual_tokens_before"],
-            given.usage["visual_tokens_after"],
+            given.usage.visual_tokens_before,
+            given.usage.visual_tokens_after,
         )
 
     return answer

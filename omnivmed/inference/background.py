@@ -7,16 +7,14 @@ import threading
 from collections.abc import Callable, Generator
 from typing import Any, TypeVar
 
+from omnivmed.errors import Cancelled
+from omnivmed.progress import Progress
+
 T = TypeVar("T")
-Report = Callable[[str, int, int], None]
-
-
-class Cancelled(Exception):
-    """The listener asked to stop."""
 
 
 def in_background(
-    work: Callable[[Report], T], stop: threading.Event | None = None
+    work: Callable[[Progress], T], stop: threading.Event | None = None
 ) -> Generator[tuple[int, int], None, T]:
     """Yield (done, total) as `work` reports them, then return its result or raise its error.
 

@@ -11,9 +11,11 @@ else is being answered. Exactly one of
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Literal
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, fields
+from typing import TYPE_CHECKING, Literal, TypeVar
+
+from omnivmed.errors import OmniVMedError
 
 if TYPE_CHECKING:
     from omnivmed.pruning import KeepMask
@@ -51,21 +53,73 @@ class Text:
     piece: str
 
 
+N = TypeVar("N", int, float)
+
+
+class _Numbers(Mapping[str, N]):
+    """The fields of a dataclass of numbers, read by name as well: `usage.prompt_tokens`, `usage["prompt_tokens"]`."""
+
+    __slots__ = ()
+
+    def __getitem__(self, name: str) -> N:
+        if name not in self.__dataclass_fields__:  # type: ignore[attr-defined]
+            raise KeyError(name)
+        value: N = getattr(self, name)
+        return value
+
+    def __iter__(self) -> Iterator[str]:
+        return (each.name for each in fields(self))  # type: ignore[arg-type]
+
+    def __len__(self) -> int:
+        return len(fields(self))  # type: ignore[arg-type]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Usage(_Numbers[int]):
+    """Counts of one answer. visual_tokens_before and _after pruning; prompt_tokens: all positions of the prompt;
+    encoder_frames: frames that went through the encoder for this answer, 0 when all were cached;
+    cached_tokens: prompt tokens whose keys and values were kept from an earlier question."""
+
+    visual_tokens_before: int = 0
+    visual_tokens_after: int = 0
+    prompt_tokens: int = 0
+    output_tokens: int = 0
+    encoder_frames: int = 0
+    cached_tokens: int = 0
+
+
+TimingName = Literal[
+    "wait", "read", "patches", "prune", "encode", "prefill", "first_token", "decode", "total"
+]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Timings(_Numbers[float]):
+    """Seconds of one answer; first_token and total count from the question, waiting included. A step that was not
+    needed took 0."""
+
+    wait: float = 0.0
+    read: float = 0.0
+    patches: float = 0.0
+    prune: float = 0.0
+    encode: float = 0.0
+    prefill: float = 0.0
+    first_token: float = 0.0
+    decode: float = 0.0
+    total: float = 0.0
+
+
 @dataclass(frozen=True, slots=True)
 class Answer:
     """A finished (or stopped) answer with everything the screen says about it.
 
-    `usage` (counts): visual_tokens_before, visual_tokens_after, prompt_tokens, output_tokens,
-    encoder_frames (frames that went through the encoder for this answer; 0 when all were cached),
-    cached_tokens (prompt tokens whose keys and values were kept from an earlier question).
-    `timings_s` (seconds): wait, read, patches, prune, encode, prefill, first_token, decode, total;
-    first_token and total count from the question, waiting included.
+    `mask`: the tokens that the model was shown; None when there were no pictures to prune.
     """
 
     text: str
-    usage: Mapping[str, int]
-    timings_s: Mapping[str, float]
-    mask: KeepMask
+    usage: Usage
+    timings_s: Timings
+    mask: KeepMask | None
     model: str
     threshold: float
     reference: str
@@ -85,7 +139,7 @@ class Answer:
             "usage": dict(self.usage),
             "timings_s": {name: round(value, 4) for name, value in self.timings_s.items()},
             "notes": list(self.notes),
-            "mask": self.mask.to_dict(),
+            "mask": None if self.mask is None else self.mask.to_dict(),
             "not_for_clinical_use": True,
         }
 
@@ -100,10 +154,19 @@ class Done:
 
 @dataclass(frozen=True, slots=True)
 class Failed:
-    """The last event when there is no answer: a code of `StudyError` / `ModelError` and one sentence."""
+    """The last event when there is no answer: the error itself, ready to be raised."""
 
-    code: str
-    message: str
+    error: OmniVMedError
+
+    @property
+    def code(self) -> str:
+        """Its code: of `StudyError`, `ModelError`, `QuestionError`, or "Busy" or "Cancelled"."""
+        return self.error.code
+
+    @property
+    def message(self) -> str:
+        """Its sentence for the person."""
+        return self.error.message
 
 
 Event = Stage | MaskReady | Text | Done | Failed

@@ -1,4 +1,4 @@
-"""Name → `Assistant`: find the weights, verify them, build the model without initialising it twice.
+"""Name → `LocalAssistant`: find the weights, verify them, build the model without initialising it twice.
 
 A model that has not been trained is never loaded as an assistant: what it would say is no answer.
 """
@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 from omnivmed import weights
 from omnivmed.errors import ModelError
-from omnivmed.inference.engine import Assistant
+from omnivmed.inference.cards import follows_of
+from omnivmed.inference.engine import LocalAssistant
 from omnivmed.inference.hardware import wait_passively
 from omnivmed.inference.public import load_public
 from omnivmed.inference.spoken import ATTRIBUTES
@@ -51,7 +52,7 @@ def load_model(
     offline: bool = False,
     progress: Progress | None = None,
     limits: Limits = LOCAL,
-) -> Assistant:
+) -> LocalAssistant:
     """Load a model to talk to.
 
     name: "nano", a folder, or a hub id of a public checkpoint. device: auto, cpu, cuda. dtype: auto, float32,
@@ -73,7 +74,7 @@ def load_model(
 
 def _load_nano(
     source: Source, device: str, dtype: str, offline: bool, progress: Progress | None, limits: Limits
-) -> Assistant:
+) -> LocalAssistant:
     config = read_nano_config(source)
     weights.verify_folder(source.folder, NANO_FILES, NANO_ADVICE)
     backbone = weights.fetch_backbone(weights.SMOLLM2, offline=offline, progress=progress)
@@ -104,7 +105,7 @@ def _load_nano(
     if progress is not None:
         progress("loading", 1, 1)
     card = config["card"]
-    return Assistant(
+    return LocalAssistant(
         runtime,
         name="nano" if source.name == "nano" else f"nano ({source.name})",
         description=card["description"],
@@ -113,6 +114,7 @@ def _load_nano(
         answers=card.get("answers"),
         questions=card.get("questions"),
         silent=card.get("silent"),
+        follows=follows_of(card),
         limits=limits,
     )
 

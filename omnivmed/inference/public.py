@@ -12,7 +12,7 @@ from pathlib import Path
 
 from omnivmed import weights
 from omnivmed.errors import ModelError
-from omnivmed.inference.engine import Assistant
+from omnivmed.inference.engine import LocalAssistant
 from omnivmed.inference.tokenizer import load_tokenizer
 from omnivmed.limits import Limits
 from omnivmed.progress import Progress
@@ -26,7 +26,7 @@ UNKNOWN_TRUST = "Nothing is known here about what this model answers well; compa
 
 def load_public(
     source: Source, device: str, dtype: str, offline: bool, progress: Progress | None, limits: Limits
-) -> Assistant:
+) -> LocalAssistant:
     """Load a folder in this program's format, or a hub checkpoint (converted on first use). Raises ModelError."""
     folder = _from_hub(source, offline, progress) if source.kind == "hub" else source.folder
     kind = str(read_config(folder).get("format", ""))
@@ -55,7 +55,7 @@ def load_public(
     runtime.release_layers()
     if progress is not None:
         progress("loading", 1, 1)
-    return Assistant(
+    return LocalAssistant(
         runtime,
         name=source.name,
         description=PUBLIC.get(source.name, "a checkpoint chosen by you"),

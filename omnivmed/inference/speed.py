@@ -9,7 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from omnivmed.inference.engine import Assistant
+from omnivmed.inference.engine import LocalAssistant
+from omnivmed.inference.runtime import Runtime
 from omnivmed.study import Study
 from omnivmed.vision import prepare
 
@@ -26,9 +27,9 @@ class Speed:
     step: tuple[float, float]
 
 
-def measure(assistant: Assistant) -> Speed:
+def measure(assistant: LocalAssistant) -> Speed:
     """Run each part once to warm up and once more against the clock. Nothing is answered or kept."""
-    runtime = assistant._runtime
+    runtime = assistant.runtime
     rows, columns = np.mgrid[:224, :224]
     patches = prepare(Study.from_array(((rows * columns) % 251).astype(np.uint8)), assistant.budget)
     ordinary = [i for i in range(1000) if i not in runtime.stop_ids][:PROMPT]
@@ -46,26 +47,18 @@ def measure(assistant: Assistant) -> Speed:
     return Speed(encode, prefill, (wall / STEPS, cpu / STEPS))
 
 
-def seconds_per_token(assistant: Assistant) -> float | None:
-    """Wall seconds to read one prompt token here, from a prompt of 64 tokens and, where that took less than a second,
-    from a longer one. Takes a turn as a question would; None when somebody is being served already."""
-    turns, runtime = assistant._turns, assistant._runtime
-    if len(turns) or (ticket := turns.join()) is None:
-        return None
-    try:
-        if not turns.wait(ticket, 0):
-            return None
-        special = {*runtime.stop_ids, runtime.image_token_id, runtime.video_token_id}
-        ordinary = [i for i in range(1000) if i not in special]
-        for length in (PROMPT, LONGER):
-            began = time.perf_counter()
-            runtime.begin().prefill(ordinary[:length], None)
-            seconds = time.perf_counter() - began
-            if seconds > PATIENCE_S or len(turns) > 1:  # slow, or somebody waits
-                break
-        return seconds / length
-    finally:
-        turns.leave(ticket)
+def prefill_seconds(runtime: Runtime, hurry: Callable[[], bool] = lambda: False) -> float:
+    """Wall seconds to read one prompt token, from a prompt of 64 tokens and, where that took less than a second and
+    nobody is in a hurry, from a longer one. The caller holds the turn."""
+    special = {*runtime.stop_ids, runtime.image_token_id, runtime.video_token_id}
+    ordinary = [i for i in range(1000) if i not in special]
+    for length in (PROMPT, LONGER):
+        began = time.perf_counter()
+        runtime.begin().prefill(ordinary[:length], None)
+        seconds = time.perf_counter() - began
+        if seconds > PATIENCE_S or hurry():
+            break
+    return seconds / length
 
 
 def _seconds(work: Callable[[], Any]) -> tuple[float, float]:

@@ -28,25 +28,35 @@ class LostTurn(Exception):
 
 
 class Turns:
-    """First in, first out. At most `size` tickets wait beside the one being served."""
+    """First in, first out. At most `size` tickets have a place beside the one being served.
+
+    A place is taken by `join`, before the work that needs no turn; the order is that of `line_up`, so that who still
+    reads a long study keeps nobody from being served.
+    """
 
     def __init__(self, size: int, patience_s: float = PATIENCE_S) -> None:
         self.size = size
         self.patience_s = patience_s
         self._queue: deque[Ticket] = deque()
+        self._coming: set[Ticket] = set()
         self._changed = threading.Condition()
 
     def __len__(self) -> int:
-        return len(self._queue)
+        return len(self._queue) + len(self._coming)
 
-    def join(self) -> Ticket | None:
-        """A ticket at the end of the queue, or None when the queue is full."""
+    def join(self, ticket: Ticket) -> bool:
+        """Take a place; False when all are taken."""
         with self._changed:
-            if len(self._queue) > self.size:
-                return None
-            ticket = Ticket()
+            if len(self) > self.size:
+                return False
+            self._coming.add(ticket)
+            return True
+
+    def line_up(self, ticket: Ticket) -> None:
+        """Go to the end of the queue."""
+        with self._changed:
+            self._coming.discard(ticket)
             self._queue.append(ticket)
-            return ticket
 
     def place(self, ticket: Ticket) -> tuple[int, int]:
         """(people before this ticket, people waiting); 0 before means: it is this one's turn."""
@@ -85,6 +95,7 @@ class Turns:
     def leave(self, ticket: Ticket) -> None:
         """Give the turn (or the place in the queue) up; harmless when repeated."""
         with self._changed:
+            self._coming.discard(ticket)
             if ticket in self._queue:
                 self._queue.remove(ticket)
             self._changed.notify_all()

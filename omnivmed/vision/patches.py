@@ -6,6 +6,7 @@ N = T·gh·gw patches, D = 3·14·14 = 588 values per patch.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -142,6 +143,7 @@ def prepare(
     max_frames: int | None = None,
     frame_index: np.ndarray | None = None,
     progress: Progress | None = None,
+    take: Callable[[np.ndarray], np.ndarray] | None = None,
 ) -> Patches:
     """Sample, window, resize and cut a study into patches.
 
@@ -149,6 +151,7 @@ def prepare(
         max_frames: overrides ``budget.max_frames``.
         frame_index: take exactly these frames instead of sampling.
         progress: called with ("reading", frames done, frames in all).
+        take: in place of `study.take`, for a caller that measures or counts what is read.
 
     Raises:
         ValueError: ``max_frames`` below 1.
@@ -172,7 +175,7 @@ def prepare(
     rows = np.empty((len(index) * gh * gw, 3 * budget.patch_size**2), dtype=np.float32)
     for start in range(0, len(index), READ_CHUNK):
         chunk = index[start : start + READ_CHUNK]
-        cut, _ = patchify(resize_frames(study.take(chunk), size), merge_size, budget.patch_size)
+        cut, _ = patchify(resize_frames((take or study.take)(chunk), size), merge_size, budget.patch_size)
         rows[start * gh * gw : start * gh * gw + len(cut)] = cut
         if progress is not None:
             progress("reading", min(start + READ_CHUNK, len(index)), len(index))

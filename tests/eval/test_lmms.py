@@ -37,8 +37,8 @@ class Echo:
     def __init__(self) -> None:
         self.asked: list[tuple[Any, ...]] = []
 
-    def answer(self, study: Any, question: str, threshold: float, max_new_tokens: int) -> Any:
-        self.asked.append((study.kind, study.shape, question, threshold, max_new_tokens))
+    def answer(self, study: Any, question: str, options: Any) -> Any:
+        self.asked.append((study.kind, study.shape, question, options.threshold, options.max_new_tokens))
         return SimpleNamespace(text="Yes.")
 
     def forget(self, study: Any) -> int:

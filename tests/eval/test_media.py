@@ -12,6 +12,7 @@ import pytest
 from omnivmed.errors import ModelError, StudyError
 from omnivmed.eval.media import open_media
 from omnivmed.eval.model import ask
+from omnivmed.inference import Usage
 from omnivmed.records import Item, Media
 from omnivmed.study import Study
 from tests.eval import trees
@@ -62,7 +63,7 @@ class Assistant:
     def answer(self, study: Study, question: str, **settings: Any) -> Any:
         if question == "refuse":
             raise ModelError("TooLong", "Too long.")
-        usage = {"visual_tokens_before": 20, "visual_tokens_after": 5}
+        usage = Usage(visual_tokens_before=20, visual_tokens_after=5)
         return SimpleNamespace(text=str(int(study.frames()[0, 0, 0, 0])), usage=usage)
 
     def forget(self, study: Study) -> int:
@@ -71,7 +72,7 @@ class Assistant:
 
 
 def test_a_model_answers_and_its_failures_are_counted_not_hidden(frames: tuple[Path, ...]) -> None:
-    assistant = Assistant()
+    assistant: Any = Assistant()
     answer = ask(assistant)
     item = Item("1", Media("image", frames[3:4]), "q", "120", False)
     reply = answer(item, "how bright?")

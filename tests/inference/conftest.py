@@ -6,12 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from omnivmed.inference.engine import Assistant
+from omnivmed.inference.engine import LocalAssistant
 from tests.inference.tiny import Package
 
 
 @pytest.fixture
-def random_assistant(tiny: tuple[Package, Path]) -> Assistant:
+def random_assistant(tiny: tuple[Package, Path]) -> LocalAssistant:
     """A whole assistant, loaded in float32 with nothing cached yet."""
     from omnivmed.inference import load_model
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from omnivmed.inference.engine import Assistant
+from omnivmed.inference.engine import LocalAssistant
 from omnivmed.pruning import KeepMask
 from omnivmed.vision import NANO_BUDGET, Patches
 
@@ -131,8 +131,8 @@ class MockRuntime:
         self.released += 1
 
 
-def assistant(runtime: MockRuntime | None = None, **options: Any) -> Assistant:
-    return Assistant(
+def assistant(runtime: MockRuntime | None = None, **options: Any) -> LocalAssistant:
+    return LocalAssistant(
         runtime or MockRuntime(),
         name="mock",
         description="a mock",

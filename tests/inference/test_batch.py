@@ -9,7 +9,7 @@ import pytest
 pytest.importorskip("torch")
 
 from omnivmed.errors import ModelError
-from omnivmed.inference.engine import Assistant
+from omnivmed.inference.engine import LocalAssistant
 from omnivmed.model import batch as module
 from omnivmed.model.decode import ReferenceDecoder
 from omnivmed.study import Study
@@ -24,13 +24,13 @@ def studies() -> list[Study]:
     return [still, ct_study(), clip_study(), Study.from_array(radiograph()[:, ::-1].copy())]
 
 
-def alone(assistant: Assistant, study: Study, question: str, history: Any = (), **how: Any) -> str:
+def alone(assistant: LocalAssistant, study: Study, question: str, history: Any = (), **how: Any) -> str:
     assistant.forget(study)
     return assistant.answer(study, question, history, max_new_tokens=MOST, **how).text
 
 
 def test_batches_say_what_the_engine_says(
-    random_assistant: Assistant, monkeypatch: pytest.MonkeyPatch
+    random_assistant: LocalAssistant, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     batch = random_assistant.batch()
     expected = [[alone(random_assistant, s, q) for q in QUESTIONS] for s in studies()]
@@ -41,7 +41,7 @@ def test_batches_say_what_the_engine_says(
     assert batch.answers(cases, MOST) == expected
 
 
-def test_threshold_frames_and_history_are_those_of_the_engine(random_assistant: Assistant) -> None:
+def test_threshold_frames_and_history_are_those_of_the_engine(random_assistant: LocalAssistant) -> None:
     study, batch = ct_study(), random_assistant.batch()
     history = [("Plane?", "It is axial.")]
     for threshold, reference, frames in ((0.0, "previous", 4), (0.3, "last_kept", None)):
@@ -55,7 +55,7 @@ def test_threshold_frames_and_history_are_those_of_the_engine(random_assistant: 
         assert batch.answers([(read, asked)], MOST) == [expected]
 
 
-def test_a_model_without_a_fast_path_is_asked_one_by_one(random_assistant: Assistant) -> None:
+def test_a_model_without_a_fast_path_is_asked_one_by_one(random_assistant: LocalAssistant) -> None:
     batch: Any = random_assistant.batch()
     cases = [(batch.read(s), QUESTIONS[:2]) for s in studies()[:2]]
     expected = batch.answers(cases, MOST)
@@ -63,7 +63,7 @@ def test_a_model_without_a_fast_path_is_asked_one_by_one(random_assistant: Assis
     assert batch.answers(cases, MOST) == expected
 
 
-def test_words_alone_need_no_study(random_assistant: Assistant) -> None:
+def test_words_alone_need_no_study(random_assistant: LocalAssistant) -> None:
     batch = random_assistant.batch()
     said = batch.answers([(None, QUESTIONS)], MOST)[0]
     assert len(said) == len(QUESTIONS)
@@ -71,7 +71,7 @@ def test_words_alone_need_no_study(random_assistant: Assistant) -> None:
 
 
 def test_what_is_held_back_is_held_back_here_too(
-    random_assistant: Assistant, monkeypatch: pytest.MonkeyPatch
+    random_assistant: LocalAssistant, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     random_assistant.silent = {"image": ["plane"]}
     batch: Any = random_assistant.batch()
@@ -81,7 +81,7 @@ def test_what_is_held_back_is_held_back_here_too(
     assert batch.answers([(read, ["Plane?"])], 1, hold_back=False) == [["The plane is axial."]]
 
 
-def test_what_does_not_fit_is_said(random_assistant: Assistant) -> None:
+def test_what_does_not_fit_is_said(random_assistant: LocalAssistant) -> None:
     batch = random_assistant.batch()
     with pytest.raises(ModelError, match="holds 2,048"):
         batch.answers([(batch.read(studies()[0]), ["Plane?"])], 2048)

@@ -10,9 +10,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from omnivmed.errors import ModelError
+from omnivmed.errors import Busy, ModelError, QuestionError
 from omnivmed.inference import Answer, Done, Failed, MaskReady, Stage, Text
-from omnivmed.inference.work import Busy
 from omnivmed.limits import LOCAL
 from omnivmed.study import Study
 from tests.inference.mock import FIRST_ROW, IMAGE, VIDEO, MockConversation, MockRuntime, assistant
@@ -311,7 +310,8 @@ def test_a_study_too_long_for_the_model_says_what_to_do() -> None:
 def test_wrong_settings_are_one_sentence(wrong: dict[str, Any]) -> None:
     (event,) = assistant().stream(picture(), **{"question": "What?", **wrong})
     assert isinstance(event, Failed)
-    assert event.code == "Unsupported"
+    assert isinstance(event.error, QuestionError)
+    assert event.code == ("Unsupported" if "question" not in wrong else "NoQuestion")
     assert event.message.endswith((".", "!"))
 
 
@@ -396,10 +396,10 @@ def test_waiting_is_told_with_place_and_number() -> None:
 
 
 def test_waiting_is_told_again_and_can_be_left(monkeypatch: pytest.MonkeyPatch) -> None:
-    from omnivmed.inference import engine
+    from omnivmed.inference import desk
 
-    monkeypatch.setattr(engine, "WAIT_TICK_S", 0.01)
-    monkeypatch.setattr(engine, "WAIT_TELL_S", 0.02)
+    monkeypatch.setattr(desk, "WAIT_TICK_S", 0.01)
+    monkeypatch.setattr(desk, "WAIT_TELL_S", 0.02)
     model = assistant(MockRuntime("x" * 50))
     first = model.stream(picture(), "First?")
     next(e for e in first if isinstance(e, Text))
@@ -435,7 +435,7 @@ def test_full_queue_says_busy_at_once() -> None:
 
 def test_a_listener_who_went_away_does_not_block_the_others() -> None:
     model = assistant(MockRuntime("x" * 50))
-    model._turns.patience_s = 0.0
+    model.desk.turns.patience_s = 0.0
     gone = model.stream(picture(), "First?")
     next(e for e in gone if isinstance(e, Text))
     assert finish(list(model.stream(ct_study(), "Second?"))).stopped == "end"

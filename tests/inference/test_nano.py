@@ -10,7 +10,7 @@ import pytest
 from omnivmed import open_study, weights
 from omnivmed.cli import main
 from omnivmed.inference import load_model
-from omnivmed.inference.engine import Assistant
+from omnivmed.inference.engine import LocalAssistant
 from omnivmed.inference.spoken import named
 from omnivmed.registry import nano_folder
 from omnivmed.study import Study
@@ -35,12 +35,12 @@ pytestmark = [
 
 
 @pytest.fixture(scope="module")
-def nano() -> Assistant:
+def nano() -> LocalAssistant:
     return load_model("nano", offline=True)
 
 
 @pytest.mark.parametrize("name", sorted(EXPECTED))
-def test_kind_of_image(nano: Assistant, name: str) -> None:
+def test_kind_of_image(nano: LocalAssistant, name: str) -> None:
     with open_study(SAMPLES / name) as study:
         answer = nano.answer(study, "What kind of image is this?", max_new_tokens=40)
         if "modality" in nano.silent.get(study.kind, ()):
@@ -64,7 +64,7 @@ def mr_slice() -> Study:
 @pytest.mark.parametrize(
     "question", ["Which MRI sequence is this?", "T1, T2 or FLAIR?", "Sequence? Answer in one word."]
 )
-def test_what_failed_the_ship_rule_is_not_said(nano: Assistant, question: str) -> None:
+def test_what_failed_the_ship_rule_is_not_said(nano: LocalAssistant, question: str) -> None:
     if "sequence" not in nano.silent.get("image", ()):
         pytest.skip("this nano may speak of the sequence of one slice")
     answer = nano.answer(mr_slice(), question, max_new_tokens=40)
@@ -74,7 +74,7 @@ def test_what_failed_the_ship_rule_is_not_said(nano: Assistant, question: str) -
 
 
 @pytest.mark.parametrize("question", ["Is this T1?", "Is this a FLAIR sequence?", "Describe this image."])
-def test_neither_by_yes_or_no_nor_in_a_description(nano: Assistant, question: str) -> None:
+def test_neither_by_yes_or_no_nor_in_a_description(nano: LocalAssistant, question: str) -> None:
     if "sequence" not in nano.silent.get("image", ()):
         pytest.skip("this nano may speak of the sequence of one slice")
     text = nano.answer(mr_slice(), question, max_new_tokens=40).text
@@ -84,7 +84,7 @@ def test_neither_by_yes_or_no_nor_in_a_description(nano: Assistant, question: st
 
 
 def test_plain_questions_are_answered_as_without_the_rule(
-    nano: Assistant, monkeypatch: pytest.MonkeyPatch
+    nano: LocalAssistant, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with open_study(SAMPLES / "mr_head.nii.gz") as study:
         question = "What does the heart do?"
@@ -96,7 +96,7 @@ def test_plain_questions_are_answered_as_without_the_rule(
 
 
 @pytest.mark.parametrize("threshold", [0.0, 2.0])
-def test_extreme_thresholds_still_answer(nano: Assistant, threshold: float) -> None:
+def test_extreme_thresholds_still_answer(nano: LocalAssistant, threshold: float) -> None:
     with open_study(SAMPLES / "echo_cine.dcm") as study:
         answer = nano.answer(study, "What kind of recording is this?", threshold=threshold, max_new_tokens=40)
         t, h, w = answer.mask.keep.shape

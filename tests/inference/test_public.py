@@ -20,7 +20,7 @@ from tests.phantoms import ct_study
 @pytest.fixture
 def folder(tiny: tuple[Package, Path], tmp_path: Path) -> Path:
     """The random nano, saved the way transformers saves models, then converted."""
-    model: Any = load_model(str(tiny[1]), device="cpu", dtype="float32", offline=True)._runtime
+    model: Any = load_model(str(tiny[1]), device="cpu", dtype="float32", offline=True).runtime
     saved, target = tmp_path / "saved", tmp_path / "checkpoint"
     model.model.save_pretrained(saved)
     config = json.loads((saved / "config.json").read_text())

@@ -14,7 +14,7 @@ import torch
 from omnivmed import weights
 from omnivmed.errors import ModelError
 from omnivmed.inference import Done, Failed, MaskReady, Text, load_model
-from omnivmed.inference.engine import Assistant
+from omnivmed.inference.engine import LocalAssistant
 from omnivmed.inference.prompts import build_prompt
 from omnivmed.inference.torch_runtime import distinct_frames
 from omnivmed.model import tokens
@@ -40,9 +40,11 @@ def new_folder(parent: Path, name: str) -> Path:
     return parent / name
 
 
-def reference_ids(model: Assistant, study: Study, question: str, threshold: float, most: int) -> list[int]:
+def reference_ids(
+    model: LocalAssistant, study: Study, question: str, threshold: float, most: int
+) -> list[int]:
     """What transformers' own generate answers, from pixels, mask and prompt."""
-    runtime: Any = model._runtime
+    runtime: Any = model.runtime
     patches = prepare(study, model.budget)
     mask = model.answer(study, question, threshold=threshold, max_new_tokens=1).mask
     ids = build_prompt(
@@ -72,9 +74,9 @@ def reference_ids(model: Assistant, study: Study, question: str, threshold: floa
 
 @pytest.mark.parametrize("threshold", [0.0, 0.1, 2.0])
 def test_same_words_as_transformers_generate(
-    random_assistant: Assistant, study: Study, threshold: float
+    random_assistant: LocalAssistant, study: Study, threshold: float
 ) -> None:
-    runtime: Any = random_assistant._runtime
+    runtime: Any = random_assistant.runtime
     runtime.stop_ids = frozenset()
     expected = runtime.decode(reference_ids(random_assistant, study, "What is this?", threshold, 24))
     answer = random_assistant.answer(study, "What is this?", threshold=threshold, max_new_tokens=24)
@@ -88,7 +90,7 @@ def test_same_words_as_transformers_generate(
 
 
 def test_the_mask_shown_is_the_mask_used(
-    random_assistant: Assistant, monkeypatch: pytest.MonkeyPatch, study: Study
+    random_assistant: LocalAssistant, monkeypatch: pytest.MonkeyPatch, study: Study
 ) -> None:
     used: list[torch.Tensor] = []
     select = tokens.select_kept
@@ -107,9 +109,9 @@ def test_the_mask_shown_is_the_mask_used(
 
 
 def test_second_question_runs_the_encoder_zero_times(
-    random_assistant: Assistant, monkeypatch: pytest.MonkeyPatch, study: Study
+    random_assistant: LocalAssistant, monkeypatch: pytest.MonkeyPatch, study: Study
 ) -> None:
-    runtime: Any = random_assistant._runtime
+    runtime: Any = random_assistant.runtime
     calls: list[tuple[int, ...]] = []
     vision = runtime.model.model.vision_model
     forward = vision.forward
@@ -131,8 +133,8 @@ def test_second_question_runs_the_encoder_zero_times(
     assert calls
 
 
-def test_stop_within_two_steps(random_assistant: Assistant, study: Study) -> None:
-    runtime: Any = random_assistant._runtime
+def test_stop_within_two_steps(random_assistant: LocalAssistant, study: Study) -> None:
+    runtime: Any = random_assistant.runtime
     runtime.stop_ids = frozenset()
     steps = 0
     step = runtime.decoder.step
@@ -160,7 +162,7 @@ def test_stop_within_two_steps(random_assistant: Assistant, study: Study) -> Non
     assert steps == at_stop
 
 
-def test_pruning_changes_what_the_language_model_reads(random_assistant: Assistant) -> None:
+def test_pruning_changes_what_the_language_model_reads(random_assistant: LocalAssistant) -> None:
     volume = STUDIES["volume"]
     whole = random_assistant.answer(volume, "What?", threshold=0, max_new_tokens=2)
     least = random_assistant.answer(volume, "What?", threshold=2, max_new_tokens=2)
@@ -168,7 +170,7 @@ def test_pruning_changes_what_the_language_model_reads(random_assistant: Assista
     assert whole.usage["prompt_tokens"] - least.usage["prompt_tokens"] == saved > 0
 
 
-def test_identical_frames_are_encoded_once(random_assistant: Assistant) -> None:
+def test_identical_frames_are_encoded_once(random_assistant: LocalAssistant) -> None:
     still = Study.from_array(np.repeat(radiograph((112, 112)), 6, axis=0), kind="volume")
     answer = random_assistant.answer(still, "What?", max_new_tokens=2)
     assert len(answer.mask.frame_index) == 6
@@ -177,8 +179,8 @@ def test_identical_frames_are_encoded_once(random_assistant: Assistant) -> None:
     assert distinct_frames(rows) == ([0, 1, 3], [0, 1, 0, 2])
 
 
-def test_groups_of_frames_give_the_same_features(random_assistant: Assistant) -> None:
-    runtime: Any = random_assistant._runtime
+def test_groups_of_frames_give_the_same_features(random_assistant: LocalAssistant) -> None:
+    runtime: Any = random_assistant.runtime
     patches = prepare(STUDIES["volume"], random_assistant.budget)
     together = list(runtime.encode(patches))[-1][1]
     runtime.patches_per_group = 1
@@ -188,12 +190,12 @@ def test_groups_of_frames_give_the_same_features(random_assistant: Assistant) ->
 
 
 def test_out_of_memory_in_torch_is_advice(
-    random_assistant: Assistant, monkeypatch: pytest.MonkeyPatch
+    random_assistant: LocalAssistant, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def burst(*args: Any) -> None:
         torch.empty(1 << 60)
 
-    runtime: Any = random_assistant._runtime
+    runtime: Any = random_assistant.runtime
     monkeypatch.setattr(runtime.model, "encode", burst)
     events = list(random_assistant.stream(STUDIES["volume"], "What?"))
     assert isinstance(events[-1], Failed)
@@ -202,8 +204,8 @@ def test_out_of_memory_in_torch_is_advice(
     assert random_assistant.answer(STUDIES["volume"], "What?", max_new_tokens=2).usage["output_tokens"]
 
 
-def test_layers_are_held_once(random_assistant: Assistant) -> None:
-    runtime: Any = random_assistant._runtime
+def test_layers_are_held_once(random_assistant: LocalAssistant) -> None:
+    runtime: Any = random_assistant.runtime
     before = random_assistant.answer(STUDIES["image"], "What?", max_new_tokens=8).text
     runtime.model.model.language_model.layers = torch.nn.ModuleList()
     random_assistant.forget(STUDIES["image"])
@@ -216,7 +218,7 @@ def test_adapter_is_merged(tiny: tuple[Package, Path]) -> None:
     model = load_model(str(tiny[1]), device="cpu", dtype="float32", offline=True)
     backbone = load_file(weights.backbone_dir(tiny[0].spec) / "model.safetensors")
     lora = load_file(tiny[1] / "lora.safetensors")
-    runtime: Any = model._runtime
+    runtime: Any = model.runtime
     got = runtime.model.model.language_model.layers[0].self_attn.q_proj.weight
     delta = lora["layers.0.self_attn.q_proj.lora_B"] @ lora["layers.0.self_attn.q_proj.lora_A"]
     expected = backbone["model.layers.0.self_attn.q_proj.weight"].float() + 2 * delta

@@ -124,7 +124,7 @@ def test_earlier_turns_go_along_only_where_asked(start: Starter) -> None:
     page.ask("Two?", [0.1, "previous", 0, 128, False])
     page.ask("Three?", [0.1, "previous", 0, 128, True])
     assert app.assistant.asked == [("One?", 0), ("Two?", 0), ("Three?", 2)]
-    app.assistant.name = "nano"
+    app.assistant.follows = False
     assert not app.context.service.follows_conversations
 
 

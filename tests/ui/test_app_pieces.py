@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from omnivmed.inference.options import AskOptions
 
 from omnivmed.inference import Done
 from omnivmed.resources import assets_dir, samples_dir
@@ -27,7 +28,7 @@ from omnivmed.ui.visit.service import ModelService, SampleShelf
 from omnivmed.ui.visit.session import OpenStudy, Session
 from omnivmed.ui.visit.sessions import SessionStore
 from omnivmed.ui.visit.settings import AppSettings
-from omnivmed.ui.visit.studies import Context, Options, facts_line, label_of
+from omnivmed.ui.visit.studies import Context, facts_line, label_of
 from omnivmed.ui.visit.uploads import Uploads
 from tests import phantoms
 from tests.scripted import ScriptedAssistant
@@ -61,7 +62,7 @@ def opened_session(context: Context, study: Study) -> Session:
 
 
 def run(context: Context, session: Session, question: str, **options: Any) -> list[chat.Progressing]:
-    return list(chat.ask(context, session, question, Options(**options)))
+    return list(chat.ask(context, session, question, AskOptions(**options)))
 
 
 def test_what_an_answer_left_out_stands_below_it(assistant: ScriptedAssistant) -> None:

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from omnivmed.inference import AskOptions
 from omnivmed.study import Study
 from train.claims import cases as asking
 from train.claims.record import Said, average, difference, read, score, write
@@ -90,9 +91,7 @@ def ask(assistant: Any, cases: list[Asked], threshold: float) -> list[Said]:
             given = assistant.answer(
                 case.study,
                 qa.question,
-                threshold=threshold,
-                max_new_tokens=NEW_TOKENS,
-                max_frames=asking.FRAMES,
+                options=AskOptions(threshold, max_frames=asking.FRAMES, max_new_tokens=NEW_TOKENS),
             )
             first = number == 0
             out.append(

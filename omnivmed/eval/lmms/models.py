@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,7 @@ from lmms_eval.api.registry import register_model  # type: ignore[import-not-fou
 from omnivmed.defaults import DEFAULT_THRESHOLD
 from omnivmed.eval.media import open_media
 from omnivmed.eval.predictions import Reply
+from omnivmed.inference import AskOptions
 from omnivmed.study import Study
 
 
@@ -34,7 +36,7 @@ class OmniVMed(lmms):
         from omnivmed.inference import load_model
 
         self.assistant = load_model(pretrained)
-        self.threshold = float(threshold)
+        self.options = AskOptions(threshold=float(threshold))
 
     def generate_until(self, requests: list[Any]) -> list[str]:
         """One answer per request; a question that cannot be answered gives an empty text, as in our own runner."""
@@ -42,9 +44,8 @@ class OmniVMed(lmms):
         for request in requests:
             text, settings, doc_to_visual, doc_id, task, split = request.args
             shown = doc_to_visual(self.task_dict[task][split][doc_id])
-            out.append(
-                reply(self.assistant, shown, text, self.threshold, settings.get("max_new_tokens", 64)).text
-            )
+            options = replace(self.options, max_new_tokens=settings.get("max_new_tokens", 64))
+            out.append(reply(self.assistant, shown, text, options).text)
         return out
 
     def loglikelihood(self, requests: list[Any]) -> list[tuple[float, bool]]:
@@ -56,16 +57,16 @@ class OmniVMed(lmms):
         raise NotImplementedError("omnivmed is asked one question at a time here")
 
 
-def reply(assistant: Any, shown: list[Any], text: str, threshold: float, max_new_tokens: int) -> Reply:
+def reply(assistant: Any, shown: list[Any], text: str, options: AskOptions) -> Reply:
     """The answer about what a task shows: one picture, or one path of a clip or volume."""
-    from omnivmed.errors import ModelError, StudyError
+    from omnivmed.errors import OmniVMedError
 
     try:
         with study_of(shown) as study:
             prompt = text.replace("<image>", "").strip()
-            given = assistant.answer(study, prompt, threshold=threshold, max_new_tokens=max_new_tokens)
+            given = assistant.answer(study, prompt, options=options)
             assistant.forget(study)
-    except (StudyError, ModelError) as error:
+    except OmniVMedError as error:
         return Reply("", error=error.code)
     return Reply(given.text)
 

@@ -14,12 +14,13 @@ from gradio.data_classes import FileData, GradioRootModel, ListFiles
 
 from omnivmed.defaults import DEFAULT_THRESHOLD
 from omnivmed.errors import StudyError
+from omnivmed.inference.options import AskOptions
 from omnivmed.ui import texts
 from omnivmed.ui.tabs.bench import Bench
 from omnivmed.ui.upstream import UnopenedFile
 from omnivmed.ui.visit import chat, studies
 from omnivmed.ui.visit.session import OpenStudy, Session
-from omnivmed.ui.visit.studies import Context, Options
+from omnivmed.ui.visit.studies import Context
 
 log = logging.getLogger("omnivmed.ui")
 
@@ -58,7 +59,7 @@ def add_api(bench: Bench) -> None:
     model = {name: bench.model[name] for name in ("concurrency_id", "concurrency_limit")}
     heavy = {name: bench.heavy[name] for name in ("concurrency_id", "concurrency_limit")}
 
-    def open_file(session: Session, file: Any, options: Options) -> OpenStudy:
+    def open_file(session: Session, file: Any, options: AskOptions) -> OpenStudy:
         if not file:
             raise StudyError("NotAnImage", texts.NO_FILE)
         names = file if isinstance(file, list) else [file]
@@ -83,7 +84,7 @@ def add_api(bench: Bench) -> None:
             threshold: pruning threshold on pixels in [-1, 1], 0 to 2; 0.1 is the published one.
             max_new_tokens: longest answer, in tokens.
         """
-        options = Options.bounded(context.limits, threshold, "previous", None, max_new_tokens)
+        options = AskOptions.bounded(context.limits, threshold, "previous", None, max_new_tokens)
         context.service.start()
         with context.store.temporary(request.session_hash) as session:
             try:
@@ -109,7 +110,7 @@ def add_api(bench: Bench) -> None:
             file: DICOM, zip of a DICOM series, NIfTI, NRRD, MHA, picture or video.
             threshold: pruning threshold on pixels in [-1, 1], 0 to 2; 0.1 is the published one.
         """
-        options = Options.bounded(context.limits, threshold)
+        options = AskOptions.bounded(context.limits, threshold)
         with context.store.temporary(request.session_hash) as session:
             try:
                 opened = open_file(session, file, options)

@@ -8,6 +8,7 @@ from typing import Any
 
 import gradio as gr
 
+from omnivmed.inference.options import AskOptions
 from omnivmed.ui import texts
 from omnivmed.ui.canvas.container import payload_path
 from omnivmed.ui.canvas.payload import pack_mask
@@ -19,7 +20,7 @@ from omnivmed.ui.tabs.screen import Updates
 from omnivmed.ui.upstream import event_data
 from omnivmed.ui.visit import chat
 from omnivmed.ui.visit.session import OpenStudy, Session, Turn
-from omnivmed.ui.visit.studies import Context, Options
+from omnivmed.ui.visit.studies import Context
 
 SUGGESTIONS = 4
 TICK_S = 1.0  # while the model loads, its card is looked at this often
@@ -132,7 +133,7 @@ class Ask:
         if question is None:
             yield {page.chat: gr.skip()}
             return
-        options = Options.bounded(self.context.limits, threshold, reference, max_frames, max_new_tokens)
+        options = AskOptions.bounded(self.context.limits, threshold, reference, max_frames, max_new_tokens)
         opened = session.current
         running = chat.ask(self.context, session, question, options, history=bool(remember))
         try:

@@ -10,13 +10,14 @@ from typing import TYPE_CHECKING, Any
 
 import gradio as gr
 
+from omnivmed.inference.options import AskOptions
 from omnivmed.ui import texts
 from omnivmed.ui.page import parts
 from omnivmed.ui.tabs.bench import Bench, Tab
 from omnivmed.ui.tabs.screen import Updates
 from omnivmed.ui.visit import chat
 from omnivmed.ui.visit.session import OpenStudy
-from omnivmed.ui.visit.studies import Context, Options
+from omnivmed.ui.visit.studies import Context
 
 if TYPE_CHECKING:
     from omnivmed.inference import Answer
@@ -107,10 +108,10 @@ class Compare:
         """Ask twice, without the conversation, and fill the table."""
         page = self.page
         session = self.context.store.get(request.session_hash)
-        base = Options.bounded(self.context.limits, left, reference, max_frames, max_new_tokens)
+        base = AskOptions.bounded(self.context.limits, left, reference, max_frames, max_new_tokens)
         both = [
             base,
-            replace(base, threshold=Options.bounded(self.context.limits, right).threshold),
+            replace(base, threshold=AskOptions.bounded(self.context.limits, right).threshold),
         ]
         answers: list[Answer | None] = []
         opened = session.current
@@ -158,7 +159,8 @@ class Compare:
 
     def _kept_bytes(self) -> int | None:
         """Memory the model holds for later questions, of all studies together."""
-        return getattr(self.context.service.assistant, "kept_bytes", None)
+        assistant = self.context.service.assistant
+        return None if assistant is None else assistant.kept_bytes
 
     def stop(self, request: gr.Request) -> None:
         """Stop the answer that is being written; the second is not begun."""
@@ -197,15 +199,15 @@ def comparison(left: Answer, right: Answer, memory: Sequence[int | None] = ()) -
     """(what, left, right): tokens, seconds and memory, all measured in these two runs."""
 
     def count(answer: Answer, name: str) -> str:
-        return f"{answer.usage[name]:,}" if name in answer.usage else "-"
+        return f"{answer.usage[name]:,}"
 
     def seconds(answer: Answer, name: str) -> str:
-        return f"{answer.timings_s[name]:.2f} s" if name in answer.timings_s else "-"
+        return f"{answer.timings_s[name]:.2f} s"
 
     words = texts.COMPARE_ROWS
     rows: list[Row] = [
         (words["threshold"], f"{left.threshold:g}", f"{right.threshold:g}"),
-        (words["meaning"], left.mask.threshold_meaning, right.mask.threshold_meaning),
+        (words["meaning"], *("-" if a.mask is None else a.mask.threshold_meaning for a in (left, right))),
     ]
     counts = ("visual_tokens_after", "visual_tokens_before", "prompt_tokens", "encoder_frames")
     rows += [(words[name], count(left, name), count(right, name)) for name in counts]

@@ -17,12 +17,13 @@ import numpy as np
 
 from omnivmed.errors import StudyError
 from omnivmed.frames import inside_margins
+from omnivmed.inference.options import AskOptions
 from omnivmed.ui import texts
 from omnivmed.ui.page import parts
 from omnivmed.ui.tabs.bench import Bench, Panel
 from omnivmed.ui.tabs.screen import Screen, Updates
 from omnivmed.ui.visit import opening
-from omnivmed.ui.visit.studies import Context, Options
+from omnivmed.ui.visit.studies import Context
 
 if TYPE_CHECKING:
     from omnivmed.study import Study
@@ -123,7 +124,7 @@ class Crop:
         except (TypeError, ValueError):
             yield {status: parts.error(texts.CROP_TOO_MUCH)}
             return
-        options = Options.bounded(self.context.limits, threshold, reference, max_frames)
+        options = AskOptions.bounded(self.context.limits, threshold, reference, max_frames)
         states = opening.open_part(self.context, session, opened, left_over, opened.painted, options)
         yield from self.screen.told(session, states)
 

@@ -13,7 +13,7 @@ from omnivmed.ui.visit.studies import Context
 
 @dataclass(frozen=True)
 class OptionsPage:
-    """The components; `Options.bounded` takes their values in this order, without `remember`."""
+    """The components; `AskOptions.bounded` takes their values in this order, without `remember`."""
 
     threshold: Any
     reference: Any

@@ -13,13 +13,14 @@ from typing import Any
 
 import gradio as gr
 
+from omnivmed.inference.options import AskOptions
 from omnivmed.ui import texts
 from omnivmed.ui.page import parts
 from omnivmed.ui.tabs.bench import Bench, Panel
 from omnivmed.ui.tabs.screen import Screen, Updates
 from omnivmed.ui.visit import opening, studies
 from omnivmed.ui.visit.session import OpenStudy
-from omnivmed.ui.visit.studies import Context, Options
+from omnivmed.ui.visit.studies import Context
 
 
 @dataclass(frozen=True)
@@ -99,7 +100,7 @@ class Paint:
         if opened is None:
             yield {self.screen.page.status: parts.error(texts.NO_STUDY)}
             return
-        options = Options.bounded(self.context.limits, threshold, reference, max_frames)
+        options = AskOptions.bounded(self.context.limits, threshold, reference, max_frames)
         states = opening.open_part(self.context, session, opened, opened.cut, painted, options)
         yield from self.screen.told(session, states)
 

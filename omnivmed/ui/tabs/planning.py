@@ -7,6 +7,7 @@ from typing import Any
 import gradio as gr
 
 from omnivmed.errors import StudyError
+from omnivmed.inference.options import AskOptions
 from omnivmed.ui.canvas.container import payload_path
 from omnivmed.ui.canvas.payload import pack_mask
 from omnivmed.ui.page import parts
@@ -14,7 +15,6 @@ from omnivmed.ui.tabs.bench import Bench
 from omnivmed.ui.tabs.screen import Updates
 from omnivmed.ui.upstream import event_data
 from omnivmed.ui.visit import studies
-from omnivmed.ui.visit.studies import Options
 
 MOST_WINDOW = 1e7  # raw units; no study has such values
 
@@ -33,7 +33,7 @@ class Planning:
         opened = session.current
         if opened is None or opened.payload is None or session.glimpse is not None:
             return {page.viewer: gr.skip()}
-        options = Options.bounded(self.context.limits, threshold, reference, max_frames)
+        options = AskOptions.bounded(self.context.limits, threshold, reference, max_frames)
         study = opened.study
         try:
             mask = studies.plan(self.context, study, options)
@@ -54,7 +54,7 @@ class Planning:
     def threshold_let_go(self, request: gr.Request, event: gr.EventData, max_frames: Any) -> Updates:
         """The viewer's own threshold slider was let go: the next question uses that value."""
         data, page = event_data(event), self.bench.options
-        options = Options.bounded(
+        options = AskOptions.bounded(
             self.context.limits, data.get("threshold"), data.get("reference"), max_frames
         )
         return {page.threshold: options.threshold, page.reference: options.reference}

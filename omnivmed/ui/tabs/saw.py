@@ -227,16 +227,14 @@ def saw_html(opened: OpenStudy, mask: KeepMask, answer: Answer | None) -> str:
 def usage_table(answer: Answer) -> str:
     """Tokens and seconds of one answer."""
     usage, seconds = answer.usage, answer.timings_s
-    rows = [(words, usage.get(name)) for name, words in texts.SAW_USAGE.items()]
     left = "".join(
-        f'<tr><td>{escape(name)}</td><td class="n">{value:,}</td></tr>'
-        for name, value in rows
-        if value is not None
+        f'<tr><td>{escape(words)}</td><td class="n">{usage[name]:,}</td></tr>'
+        for name, words in texts.SAW_USAGE.items()
     )
     right = "".join(
         f'<tr><td>{escape(words)}</td><td class="n">{1000 * seconds[key]:,.0f} ms</td></tr>'
         for key, words in texts.SAW_TIMES.items()
-        if key in seconds and (key != "wait" or seconds[key] > 0.001)
+        if key != "wait" or seconds[key] > 0.001
     )
     return (
         f'<h3>{escape(texts.SAW_TOKENS)}</h3><table class="ov-table">{left}</table>'

@@ -17,6 +17,7 @@ import gradio as gr
 
 from omnivmed import __version__
 from omnivmed.errors import StudyError
+from omnivmed.inference.options import AskOptions
 from omnivmed.ui import texts
 from omnivmed.ui.canvas.viewer import StudyViewer, ViewerValue, show
 from omnivmed.ui.page import parts
@@ -27,7 +28,7 @@ from omnivmed.ui.visit.opening import Openings
 from omnivmed.ui.visit.samples import SAMPLES
 from omnivmed.ui.visit.session import OpenStudy, Session
 from omnivmed.ui.visit.sessions import Crowded
-from omnivmed.ui.visit.studies import Context, Options
+from omnivmed.ui.visit.studies import Context
 from omnivmed.ui.visit.uploads import PAGE_HEADER
 
 Updates = dict[Any, Any]  # component of the page → what it shows from now on
@@ -141,7 +142,7 @@ class Screen:
 
         def opener(request: gr.Request, threshold: Any, reference: Any, max_frames: Any) -> Iterator[Updates]:
             session = self.session(request)
-            options = Options.bounded(self.context.limits, threshold, reference, max_frames)
+            options = AskOptions.bounded(self.context.limits, threshold, reference, max_frames)
             yield from self.told(session, opening.open_sample(self.context, session, key, options))
 
         return opener
@@ -154,7 +155,7 @@ class Screen:
             yield {self.page.status: gr.skip()}
             return
         session = self.session(request)
-        options = Options.bounded(self.context.limits, threshold, reference, max_frames)
+        options = AskOptions.bounded(self.context.limits, threshold, reference, max_frames)
         yield from self.told(session, opening.open_files(self.context, session, files, options))
 
     def choose_series(
@@ -162,7 +163,7 @@ class Screen:
     ) -> Iterator[Updates]:
         """Another series of the same upload."""
         session = self.session(request)
-        options = Options.bounded(self.context.limits, threshold, reference, max_frames)
+        options = AskOptions.bounded(self.context.limits, threshold, reference, max_frames)
         yield {self.page.status: gr.skip()}
         yield from self.told(session, opening.open_series(self.context, session, index, options))
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import gradio as gr
 import numpy as np
 
+from omnivmed.inference.options import AskOptions
 from omnivmed.ui import texts
 from omnivmed.ui.page import figures, parts
 from omnivmed.ui.page.charts import TOP, summary
@@ -23,7 +24,7 @@ from omnivmed.ui.visit.background import Reporter
 from omnivmed.ui.visit.opening import Opening
 from omnivmed.ui.visit.samples import SAMPLES, find_sample
 from omnivmed.ui.visit.session import OpenStudy, Session
-from omnivmed.ui.visit.studies import Context, Options, label_of, open_study_files, still_needed
+from omnivmed.ui.visit.studies import Context, label_of, open_study_files, still_needed
 from omnivmed.vision import Patches, VisionBudget
 
 if TYPE_CHECKING:
@@ -189,7 +190,7 @@ class Teach:
         page = self.page
         frames = len(lesson.frames)
         at = min(
-            max(1, int(Options.bounded(self.context.limits, max_frames=place).max_frames or 1)), frames - 1
+            max(1, int(AskOptions.bounded(self.context.limits, max_frames=place).max_frames or 1)), frames - 1
         )
         if frames > 1:
             yield {page.place: gr.Slider(1, frames - 1, at, step=1, visible=frames > 2)}
@@ -206,7 +207,7 @@ class Teach:
         return self._drawn(lesson, place, threshold, reference)
 
     def _drawn(self, lesson: Lesson, place: Any, threshold: Any, reference: Any) -> Updates:
-        options = Options.bounded(self.context.limits, threshold, reference, place)
+        options = AskOptions.bounded(self.context.limits, threshold, reference, place)
         mask = lesson.mask(options.threshold, options.reference)
         t = len(lesson.frames)
         if t < 2:

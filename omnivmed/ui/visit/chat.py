@@ -16,12 +16,13 @@ from collections.abc import Generator
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from omnivmed.errors import ModelError, StudyError
+from omnivmed.errors import Cancelled, OmniVMedError
 from omnivmed.inference.events import Done, Failed, MaskReady, Stage, Text
+from omnivmed.inference.options import AskOptions
 from omnivmed.ui import texts
 from omnivmed.ui.visit.background import Step
 from omnivmed.ui.visit.session import OpenStudy, Session, Turn
-from omnivmed.ui.visit.studies import Context, Options
+from omnivmed.ui.visit.studies import Context
 
 if TYPE_CHECKING:
     from omnivmed.inference import Answer
@@ -83,7 +84,7 @@ def ask(
     context: Context,
     session: Session,
     question: str,
-    options: Options,
+    options: AskOptions,
     *,
     history: bool = True,
     record: bool = True,
@@ -124,7 +125,7 @@ def _answer(
     session: Session,
     opened: OpenStudy,
     question: str,
-    options: Options,
+    options: AskOptions,
     with_history: bool,
 ) -> Generator[Progressing, None, None]:
     state = Progressing(question)
@@ -146,10 +147,7 @@ def _answer(
         opened.study,
         question,
         history=session.history(context.limits) if with_history else [],
-        threshold=options.threshold,
-        reference=options.reference,
-        max_new_tokens=options.max_new_tokens,
-        max_frames=options.max_frames,
+        options=options,
         cancel=session.stop,
     )
     pieces: list[str] = []
@@ -169,7 +167,7 @@ def _answer(
                 )
                 return
             if isinstance(event, Failed):
-                if event.code == "Cancelled":
+                if isinstance(event.error, Cancelled):
                     break
                 yield replace(state, step=None, error=event.message)
                 return
@@ -188,7 +186,7 @@ def _answer(
                 yield state
         facts = stopped_facts(mask, time.monotonic() - began)
         yield replace(state, step=None, stopped=True, facts=facts)
-    except (StudyError, ModelError) as error:
+    except OmniVMedError as error:
         yield replace(state, step=None, error=error.message)
     except MemoryError:
         yield replace(state, step=None, error=texts.OUT_OF_MEMORY)
@@ -196,9 +194,8 @@ def _answer(
         log.error("session=%s code=%s at=%s", session.tag, type(error).__name__, place_of(error))
         yield replace(state, step=None, error=texts.UNEXPECTED)
     finally:
-        close = getattr(events, "close", None)
-        if close is not None:
-            close()
+        if isinstance(events, Generator):
+            events.close()
 
 
 def place_of(error: BaseException) -> str:
@@ -217,16 +214,15 @@ def place_of(error: BaseException) -> str:
 def answer_facts(answer: Answer) -> str:
     """The line below an answer: tokens and seconds, all of them this run's, and what was left out and why."""
     usage, seconds = answer.usage, answer.timings_s
-    before, after = usage["visual_tokens_before"], usage["visual_tokens_after"]
+    before, after = usage.visual_tokens_before, usage.visual_tokens_after
     share = f" ({100 * after / before:.0f} %)" if before else ""
     parts = [
         texts.ANSWER_TOKENS.format(after=after, before=before, share=share),
-        texts.ANSWER_OUT.format(count=usage["output_tokens"]),
+        texts.ANSWER_OUT.format(count=usage.output_tokens),
     ]
-    if "first_token" in seconds:
-        parts.append(texts.ANSWER_FIRST.format(seconds=seconds["first_token"]))
-    parts.append(texts.ANSWER_TOTAL.format(seconds=seconds["total"]))
-    if usage.get("encoder_frames") == 0:
+    parts.append(texts.ANSWER_FIRST.format(seconds=seconds.first_token))
+    parts.append(texts.ANSWER_TOTAL.format(seconds=seconds.total))
+    if usage.encoder_frames == 0:
         parts.append(texts.ANSWER_CACHED)
     if answer.stopped == "length":
         parts.append(texts.LENGTH)

@@ -15,12 +15,13 @@ from typing import Any, Protocol
 
 from omnivmed.errors import StudyError
 from omnivmed.frames import Box, Span
+from omnivmed.inference.options import AskOptions
 from omnivmed.ui import texts
 from omnivmed.ui.visit import studies
 from omnivmed.ui.visit.background import Abandoned, Reporter, Step, run_with_progress
 from omnivmed.ui.visit.chat import place_of
 from omnivmed.ui.visit.session import OpenStudy, Session
-from omnivmed.ui.visit.studies import Context, Options
+from omnivmed.ui.visit.studies import Context
 
 log = logging.getLogger("omnivmed.ui")
 
@@ -87,13 +88,13 @@ def opening(session: Session, ticket: int, make: Make) -> Generator[Opening, Non
     return True
 
 
-def open_sample(context: Context, session: Session, key: str, options: Options) -> Openings:
+def open_sample(context: Context, session: Session, key: str, options: AskOptions) -> Openings:
     """Put a sample on the screen. An unknown key ends as an unexpected error."""
     ticket = session.begin_opening()
     yield from opening(session, ticket, lambda tell: studies.open_sample(context, key, options, tell))
 
 
-def open_files(context: Context, session: Session, files: Any, options: Options) -> Openings:
+def open_files(context: Context, session: Session, files: Any, options: AskOptions) -> Openings:
     """Take an upload in, decode it, put it on the screen. `files`: what the upload component gives."""
 
     def make(taken: Sequence[Path], tell: Reporter) -> OpenStudy:
@@ -126,7 +127,7 @@ def uploaded(
                 path.unlink(missing_ok=True)
 
 
-def open_series(context: Context, session: Session, index: Any, options: Options) -> Openings:
+def open_series(context: Context, session: Session, index: Any, options: AskOptions) -> Openings:
     """Another series of the upload on the screen; nothing happens when there is no such choice."""
     opened = session.current
     if opened is None or not opened.sources or not isinstance(index, int):
@@ -153,7 +154,7 @@ def open_part(
     opened: OpenStudy,
     cut: tuple[Span, Span] | None,
     painted: tuple[Box, ...],
-    options: Options,
+    options: AskOptions,
 ) -> Openings:
     """Only these rows and columns (begin, end) of the study, with these boxes painted out, now and everywhere."""
     ticket = session.begin_opening()

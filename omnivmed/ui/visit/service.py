@@ -7,12 +7,14 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from pydantic import BaseModel
 
 from omnivmed.errors import ModelError
+from omnivmed.inference.cards import Card, card_of
 from omnivmed.progress import Progress
 from omnivmed.ui import texts
 from omnivmed.ui.visit.background import Step
@@ -46,7 +48,7 @@ class ModelService:
     def __init__(
         self, settings: AppSettings, loader: Loader | None = None, meter: Meter | None = None
     ) -> None:
-        """loader, meter: in place of `load_model` and `seconds_per_token` of `omnivmed.inference`."""
+        """loader, meter: in place of `load_model` and `Assistant.seconds_per_token`."""
         self._settings = settings
         self._loader = loader
         self._meter = meter or _seconds_per_token
@@ -85,17 +87,17 @@ class ModelService:
 
     @property
     def follows_conversations(self) -> bool:
-        """Whether earlier turns help this model. Of nano that has not been measured: off."""
-        return not self.name.startswith("nano")
+        """Whether earlier turns help this model, as far as its card says."""
+        return self._card.follows if self.assistant is None else self.assistant.follows
 
     @property
     def budget(self) -> VisionBudget:
         """How the model in use (or about to be) cuts a study into tokens."""
-        from omnivmed.vision import DEFAULT_BUDGET, NANO_BUDGET
+        return self._card.budget if self.assistant is None else self.assistant.budget
 
-        if self.assistant is not None:
-            return self.assistant.budget
-        return NANO_BUDGET if self._settings.model == "nano" else DEFAULT_BUDGET
+    @cached_property
+    def _card(self) -> Card:
+        return card_of(self._settings.model)
 
     def start(self) -> None:
         """Begin loading in a thread, once."""
@@ -151,10 +153,9 @@ class ModelService:
     def learn_cost(self, answer: Answer) -> None:
         """Note how long a prompt token takes to read, when this answer had to read a real prompt: of the few tokens
         of a next question each takes several times as long."""
-        read = answer.usage.get("prompt_tokens", 0) - answer.usage.get("cached_tokens", 0)
-        seconds = answer.timings_s.get("prefill")
-        if seconds is not None and read >= LEAST_READ:
-            self.seconds_per_token = seconds / read
+        read = answer.usage.prompt_tokens - answer.usage.cached_tokens
+        if answer.timings_s.prefill > 0 and read >= LEAST_READ:
+            self.seconds_per_token = answer.timings_s.prefill / read
 
     def forget(self, study: Study) -> None:
         """Drop what the model cached of this study."""
@@ -169,10 +170,7 @@ def _load_model(*args: Any, **kwargs: Any) -> Assistant:
 
 
 def _seconds_per_token(assistant: Assistant) -> float | None:
-    from omnivmed.inference import Assistant
-    from omnivmed.inference.speed import seconds_per_token
-
-    return seconds_per_token(assistant) if isinstance(assistant, Assistant) else None
+    return assistant.seconds_per_token()
 
 
 def _open_study(*args: Any, **kwargs: Any) -> Study:

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import logging
-import math
 import threading
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast, get_args
+from typing import TYPE_CHECKING, Any
 
-from omnivmed.defaults import DEFAULT_REFERENCE, DEFAULT_THRESHOLD, Reference
 from omnivmed.errors import StudyError
+from omnivmed.inference.options import AskOptions
 from omnivmed.limits import Limits
 from omnivmed.progress import Progress
 from omnivmed.ui import texts
@@ -67,47 +66,11 @@ class Context:
         return self.settings.limits
 
 
-@dataclass(frozen=True)
-class Options:
-    """The settings of one question, already within their limits."""
-
-    threshold: float = DEFAULT_THRESHOLD
-    reference: Reference = "previous"
-    max_frames: int | None = None
-    max_new_tokens: int = 128
-
-    @classmethod
-    def bounded(
-        cls,
-        limits: Limits,
-        threshold: Any = DEFAULT_THRESHOLD,
-        reference: Any = "previous",
-        max_frames: Any = None,
-        max_new_tokens: Any = 128,
-    ) -> Options:
-        """Whatever a client sent, made safe: numbers out of range go to the nearest end, nonsense to the default."""
-        frames = int(_number(max_frames, 0, 0, limits.max_frames))
-        return cls(
-            threshold=_number(threshold, DEFAULT_THRESHOLD, 0.0, 2.0),
-            reference=cast(Reference, reference if reference in get_args(Reference) else DEFAULT_REFERENCE),
-            max_frames=frames or None,
-            max_new_tokens=int(_number(max_new_tokens, 128, 1, limits.max_new_tokens)),
-        )
-
-
-def _number(value: Any, default: float, low: float, high: float) -> float:
-    try:
-        number = float(value)
-    except (TypeError, ValueError):
-        return default
-    return default if math.isnan(number) else min(max(number, low), high)
-
-
 def open_upload(
     context: Context,
     session: Session,
     files: Sequence[Path],
-    options: Options,
+    options: AskOptions,
     progress: Progress | None = None,
     series: int | None = None,
     sight: Callable[[Path], None] | None = None,
@@ -202,7 +165,9 @@ def open_study_files(
         )
 
 
-def open_sample(context: Context, key: str, options: Options, progress: Progress | None = None) -> OpenStudy:
+def open_sample(
+    context: Context, key: str, options: AskOptions, progress: Progress | None = None
+) -> OpenStudy:
     """A sample with its view; both are made once per process and setting, and shared. Raises KeyError."""
     sample = find_sample(key)
     study = context.shelf.open(key, progress)
@@ -256,7 +221,7 @@ def open_part(
     opened: OpenStudy,
     cut: tuple[Span, Span] | None,
     painted: tuple[Box, ...],
-    options: Options,
+    options: AskOptions,
     progress: Progress | None = None,
 ) -> OpenStudy:
     """The study as it was opened with these boxes painted out and only these rows and columns left (None: all).
@@ -291,14 +256,14 @@ def payload_folder(root: PrivateRoot) -> Path:
     return folder
 
 
-def cut(context: Context, study: Study, options: Options) -> Patches:
+def cut(context: Context, study: Study, options: AskOptions) -> Patches:
     """The study as the model would be given it: sampled and cut to the model's own budget."""
     from omnivmed.vision import prepare
 
     return prepare(study, context.service.budget, max_frames=options.max_frames)
 
 
-def plan(context: Context, study: Study, options: Options) -> KeepMask:
+def plan(context: Context, study: Study, options: AskOptions) -> KeepMask:
     """What would be pruned if the model were asked now; needs no model."""
     from omnivmed.pruning import keep_mask
 
@@ -306,7 +271,7 @@ def plan(context: Context, study: Study, options: Options) -> KeepMask:
 
 
 def _prepare(
-    context: Context, opened: OpenStudy, folder: Path, options: Options, progress: Progress | None
+    context: Context, opened: OpenStudy, folder: Path, options: AskOptions, progress: Progress | None
 ) -> None:
     from omnivmed.pruning import keep_mask
 

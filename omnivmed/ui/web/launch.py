@@ -10,6 +10,7 @@ from typing import Any
 import gradio as gr
 from starlette.middleware import Middleware
 
+from omnivmed.inference.options import AskOptions
 from omnivmed.ui.page.theme import make_css, make_head, make_theme
 from omnivmed.ui.tabs.bench import ANSWERING_AT_ONCE
 from omnivmed.ui.upstream import LAUNCH, EventQueue
@@ -17,7 +18,7 @@ from omnivmed.ui.visit import studies
 from omnivmed.ui.visit.clock import boot_clock
 from omnivmed.ui.visit.samples import SAMPLES
 from omnivmed.ui.visit.settings import LOOPBACK
-from omnivmed.ui.visit.studies import Context, Options
+from omnivmed.ui.visit.studies import Context
 from omnivmed.ui.web.doorbell import Doorbell
 from omnivmed.ui.web.ends import end_tidily
 from omnivmed.ui.web.fair import Places
@@ -108,7 +109,7 @@ def _warm_up(context: Context) -> None:
     """Start the decoder and open the samples, the first one first: its picture is there when a page asks."""
     from omnivmed.io import warm_up
 
-    options = Options.bounded(context.limits, context.settings.threshold)
+    options = AskOptions.bounded(context.limits, context.settings.threshold)
     try:
         warm_up()
         studies.open_sample(context, SAMPLES[0].key, options)

@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from omnivmed.errors import ModelError
-from omnivmed.inference.speed import seconds_per_token
+from omnivmed.inference.events import Timings, Usage
+from omnivmed.inference.turns import Ticket
 from omnivmed.ui.visit.service import ModelService
 from omnivmed.ui.visit.settings import AppSettings
 from tests.inference.mock import MockRuntime, assistant
@@ -63,13 +64,12 @@ def test_a_measurement_that_fails_harms_nothing() -> None:
 
 def test_measured_with_a_short_prompt_and_only_while_nobody_is_served() -> None:
     model = assistant(MockRuntime())
-    seconds = seconds_per_token(model)
+    seconds = model.seconds_per_token()
     assert seconds is not None
     assert 0 < seconds < 1
     assert model.waiting == 0
-    ticket = model._turns.join()
-    assert ticket is not None
-    assert seconds_per_token(model) is None
+    assert model.desk.turns.join(Ticket())
+    assert model.seconds_per_token() is None
     assert model.waiting == 1
 
 
@@ -77,8 +77,8 @@ def test_a_short_next_question_does_not_spoil_the_estimate() -> None:
     from types import SimpleNamespace
 
     service = ModelService(AppSettings(model="scripted"))
-    whole = SimpleNamespace(usage={"prompt_tokens": 200, "cached_tokens": 0}, timings_s={"prefill": 0.2})
-    after = SimpleNamespace(usage={"prompt_tokens": 220, "cached_tokens": 200}, timings_s={"prefill": 0.1})
+    whole = SimpleNamespace(usage=Usage(prompt_tokens=200), timings_s=Timings(prefill=0.2))
+    after = SimpleNamespace(usage=Usage(prompt_tokens=220, cached_tokens=200), timings_s=Timings(prefill=0.1))
     for answer in (whole, after):
         service.learn_cost(answer)  # type: ignore[arg-type]
     assert service.seconds_per_token == 0.001

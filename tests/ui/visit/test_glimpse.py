@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from omnivmed.inference.options import AskOptions
 
 from omnivmed.ui.app import make_context
 from omnivmed.ui.canvas.container import unpack
@@ -44,7 +45,7 @@ def opened(context: Any, path: Path) -> Iterator[dict[Any, Any]]:
     sent = context.root.served / ("0" * 64)
     sent.mkdir(exist_ok=True)
     path.rename(sent / path.name)
-    options = studies.Options()
+    options = AskOptions()
     yield from screen.told(session, opening.open_files(context, session, str(sent / path.name), options))
 
 

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from omnivmed.inference.options import AskOptions
 
 from omnivmed.errors import StudyError
 from omnivmed.limits import LOCAL, PUBLIC
@@ -23,7 +24,6 @@ from omnivmed.ui.visit.background import Abandoned, Step, run_with_progress
 from omnivmed.ui.visit.session import OpenStudy, Turn, private_mode
 from omnivmed.ui.visit.sessions import SessionStore
 from omnivmed.ui.visit.settings import AppSettings, add_arguments, settings_of
-from omnivmed.ui.visit.studies import Options
 from omnivmed.ui.visit.uploads import known_extension, random_name
 from omnivmed.ui.web.names import MultipartRewriter
 
@@ -231,12 +231,12 @@ def test_file_names_become_random_wherever_the_stream_is_cut(step: int, filename
 
 @pytest.mark.parametrize("bad", [float("nan"), "x", None, [], {}])
 def test_nonsense_becomes_the_default(bad: Any) -> None:
-    assert Options.bounded(LOCAL, bad, bad, bad, bad) == Options()
+    assert AskOptions.bounded(LOCAL, bad, bad, bad, bad) == AskOptions()
 
 
 def test_numbers_are_brought_within_their_limits() -> None:
-    low = Options.bounded(PUBLIC, -1, "previous", -5, -5)
-    high = Options.bounded(PUBLIC, 1e308, "last_kept", 1e12, 1e12)
+    low = AskOptions.bounded(PUBLIC, -1, "previous", -5, -5)
+    high = AskOptions.bounded(PUBLIC, 1e308, "last_kept", 1e12, 1e12)
     assert (low.threshold, low.max_frames, low.max_new_tokens) == (0.0, None, 1)
     assert (high.threshold, high.max_frames, high.max_new_tokens) == (2.0, 64, 256)
     assert high.reference == "last_kept"
