@@ -55,6 +55,8 @@ class StudyError(OmniVMedError):
     Phi (identifiers that must be confirmed first).
     """
 
+    code: StudyErrorCode
+
     def __init__(self, code: StudyErrorCode, message: str) -> None:
         if code not in STUDY_ERROR_CODES:
             raise ValueError(f"unknown study error code {code!r}; use one of {sorted(STUDY_ERROR_CODES)}")

@@ -30,12 +30,13 @@ def conversation_markdown(opened: OpenStudy, turns: Sequence[Turn]) -> str:
         lines.append(f"- {texts.EXPORT_MODEL.format(name=turn.model)}")
         if turn.answer is not None:
             answer = turn.answer
-            pruning = texts.EXPORT_PRUNING.format(
-                threshold=answer.threshold,
-                meaning=answer.mask.threshold_meaning,
-                reference=answer.reference.replace("_", " "),
-            )
-            lines.append(f"- {pruning}")
+            if answer.mask is not None:
+                pruning = texts.EXPORT_PRUNING.format(
+                    threshold=answer.threshold,
+                    meaning=answer.mask.threshold_meaning,
+                    reference=answer.reference.replace("_", " "),
+                )
+                lines.append(f"- {pruning}")
             if answer.window is not None:
                 level, width = answer.window
                 lines.append(f"- {texts.EXPORT_WINDOW.format(level=level, width=width)}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from html import escape
 
 from omnivmed import __version__
@@ -88,7 +89,7 @@ def notes(opened: OpenStudy | None) -> str:
     return f'<ul class="ov-notes" aria-label="{escape(texts.NOTES_LABEL)}">{items}</ul>'
 
 
-def may_be_asked(answers: dict[str, list[str]]) -> str:
+def may_be_asked(answers: Mapping[str, Sequence[str]]) -> str:
     """What a model was tested to answer, per kind of study, folded away; nothing for a model that says nothing."""
     rows = [
         f"<dt>{escape(texts.MAY_ASK_KINDS[kind])}</dt><dd>{escape('; '.join(answers[kind]) or texts.MAY_ASK_NONE)}</dd>"

@@ -163,7 +163,7 @@ def details(context: Context, opened: OpenStudy, state: chat.Progressing) -> dic
             "usage": dict(answer.usage),
             "timings_s": {name: round(value, 3) for name, value in answer.timings_s.items()},
             "threshold": answer.threshold,
-            "threshold_meaning": answer.mask.threshold_meaning,
+            "threshold_meaning": None if answer.mask is None else answer.mask.threshold_meaning,
             "window": list(answer.window) if answer.window is not None else None,
             "stopped": answer.stopped,
         }

@@ -204,10 +204,13 @@ def comparison(left: Answer, right: Answer, memory: Sequence[int | None] = ()) -
     def seconds(answer: Answer, name: str) -> str:
         return f"{answer.timings_s[name]:.2f} s"
 
+    def meaning(answer: Answer) -> str:
+        return "-" if answer.mask is None else answer.mask.threshold_meaning
+
     words = texts.COMPARE_ROWS
     rows: list[Row] = [
         (words["threshold"], f"{left.threshold:g}", f"{right.threshold:g}"),
-        (words["meaning"], *("-" if a.mask is None else a.mask.threshold_meaning for a in (left, right))),
+        (words["meaning"], meaning(left), meaning(right)),
     ]
     counts = ("visual_tokens_after", "visual_tokens_before", "prompt_tokens", "encoder_frames")
     rows += [(words[name], count(left, name), count(right, name)) for name in counts]
