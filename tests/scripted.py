@@ -10,11 +10,10 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Unpack
 
-from omnivmed.inference.assistant import Assistant, final
-from omnivmed.inference.options import AskOptions, AskSettings, with_settings
-
 from omnivmed.errors import OmniVMedError
+from omnivmed.inference.assistant import Assistant, final
 from omnivmed.inference.events import Answer, Done, Event, Failed, MaskReady, Stage, Text, Timings, Usage
+from omnivmed.inference.options import AskOptions, AskSettings, with_settings
 from omnivmed.pruning import keep_mask
 from omnivmed.records import Turn
 from omnivmed.study import Study

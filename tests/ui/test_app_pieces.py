@@ -12,9 +12,9 @@ from typing import Any
 
 import numpy as np
 import pytest
-from omnivmed.inference.options import AskOptions
 
 from omnivmed.inference import Done
+from omnivmed.inference.options import AskOptions
 from omnivmed.resources import assets_dir, samples_dir
 from omnivmed.study import Study
 from omnivmed.ui import texts

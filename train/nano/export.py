@@ -143,12 +143,20 @@ def sha256(path: Path) -> str:
 
 def export(weights: dict[str, Tensor], vit: Vit, out: Path, report: Path) -> None:
     """Writes the folder. Model card and offered answers follow from ``report``, the folder of the evaluation."""
-    from omnivmed.weights import SMOLLM2
-
     out.mkdir(parents=True, exist_ok=True)
     encoder, lora = tensors(weights, vit)
     save_file(encoder, out / ENCODER_FILE)
     save_file(lora, out / LORA_FILE)
+    write_card(out, report)
+
+
+def write_card(out: Path, report: Path) -> None:
+    """Model card, config and manifest of a folder from an evaluation; its weights stay as they are.
+
+    Raises ValueError when the folder has grown past what may be shipped.
+    """
+    from omnivmed.weights import SMOLLM2
+
     here = Path(__file__).parent
     card = json.loads((here / "card.json").read_text())
     card["answers"] = spoken(card["answers"], report / "scores.json")

@@ -22,7 +22,7 @@ from torch import Tensor
 from train.loop.processes import current_group, launch
 from train.nano.data.bank import Entry, build_bank, load_bank
 from train.nano.data.index import Record, build_index, write_splits
-from train.nano.export import export
+from train.nano.export import export, write_card
 from train.nano.fit import recipe
 from train.nano.fit.adaptation import adapt
 from train.nano.fit.average import blend
@@ -187,6 +187,10 @@ def _export(work: Work) -> None:
     export(weights, work.encoder(), work.out, work.runs / "report")
 
 
+def _card(work: Work) -> None:
+    write_card(work.out, work.runs / "report")
+
+
 def _eval(work: Work) -> None:
     from omnivmed.inference import load_model
     from omnivmed.registry import resolve
@@ -237,7 +241,7 @@ STAGES: dict[str, Stage] = {
     "settle": Stage(_mean(recipe.SETTLE_SHARE), ("blend", "texts")),
     "export": Stage(_export, ("settle",)),
     "eval": Stage(_eval, ("export",)),
-    "card": Stage(_export, ("eval",)),
+    "card": Stage(_card, ("eval",)),
     "gate": Stage(_gate, ("refine",), aside=True),
     "beyond": Stage(_beyond, ("cache",), aside=True),
     "ceiling": Stage(_ceiling, ("heal",), aside=True),

@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-from omnivmed.inference.options import AskOptions
 
+from omnivmed.inference.options import AskOptions
 from omnivmed.ui.app import make_context
 from omnivmed.ui.canvas.container import unpack
 from omnivmed.ui.tabs.screen import Screen, ScreenPage

@@ -13,9 +13,9 @@ from typing import Any
 
 import numpy as np
 import pytest
-from omnivmed.inference.options import AskOptions
 
 from omnivmed.errors import StudyError
+from omnivmed.inference.options import AskOptions
 from omnivmed.limits import LOCAL, PUBLIC
 from omnivmed.pruning import prune
 from omnivmed.study import Study
