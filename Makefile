@@ -24,7 +24,6 @@ lint: $(VENV)/dev.ready
 types: $(VENV)/dev.ready
 	# Gradio writes an interface file beside each component class; mypy would believe it rather than the class.
 	find omnivmed -name '*.pyi' -delete
-	find omnivmed -name '*.pyi' -delete  # Gradio writes them beside its components; they would be read in place of the code
 	$(RUN) -m mypy omnivmed train app.py
 
 slow: $(VENV)/dev.ready

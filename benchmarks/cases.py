@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from omnivmed.model.decode import Decoder, greedy, make_decoder
+from omnivmed.model.decode import greedy, make_decoder
 from omnivmed.model.modeling import OmniVMedForConditionalGeneration
 from omnivmed.model.tokens import select_kept
 from omnivmed.pruning import keep_mask
@@ -238,11 +238,6 @@ def answer_cases(
         follow_up,
         again,
     )
-
-
-def is_fast(model: OmniVMedForConditionalGeneration) -> bool:
-    """Whether the decoder's own path is measured, not its fall-back."""
-    return Decoder.supports(model)
 
 
 def _text_ids(length: int, seed: int = 0) -> torch.Tensor:

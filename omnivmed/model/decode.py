@@ -30,7 +30,7 @@ from omnivmed.model.cache import Cache, KVCache
 from omnivmed.model.upstream import CACHE, DynamicCache
 
 PREFILL_CHUNK = 512
-"""Prompt positions computed together; bounds memory, and the time until a stop is noticed."""
+"""Prompt positions computed together; bounds memory. Whoever wants to stop in between gives parts of a prompt."""
 
 FUSE_BYTES = 2 << 30
 """Language models up to this size get fused copies of their weights; larger ones are used in place."""
@@ -48,13 +48,10 @@ class AnyDecoder(Protocol):
     def new_cache(self, reserve: int = 0) -> Any:
         """Return an empty `Cache`, with room for ``reserve`` positions where that is known ahead."""
 
-    def prefill(
-        self, inputs_embeds: torch.Tensor, cache: Any, on_chunk: Callable[[int, int], None] | None = None
-    ) -> torch.Tensor:
+    def prefill(self, inputs_embeds: torch.Tensor, cache: Any) -> torch.Tensor:
         """Append embeddings ``(1, S, W)`` or ``(S, W)``; return the logits after the last, ``(vocabulary,)``.
 
-        Works through `PREFILL_CHUNK` positions at a time; ``on_chunk(done, total)`` after each may raise in
-        order to stop, and the cache then holds the positions done. Raises ValueError when S is 0.
+        Works through `PREFILL_CHUNK` positions at a time. Raises ValueError when S is 0.
         """
 
     def step(self, token: int, cache: Any) -> torch.Tensor:
@@ -94,16 +91,12 @@ class ReferenceDecoder:
         return ReferenceCache()
 
     @torch.inference_mode()
-    def prefill(
-        self, inputs_embeds: torch.Tensor, cache: Any, on_chunk: Callable[[int, int], None] | None = None
-    ) -> torch.Tensor:
+    def prefill(self, inputs_embeds: torch.Tensor, cache: Any) -> torch.Tensor:
         embeds_SW = _flat(inputs_embeds)
         total = embeds_SW.shape[0]
         for start in range(0, total, PREFILL_CHUNK):
             chunk = embeds_SW[start : start + PREFILL_CHUNK]
             hidden = self._forward(chunk, cache)
-            if on_chunk is not None:
-                on_chunk(start + chunk.shape[0], total)
         logits_1V: torch.Tensor = self._head(hidden[:, -1])
         return logits_1V[0]
 
@@ -301,17 +294,13 @@ class Decoder:
         return cache
 
     @torch.inference_mode()
-    def prefill(
-        self, inputs_embeds: torch.Tensor, cache: KVCache, on_chunk: Callable[[int, int], None] | None = None
-    ) -> torch.Tensor:
+    def prefill(self, inputs_embeds: torch.Tensor, cache: KVCache) -> torch.Tensor:
         embeds_SW = _flat(inputs_embeds).to(self.device)
         total = embeds_SW.shape[0]
         cache.reserve(cache.length + total)
         for start in range(0, total, PREFILL_CHUNK):
             chunk = embeds_SW[start : start + PREFILL_CHUNK]
             hidden = self._forward(chunk.float(), cache)
-            if on_chunk is not None:
-                on_chunk(start + chunk.shape[0], total)
         return self._logits(hidden)
 
     @torch.inference_mode()

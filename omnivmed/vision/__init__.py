@@ -1,7 +1,7 @@
 """Study → Patches: which frames are taken, how large they become, and the rows the encoder reads."""
 
 from omnivmed.vision.budget import DEFAULT_BUDGET, NANO_BUDGET, VisionBudget
-from omnivmed.vision.patches import Patches, patchify, positions, prepare, token_rects
+from omnivmed.vision.patches import Patches, patchify, prepare, token_rects
 from omnivmed.vision.resize import resize_frames, target_size
 from omnivmed.vision.sampling import sample_frames
 
@@ -11,7 +11,6 @@ __all__ = [
     "Patches",
     "VisionBudget",
     "patchify",
-    "positions",
     "prepare",
     "resize_frames",
     "sample_frames",

@@ -63,11 +63,6 @@ class Patches:
         t, h, w = self.token_grid
         return t * h * w
 
-    @property
-    def positions(self) -> np.ndarray:
-        """int64 (N, 2), see :func:`positions`."""
-        return positions(self.grid_thw, self.merge_size)
-
 
 def patchify(
     frames_THWC: np.ndarray, merge_size: int, patch_size: int = 14
@@ -94,19 +89,6 @@ def patchify(
     out *= 2.0 / 255.0
     out -= 1.0
     return out, (t, gh, gw)
-
-
-def positions(grid_thw: tuple[int, int, int], merge_size: int) -> np.ndarray:
-    """(row, column) of every patch within its frame, int64 (N, 2), in the row order of :func:`patchify`.
-
-    These are the coordinates of the encoder's 2D rotary embedding. There is no time coordinate: every slice or
-    frame is encoded alone, and order is carried by the order of tokens.
-    """
-    t, gh, gw = grid_thw
-    m = merge_size
-    rows, cols = np.meshgrid(np.arange(gh), np.arange(gw), indexing="ij")
-    grid = np.stack([rows, cols], axis=-1).reshape(gh // m, m, gw // m, m, 2)
-    return np.tile(grid.transpose(0, 2, 1, 3, 4).reshape(gh * gw, 2), (t, 1))
 
 
 def token_rects(grid_hw: tuple[int, int], source_size: tuple[int, int]) -> np.ndarray:

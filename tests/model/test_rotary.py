@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
 import pytest
 import torch
 
 from omnivmed.model.rotary import axial_frequencies, patch_positions, rotary_tables, rotate
+from omnivmed.vision import patchify
 
 
 def test_positions_run_block_by_block() -> None:
@@ -15,6 +17,17 @@ def test_positions_run_block_by_block() -> None:
     assert positions[:5] == [[0, 0], [0, 1], [1, 0], [1, 1], [0, 2]]
     assert positions[8] == [2, 0]
     assert patch_positions(2, 3, 1).tolist() == [[0, 0], [0, 1], [0, 2], [1, 0], [1, 1], [1, 2]]
+
+
+def test_positions_follow_the_rows_of_patchify() -> None:
+    """Paint each patch with its own row and column, then read both back from the rows."""
+    frame = np.zeros((1, 56, 84, 3), dtype=np.uint8)
+    for y in range(4):
+        for x in range(6):
+            frame[0, y * 14 : y * 14 + 14, x * 14 : x * 14 + 14] = (y, x, 0)
+    rows, (_, grid_h, grid_w) = patchify(frame, 2)
+    painted = np.round((rows.reshape(-1, 3, 196).mean(axis=2) + 1) * 127.5).astype(int)[:, :2]
+    assert patch_positions(grid_h, grid_w, 2).tolist() == painted.tolist()
 
 
 def test_grid_must_hold_whole_blocks() -> None:

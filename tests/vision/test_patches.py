@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from omnivmed.study import Study
-from omnivmed.vision import VisionBudget, patchify, positions, prepare, token_rects
+from omnivmed.vision import VisionBudget, patchify, prepare, token_rects
 from tests.phantoms import clip_study, ct_study
 
 
@@ -32,17 +32,6 @@ def test_row_order_and_values(merge: int) -> None:
     assert np.abs(rows - expected).max() < 1e-6
     assert rows.min() >= -1
     assert rows.max() <= 1
-
-
-def test_positions_follow_the_rows() -> None:
-    # Paint each patch with its own row and column, then read both back from the rows.
-    frame = np.zeros((1, 56, 84, 3), dtype=np.uint8)
-    for y in range(4):
-        for x in range(6):
-            frame[0, y * 14 : y * 14 + 14, x * 14 : x * 14 + 14] = (y, x, 0)
-    rows, grid = patchify(frame, 2)
-    painted = np.round((rows.reshape(-1, 3, 196).mean(axis=2) + 1) * 127.5).astype(int)[:, :2]
-    assert np.array_equal(positions(grid, 2), painted)
 
 
 def test_rects_tile_the_source() -> None:
