@@ -36,7 +36,7 @@ def test_a_folder_in_the_package_comes_first(tmp_path: Path, monkeypatch: pytest
     assert SAMPLES[0].path == package / "assets" / "samples" / "chest_xray.dcm"
 
 
-def test_nano_is_called_the_same_everywhere():
+def test_nano_is_called_the_same_everywhere() -> None:
     """Card, config and manifest name one version: `doctor` prints the config's, people read the card's."""
     card = (resources.nano_dir() / "README.md").read_text(encoding="utf-8")
     written = (resources.nano_dir() / "config.json").read_text(encoding="utf-8")

@@ -10,6 +10,7 @@ import numpy as np
 from PIL import Image
 from pydicom.dataset import Dataset
 from pydicom.encaps import encapsulate
+from pydicom.uid import UID
 
 from omnivmed.study import Study
 from tests.io.makers import AXIAL, dicom
@@ -68,7 +69,7 @@ def multi_frame(
 
 def packed(ds: Dataset, frames: Sequence[bytes], syntax: str) -> Dataset:
     """The same file with these code streams as its pixels."""
-    ds.file_meta.TransferSyntaxUID = syntax
+    ds.file_meta.TransferSyntaxUID = UID(syntax)
     ds.PixelData = encapsulate([f + b"\0" * (len(f) % 2) for f in frames])
     ds["PixelData"].VR = "OB"
     ds["PixelData"].is_undefined_length = True

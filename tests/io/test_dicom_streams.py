@@ -10,7 +10,7 @@ import numpy as np
 import pydicom
 import pytest
 from pydicom.dataset import Dataset
-from pydicom.uid import ExplicitVRBigEndian, JPEG2000Lossless, JPEGLSLossless, RLELossless
+from pydicom.uid import UID, ExplicitVRBigEndian, JPEG2000Lossless, JPEGLSLossless, RLELossless
 
 from omnivmed.errors import StudyError
 from omnivmed.limits import Limits
@@ -84,7 +84,7 @@ def test_the_stream_knows_its_coding(open_bytes: Opener, said: str) -> None:
     for coding in (JPEG2000Lossless, JPEGLSLossless):
         ds = dicom(pixels, US_CLASS, Modality="US")
         ds.compress(coding, generate_instance_uid=False)
-        ds.file_meta.TransferSyntaxUID = said
+        ds.file_meta.TransferSyntaxUID = UID(said)
         assert np.array_equal(open_bytes(dicom_bytes(ds)).values()[0], pixels)
 
 

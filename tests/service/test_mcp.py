@@ -95,7 +95,7 @@ def test_nothing_of_a_call_stays_behind(running: Running) -> None:
     assert running.files() == []
 
 
-def test_with_api_keys_a_tool_needs_one(start: Starter):
+def test_with_api_keys_a_tool_needs_one(start: Starter) -> None:
     running = start(mcp=True, keys={digest("a key of some length"): "ward"})
     file = {"file": as_data(samples_dir() / "chest_xray.dcm"), "threshold": 0.1}
     with pytest.raises(BaseExceptionGroup):
