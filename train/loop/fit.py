@@ -83,6 +83,7 @@ class Learner:
 
     @property
     def parameters(self) -> list[nn.Parameter]:
+        """Every parameter that is trained, of all groups."""
         return [p for group in self.groups for p in group["params"]]
 
 

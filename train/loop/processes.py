@@ -18,11 +18,14 @@ from torch import nn
 
 @dataclass(frozen=True)
 class Group:
+    """The processes that train together: this one's number, and how many there are."""
+
     rank: int = 0
     size: int = 1
 
     @property
     def first(self) -> bool:
+        """Whether this process writes, logs and saves."""
         return self.rank == 0
 
     def part(self, count: int) -> int:

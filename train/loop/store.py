@@ -13,6 +13,7 @@ from torch import Tensor
 
 
 def save_atomic(tensors: dict[str, Tensor], path: Path) -> None:
+    """Write safetensors beside the target and move them there: a reader sees the old file or the new one."""
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_suffix(".part")
     save_file({k: v.detach().contiguous().clone() for k, v in tensors.items()}, part)
@@ -20,6 +21,7 @@ def save_atomic(tensors: dict[str, Tensor], path: Path) -> None:
 
 
 def write_json(value: Any, path: Path) -> None:
+    """Write JSON, sorted, in the same way."""
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_suffix(".json.part")
     part.write_text(json.dumps(value, indent=1, sort_keys=True) + "\n")
@@ -33,6 +35,7 @@ def optimizer_tensors(optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
 
 
 def restore_optimizer(optimizer: torch.optim.Optimizer, tensors: dict[str, Tensor]) -> None:
+    """Give an optimizer back what `optimizer_tensors` took out, its groups as they are now."""
     state: dict[int, dict[str, Tensor]] = {}
     for name, value in tensors.items():
         number, key = name.split(".")
@@ -52,6 +55,7 @@ class Run:
         self.metrics = folder / "metrics.jsonl"
 
     def log(self, **values: Any) -> None:
+        """Append one row to the metrics, with the time of day, and print it."""
         row = {"time": time.strftime("%H:%M:%S"), **values}
         with self.metrics.open("a") as f:
             f.write(json.dumps(row) + "\n")
@@ -67,10 +71,12 @@ class Run:
         write_json({"step": step, "slot": slot, **extra}, self.folder / "step.json")
 
     def state(self) -> dict[str, Any] | None:
+        """What the newest checkpoint says about itself; None before the first."""
         file = self.folder / "step.json"
         return json.loads(file.read_text()) if file.exists() else None
 
     def load(self) -> tuple[dict[str, Any], dict[str, Tensor], dict[str, Tensor]] | None:
+        """(state, model, optimizer) of the newest checkpoint; None before the first."""
         state = self.state()
         if state is None:
             return None
