@@ -78,22 +78,26 @@ class Walls:
             kept = [(name, value) for name, value in scope["headers"] if not FORWARDED.match(name)]
             scope = {**scope, "headers": kept}
         lasting = LASTING.search(scope["path"]) is not None
+        headers = Headers(scope=scope)
+        foreign = self._foreign(headers)
 
         async def walled(message: Message) -> None:
             if message["type"] == "http.response.start":
-                headers = MutableHeaders(scope=message)
-                headers["Content-Security-Policy"] = self._policy
-                headers["X-Content-Type-Options"] = "nosniff"
-                headers["Referrer-Policy"] = "no-referrer"
-                headers["Cross-Origin-Resource-Policy"] = "same-origin"
+                told = MutableHeaders(scope=message)
+                told["Content-Security-Policy"] = self._policy
+                told["X-Content-Type-Options"] = "nosniff"
+                told["Referrer-Policy"] = "no-referrer"
+                told["Cross-Origin-Resource-Policy"] = "same-origin"
                 if not lasting:
-                    headers["Cache-Control"] = "no-store"
+                    told["Cache-Control"] = "no-store"
+                if foreign:  # the framework lets every page of this computer read, whatever its port
+                    for name in ("Access-Control-Allow-Origin", "Access-Control-Allow-Credentials"):
+                        del told[name]
             await send(message)
 
-        headers = Headers(scope=scope)
         if self.loopback and name_of(headers.get("host", "")) not in LOOPBACK_NAMES:
             await JSONResponse({"detail": texts.OTHER_HOST}, 421)(scope, receive, walled)
-        elif scope["method"] not in ("GET", "HEAD") and self._foreign(headers):
+        elif scope["method"] not in ("GET", "HEAD") and foreign:
             await JSONResponse({"detail": texts.OTHER_PAGE}, 403)(scope, receive, walled)
         else:
             await self.app(scope, receive, walled)

@@ -19,7 +19,8 @@ def client(**settings: Any) -> TestClient:
     """A page behind the walls that says what it was told of its visitor."""
 
     async def echo(request: Request) -> JSONResponse:
-        return JSONResponse(dict(request.headers))
+        allowed = {"access-control-allow-origin": request.headers.get("origin", "")}
+        return JSONResponse(dict(request.headers), headers=allowed)
 
     paths = ("/", "/gradio_api/file=x", "/gradio_api/upload", "/assets/index.js")
     routes = [Route(path, echo, methods=["GET", "POST"]) for path in paths]
@@ -49,7 +50,11 @@ def test_a_foreign_name_that_points_here_is_turned_away(host: str) -> None:
 def test_another_web_page_may_not_post(origin: str) -> None:
     answer = client().post("/gradio_api/upload", headers={"origin": origin})
     assert answer.status_code == 403
-    assert client().get("/", headers={"origin": origin}).status_code == 200  # reading is CORS's matter
+    seen = client().get("/", headers={"origin": origin})
+    assert seen.status_code == 200
+    assert "access-control-allow-origin" not in seen.headers  # so no browser lets it read
+    own = client().get("/", headers={"origin": "http://127.0.0.1:7860"})
+    assert "access-control-allow-origin" in own.headers
 
 
 @pytest.mark.parametrize("headers", [{}, {"origin": "http://127.0.0.1:7860"}])
