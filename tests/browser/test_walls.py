@@ -28,7 +28,7 @@ async (target) => {
     .then((answer) => answer.type, () => 'refused');
   let read = 'refused';
   try { read = await (await fetch(target + '/config')).text(); } catch (e) { /* as it should be */ }
-  return [sent, read.length > 20 ? 'read' : 'refused'];
+  return [sent, read.includes('"components"') ? 'read' : 'refused'];
 }
 """
 

@@ -1,8 +1,9 @@
 """Around every answer: who may ask, and what a browser may do with what it got.
 
 Requests. A page on this computer is reached under a loopback name only, so a foreign name that was made to point
-here (DNS rebinding) is turned away with 421. A request that changes something and says it comes from another web
-page (`Origin`) is refused with 403: other pages open in the same browser cannot use the model or the disk. What a
+here (DNS rebinding) is turned away with 421. A request that says it comes from another web page (`Origin`) is refused with
+403: other pages open in the same browser can neither use the model and the disk nor read an answer, which the
+framework would let every page of this computer do, whatever its port. What a
 proxy would say of the client (`X-Forwarded-*`) is believed only where a proxy is known to stand in front.
 
 Answers. Pixels, masks and event streams of a study must not outlive it in the browser's cache (`no-store`); nothing
@@ -79,7 +80,6 @@ class Walls:
             scope = {**scope, "headers": kept}
         lasting = LASTING.search(scope["path"]) is not None
         headers = Headers(scope=scope)
-        foreign = self._foreign(headers)
 
         async def walled(message: Message) -> None:
             if message["type"] == "http.response.start":
@@ -90,14 +90,11 @@ class Walls:
                 told["Cross-Origin-Resource-Policy"] = "same-origin"
                 if not lasting:
                     told["Cache-Control"] = "no-store"
-                if foreign:  # the framework lets every page of this computer read, whatever its port
-                    for name in ("Access-Control-Allow-Origin", "Access-Control-Allow-Credentials"):
-                        del told[name]
             await send(message)
 
         if self.loopback and name_of(headers.get("host", "")) not in LOOPBACK_NAMES:
             await JSONResponse({"detail": texts.OTHER_HOST}, 421)(scope, receive, walled)
-        elif scope["method"] not in ("GET", "HEAD") and foreign:
+        elif self._foreign(headers):
             await JSONResponse({"detail": texts.OTHER_PAGE}, 403)(scope, receive, walled)
         else:
             await self.app(scope, receive, walled)
