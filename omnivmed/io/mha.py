@@ -66,8 +66,8 @@ def read_mha(upload: Upload, limits: Limits, series: int | None, desk: Desk) -> 
         spatial = (*sizes[:3], 1)[:3]
         packing = "zlib" if true(fields.get("compresseddata", "False")) else "raw"
         return load_parts(
-            Stream(file, packing, rest), (spatial[0], spatial[1], spatial[2]), declared, fast, channels, parts, True,
-            series, limits, desk, findings, affine, spacing, modality=_mha_modality(fields),
+            Stream(file, packing, rest), (spatial[0], spatial[1], spatial[2]), declared, fast, channels, parts,
+            True, False, series, limits, desk, findings, affine, spacing, modality=_mha_modality(fields),
         )  # fmt: skip
 
 

@@ -71,11 +71,12 @@ def read_nrrd(upload: Upload, limits: Limits, series: int | None, desk: Desk) ->
         declared = _nrrd_dtype(fields)
         axes = _axes(sizes, fields)
         step_s = _step_s(axes, fields)
-        fast, channels, parts = parts_of(axes.before, axes.after, declared, axes.colour, step_s)
+        before, after = ([], axes.before) if axes.woven else (axes.before, axes.after)
+        fast, channels, parts = parts_of(before, after, declared, axes.colour, step_s)
         return load_parts(
-            Stream(file, packing, rest), axes.spatial, declared, fast, channels, parts, axes.timed, series, limits,
-            desk, findings, *_nrrd_geometry(axes, fields, findings),
-            modality=allowed_modality(fields.get("modality")),
+            Stream(file, packing, rest), axes.spatial, declared, fast, channels, parts,
+            axes.timed or axes.woven, axes.woven, series, limits, desk, findings,
+            *_nrrd_geometry(axes, fields, findings), modality=allowed_modality(fields.get("modality")),
         )  # fmt: skip
 
 
@@ -119,6 +120,7 @@ class Axes:
     vectors: list[list[float]]  # their directions, empty where the file gives none
     colour: bool  # what comes before space may be red, green, blue
     timed: bool  # what comes behind is one axis of time, or of pictures one after another
+    woven: bool  # what comes before is: every voxel holds all its times (sequences of 3D Slicer)
     to_s: float | None  # the direction of the time axis of a space with time
 
 
@@ -155,6 +157,7 @@ def _axes(sizes: list[int], fields: dict[str, str]) -> Axes:
         [v for v in vectors if v is not None] if len(vectors) == len(sizes) else [],
         all(k in ("", "???", "none", "vector", "3-vector", "rgb-color", "3-color") for k in kinds[:first]),
         len(behind) == 1 and behind[0] in ("time", "list", "domain", "space", "", "???", "none"),
+        first == 1 and not behind and kinds[0] in ("time", "list"),
         to_s,
     )
 
@@ -172,8 +175,8 @@ def _step_s(axes: Axes, fields: dict[str, str]) -> float | None:
     if step is not None:
         named = quoted(fields.get("space units", ""))
         unit = named[3] if len(named) == 4 else ""
-    elif axes.timed:
-        place = axes.where[-1] + 1
+    elif axes.timed or axes.woven:
+        place = 0 if axes.woven else axes.where[-1] + 1
         steps, units = fields.get("spacings", "").split(), quoted(fields.get("units", ""))
         step = finite(steps[place]) if len(steps) > place else None
         unit = units[place] if len(units) > place else ""

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from omnivmed.errors import StudyError
 from omnivmed.io.facts import finite
 from omnivmed.io.inflate import Stream
-from omnivmed.io.job import Desk, Findings, Reading
+from omnivmed.io.job import Desk, Findings, LocalDesk, Reading
 from omnivmed.io.volume import CUT, check_grid, load_grid, volume_study
 from omnivmed.io.volume_time import Parts, flat_axis, load_component, slice_in_time
 from omnivmed.limits import Limits
@@ -80,6 +80,7 @@ def load_parts(
     channels: int,
     parts: Parts,
     timed: bool,
+    woven: bool,
     series: int | None,
     limits: Limits,
     desk: Desk,
@@ -89,12 +90,31 @@ def load_parts(
     *,
     modality: str | None,
 ) -> Reading:
-    """The study of the chosen component and volume; of one slice over time (`timed`), all of it as a clip."""
+    """The study of the chosen component and volume; of one slice over time (`timed`), all of it as a clip.
+
+    `woven`: the volumes lie voxel by voxel, as components do.
+    """
     moving = timed and flat_axis(sizes, parts.volumes) is not None
     times = parts.volumes if moving else 1
     chosen = Parts(1, parts.components, parts.step_s) if moving else parts
     _, volume, component = chosen.choose(series)
     x, y, z = sizes
+    if woven:
+        return _unwoven(
+            stream,
+            sizes,
+            declared,
+            parts,
+            moving,
+            volume,
+            series,
+            limits,
+            desk,
+            findings,
+            affine,
+            spacing,
+            modality,
+        )
     grid = (x, y, z * times)
     check_grid(sizes, declared, channels, limits)
     check_grid(grid, declared, channels, limits)
@@ -118,6 +138,40 @@ def load_parts(
             frames, affine, spacing, findings, step_s=parts.step_s, modality=modality, series=choices
         )
     choices = chosen.choices(series, sizes)
+    return volume_study(array, affine, spacing, findings, modality=modality, series=choices)
+
+
+def _unwoven(
+    stream: Stream,
+    sizes: tuple[int, int, int],
+    declared: np.dtype[Any],
+    parts: Parts,
+    moving: bool,
+    volume: int,
+    series: int | None,
+    limits: Limits,
+    desk: Desk,
+    findings: Findings,
+    affine: NDArray[np.float64] | None,
+    spacing: tuple[float, float, float] | None,
+    modality: str | None,
+) -> Reading:
+    """One of the volumes that lie voxel by voxel, or of one slice all of them as a clip."""
+    x, y, z = sizes
+    count = parts.volumes
+    check_grid((x, y, z * count) if moving else sizes, declared, 1, limits)
+    if moving:
+        mixed = load_grid(stream, (count * x, y, z), declared, 1, LocalDesk(limits))
+        frames = desk.allocate((count, z, y, x), mixed.dtype)
+        frames[...] = np.moveaxis(mixed.reshape(z, y, x, count), -1, 0)
+    else:
+        array = load_component(stream, sizes, declared, count, volume, limits, desk)
+    if not _ended(stream, findings):
+        raise StudyError("Corrupt", CUT)
+    if moving:
+        return slice_in_time(frames, affine, spacing, findings, step_s=parts.step_s, modality=modality)
+    parts.tell(series, findings)
+    choices = parts.choices(series, sizes)
     return volume_study(array, affine, spacing, findings, modality=modality, series=choices)
 
 

@@ -114,7 +114,7 @@ def rising(times_s: NDArray[np.float64], step_s: float) -> NDArray[np.float64]:
 
 
 def filled(stamps: NDArray[np.int64], step: int) -> NDArray[np.int64]:
-    """Stamps with the missing ones counted on from the one before by `step` ticks (elementary streams have none)."""
+    """Stamps with the missing ones counted on from a known one by `step` ticks (elementary streams have none)."""
     missing = stamps == NO_STAMP
     if not missing.any():
         return stamps

@@ -258,6 +258,28 @@ def test_nrrd_over_time(open_bytes: Opener, fields: dict[str, str]) -> None:
     check_world(shown[0], grid(), np.array([[-2.0, 0, 0, -10], [0, -2, 0, -20], [0, 0, 3, 30], [0, 0, 0, 1]]))
 
 
+@pytest.mark.parametrize("kind", ["list", "time"])
+def test_nrrd_with_time_first(open_bytes: Opener, refuse_bytes: Refuser, kind: str) -> None:
+    """As 3D Slicer writes sequences: every voxel with all its times."""
+    fields = {
+        "kinds": f"{kind} domain domain domain",
+        "space directions": "none (2,0,0) (0,2,0) (0,0,3)",
+        "spacings": "0.5 nan nan nan",
+    }
+    values = slice_over_time(2)
+    data = nrrd_bytes(np.moveaxis(values, 3, 0), "gzip", **fields)
+    study = open_bytes(data, "a.nrrd", isolated=True)
+    assert (study.kind, study.shape) == ("video", (6, 5, 7))
+    assert study.times_s is not None
+    assert np.allclose(study.times_s, 0.5 * np.arange(6))
+    assert np.array_equal(study.values(), values[:, :, 0].transpose(2, 1, 0))
+    stack = nrrd_bytes(np.stack([grid(), grid() + 1000]), "raw", **fields)
+    shown = [open_bytes(stack, f"{i}.nrrd", series=i) for i in range(2)]
+    assert [s.values().max() for s in shown] == [239, 1239]
+    assert [e["label"] for e in shown[0].series] == ["volume 1 of 2, at 0 s", "volume 2 of 2, at 0.5 s"]
+    assert refuse_bytes(stack[:-40], "b.nrrd").code == "Corrupt"
+
+
 def test_mha_over_time(open_bytes: Opener) -> None:
     turn = "1 0 0 0 0 1 0 0 0 0 1 0 0 0 0 1"
     fields: dict[str, Any] = {"TransformMatrix": turn, "Offset": "10 20 30 0", "ElementSpacing": "2 2 3 0.5"}
