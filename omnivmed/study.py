@@ -27,6 +27,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from omnivmed.frames import ArraySource, Box, CroppedSource, FrameSource, PaintedSource, part_of_box
+from omnivmed.labels import Label, colour_table
 from omnivmed.window import CT_PRESETS, Window, apply_window, auto_window, window_table
 
 StudyKind = Literal["image", "volume", "video"]
@@ -64,6 +65,10 @@ class StudyInfo:
     series: tuple[dict[str, Any], ...] = ()
     aspect: float = 1.0  # height of a pixel by its width where the file gives only their ratio
     needs_confirmation: bool = False
+    labels: tuple[
+        Label, ...
+    ] = ()  # of a label map: its numbers stand for these, and are drawn in their colours
+    background: int | None = None  # of a label map: the number that is no label; None for pictures
     text_boxes: tuple[Box, ...] | None = None  # where text was found in the pixels; None: nobody looked
     painted: tuple[Box, ...] = ()  # what was painted out
     content_id: str = ""
@@ -264,6 +269,21 @@ class Study:
         return self._info.needs_confirmation
 
     @property
+    def labels(self) -> tuple[Label, ...]:
+        """(number, name, colour) of a label map, () for pictures. Its `values` are numbers, its `frames` colours."""
+        return self._info.labels
+
+    @property
+    def is_label_map(self) -> bool:
+        """Whether the numbers say what a pixel is of, not how bright it is. There is no window then."""
+        return self._info.background is not None
+
+    @property
+    def background(self) -> int | None:
+        """The number of a label map that is no label; it is shown black."""
+        return self._info.background
+
+    @property
     def text_boxes(self) -> tuple[Box, ...] | None:
         """(top, left, bottom, right) in pixels where `find_text` found text, () where it found none, None before it."""
         return self._info.text_boxes
@@ -294,6 +314,8 @@ class Study:
     def digest(self) -> str:
         """Id of what is shown: stored numbers, window and inversion. Stable; the key of every cache."""
         shown = f"{self._info.content_id}|{self.window}|{self.inverted}"
+        if self.is_label_map:
+            shown += f"|{self.labels}|{self.background}"
         return hashlib.sha256(shown.encode()).hexdigest()
 
     @property
@@ -372,7 +394,7 @@ class Study:
 
     def with_window(self, window: Window | None) -> Study:
         """The same pixels under another window; nothing is read again. None goes back to the file's own or auto."""
-        if self.channels == 3:
+        if self.channels == 3 or self.is_label_map:
             return Study(self._source, self._info)
         chosen = window if window is not None else (self._info.file_window or self._info.auto_window)
         if chosen is not None:
@@ -478,6 +500,8 @@ class Study:
         """The stored number that is shown as black under the window in force."""
         if self.channels == 3:
             return 0
+        if self._info.background is not None:
+            return self._info.background
         level, width = self.window or (127.5, 255.0)
         value = level + width / 2 if self.inverted else level - width / 2
         stored = (value - self._info.intercept) / self._info.slope
@@ -503,6 +527,8 @@ class Study:
     def _show(self, stored: NDArray[Any]) -> NDArray[np.uint8]:
         if self.channels == 3:
             return np.array(stored, dtype=np.uint8)
+        if self._info.background is not None:
+            return np.asarray(colour_table(self.dtype, self.labels, self._info.background)[stored])
         window = self.window or (127.5, 255.0)
         key = (window, self.inverted)
         if key not in self._tables:

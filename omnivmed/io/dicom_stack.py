@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from omnivmed.errors import StudyError
 from omnivmed.io import dicom
 from omnivmed.io.dicom_file import DAMAGED
+from omnivmed.io.dicom_labels import background_of, is_label_map, labels_of
 from omnivmed.io.dicom_pixels import Frames
 from omnivmed.io.dicom_times import ASSUMED_RATE, order_of, times_of
 from omnivmed.io.dicom_volumes import Slice
@@ -145,6 +146,8 @@ def common(header: Any, rgb: bool, slope: float, intercept: float, findings: Fin
     dicom.note_spacing(header, findings)
     return StudyInfo(
         spacing_at=dicom.spacing_at(header),
+        labels=() if rgb else labels_of(header, findings),
+        background=background_of(header) if not rgb and is_label_map(header) else None,
         kind="image",
         channels=3 if rgb else 1,
         inverted=not rgb and dicom.inverted(header),
@@ -319,6 +322,10 @@ def with_windows(
     """
     if info.channels == 3:
         return info
+    if info.background is not None:
+        if array.dtype in (np.uint8, np.uint16) and (info.slope, info.intercept) == (1.0, 0.0):
+            return info  # no window: numbers are labels
+        info = replace(info, labels=(), background=None)
     step = max(1, array.size // 4_000_000) | 1
     sample = rescale(array.reshape(-1)[::step], info.slope, info.intercept)
     modality = "CT" if info.unit == "HU" else info.modality if info.modality != "CT" else None

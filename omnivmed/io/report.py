@@ -13,6 +13,7 @@ from omnivmed.errors import WARNING_CODES
 from omnivmed.io.job import look
 from omnivmed.io.pool import MAX_SENTENCE
 from omnivmed.io.wire import Block
+from omnivmed.labels import Label
 from omnivmed.study import Spacing, StudyInfo
 from omnivmed.window import Window
 
@@ -55,6 +56,8 @@ def info_of(message: dict[str, Any], blocks: list[Block]) -> StudyInfo:
         notes=tuple(_sentence(note) for note in raw["notes"]),
         series=tuple(_choice(entry) for entry in raw["series"][:MAX_SERIES]),
         aspect=_ratio(raw["aspect"]),
+        labels=tuple(_label(entry) for entry in raw["labels"]),
+        background=None if raw["background"] is None else int(raw["background"]),
         content_id=_hexadecimal(raw["content_id"]),
     )
 
@@ -147,6 +150,14 @@ def _choice(value: Any) -> dict[str, Any]:
         "modality": _word(value["modality"]),
         "selected": bool(value["selected"]),
     }
+
+
+def _label(value: Any) -> Label:
+    number, name, colour = value
+    red, green, blue = (int(c) for c in colour)
+    if not 0 <= int(number) <= 65535 or not all(0 <= c <= 255 for c in (red, green, blue)):
+        raise ValueError("label")
+    return Label(int(number), _sentence(name), (red, green, blue))
 
 
 def _hexadecimal(value: Any) -> str:

@@ -54,6 +54,8 @@ def _common_header(study: Study) -> dict[str, Any]:
         "kind": study.kind,
         "source_shape": [int(n) for n in study.shape],
         "spacing_mm": _floats(study.spacing_mm),
+        "labels": [[label.number, label.name, list(label.colour)] for label in study.labels],
+        "background": study.background,
         "spacing_at": study.spacing_at,
         "window": _floats(study.window),
         "presets": [[str(n), float(level), float(width)] for n, level, width in study.presets],
@@ -178,7 +180,12 @@ def _pack_voxels(
             if wide:
                 stored = np.nan_to_num((stored.astype(np.float64) - low) / step, nan=0.0)
                 stored = np.rint(np.clip(stored, 0, 65535)).astype(dtype)
-            yield np.ascontiguousarray(_shrink(stored[picks], factor).astype(dtype, copy=False)).tobytes()
+            small_one = (
+                stored[picks][:, ::factor, ::factor]  # a mean of labels would be another label
+                if study.is_label_map
+                else _shrink(stored[picks], factor)
+            )
+            yield np.ascontiguousarray(small_one.astype(dtype, copy=False)).tobytes()
             done += len(picks)
             if progress is not None:
                 progress("preparing the picture", done, slices)

@@ -215,6 +215,8 @@ def test_only_technical_facts_travel(tmp_path: Path) -> None:
             "shape",
             "spacing_mm",
             "spacing_at",
+            "labels",
+            "background",
             "window",
         ),
         *(

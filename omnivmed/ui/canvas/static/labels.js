@@ -24,7 +24,7 @@ export function givenNote(viewer) {
 
 export function syncWindow(viewer) {
   const { ui } = viewer;
-  if (!viewer.grey) {
+  if (!viewer.grey || viewer.header.background != null) {
     ui.differs.hidden = true;
     return;
   }
@@ -43,7 +43,7 @@ export function labelPane(viewer, pane, index) {
   const { marks, spec } = pane;
   const set = (name, text) => { if (marks[name].textContent !== text) marks[name].textContent = text; };
   set('tl', [header.modality, spec.name || header.plane].filter(Boolean).join(' · '));
-  if (viewer.grey) {
+  if (viewer.grey && header.background == null) {
     const { level, width } = viewer.window;
     set('tr', say(TEXT.window, { level: num(level, 4), width: num(width, 4) }) + (viewer.inverted ? ' · ' + TEXT.inverted : ''));
   }
@@ -80,6 +80,8 @@ export function readout(viewer, pane) {
   const at = viewer.store.has(voxel[0]) ? viewer.store.value(voxel[0], voxel[1], voxel[2]) : null;
   if (at !== null) {
     const unit = header.unit === 'HU' ? ' HU' : '';
+    const label = header.background == null ? null : header.labels.find(([number]) => number === at);
+    if (label) lines.push(label[1]);
     value = (header.exact ? '' : TEXT.exactNot + ' ') + num(at, 5) + unit + '  ·  ';
   }
   lines.push(value + '↓ ' + Math.round(source[1]) + '  → ' + Math.round(source[2]) + ' px');

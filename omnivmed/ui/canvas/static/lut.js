@@ -29,6 +29,23 @@ export function rgbaTable(grey) {
   return out;
 }
 
+/** RGBA words of a label map by stored number: colours of its labels, the palette for others, black for none. */
+export function labelTable(dtype, labels, background) {
+  const out = new Uint32Array(2 ** BITS[dtype]);
+  const word = ([r, g, b]) => (0xff000000 | (b << 16) | (g << 8) | r) >>> 0;
+  for (let i = 0; i < out.length; i++) out[i] = word(PALETTE[(i + PALETTE.length - 1) % PALETTE.length]);
+  for (const [number, , colour] of labels) out[number] = word(colour);
+  out[background] = 0xff000000;
+  return out;
+}
+
+// The palette of omnivmed/labels.py; a test holds both equal.
+export const PALETTE = [
+  [230, 159, 0], [86, 180, 233], [0, 158, 115], [240, 228, 66], [0, 114, 178], [213, 94, 0], [204, 121, 167],
+  [255, 214, 153], [190, 226, 247], [140, 220, 196], [250, 245, 175], [138, 180, 222], [247, 178, 138],
+  [236, 196, 219],
+];
+
 // Viridis (van der Walt and Smith 2015), at nine points: even steps of lightness, safe for colour-blind eyes, and
 // nowhere grey, so that it is never mistaken for tissue.
 const VIRIDIS = [

@@ -47,11 +47,19 @@ export function buildPanel(root, act) {
   buildTime(ui, act);
   buildTokens(ui, act);
   ui.live = el('div', { class: 'omv-hidden', 'aria-live': 'polite' });
-  ui.dark = el('div', { class: 'omv-dark' }, ui.bar, ui.stage, ui.time, ui.strip);
+  ui.legend = el('ul', { class: 'omv-legend', 'aria-label': TEXT.legend, hidden: true, tabindex: 0 });
+  ui.dark = el('div', { class: 'omv-dark' }, ui.bar, ui.stage, ui.legend, ui.time, ui.strip);
   root.replaceChildren(ui.dark, ui.tokens, ui.live);
   root.setAttribute('role', 'group');
   root.setAttribute('aria-label', TEXT.root);
   return ui;
+}
+
+/** Colour and name of each label of a label map. */
+export function fillLegend(list, header) {
+  list.hidden = !header.labels || !header.labels.length;
+  list.replaceChildren(...(header.labels || []).map(([, name, colour]) =>
+    el('li', {}, el('i', { style: 'background:rgb(' + colour.join(',') + ')' }), name)));
 }
 
 function buildBar(ui, act) {

@@ -1,7 +1,7 @@
 // Where the pixels live in the browser: voxels as numbers, or pictures (JPEG, PNG) decoded when needed. Both are a `Store`
 // (types.d.ts), so nobody asks which one there is.
 import { arrayOf } from './container.js';
-import { windowTable, rgbaTable } from './lut.js';
+import { labelTable, windowTable, rgbaTable } from './lut.js';
 
 /** @typedef {import('./types').StudyHeader} StudyHeader */
 /** @typedef {import('./types').Plane} Plane */
@@ -55,6 +55,8 @@ export class VoxelStore {
   before(frame) { return frame; }
 
   tableFor(level, width, inverted) {
+    const { labels, background } = this.header;
+    if (background != null) return labelTable(this.spec.dtype, labels, background);
     const flip = inverted !== this.header.inverted;
     return rgbaTable(windowTable(this.spec.dtype, this.slope, this.intercept, level, width, flip));
   }

@@ -35,7 +35,6 @@ export interface MaskHeader {
   reference: Reference;
   min_tokens: number;
   scale: 'unit' | 'x255';
-  spacing_at: 'patient' | 'detector' | 'estimate';
   window: [number, number] | null;
   unit: string;
   source_size: [number, number];
@@ -73,6 +72,9 @@ export interface StudyHeader extends Header {
   aspect: number;
   slice_index: number[] | null;
   ladder: { step_mm: number; slices: number[] } | null;
+  labels: [number, string, [number, number, number]][]; // of a label map: number, name, colour
+  background: number | null; // of a label map: the number that is no label; null for pictures
+  spacing_at: 'patient' | 'detector' | 'estimate';
   window: [number, number] | null;
   presets: [string, number, number][];
   inverted: boolean;

@@ -5,7 +5,7 @@ import { clock } from './view2d.js';
 import { tokenAt } from './tokens.js';
 import { free } from './container.js';
 import { barSpan } from './paint.js';
-import { buildPanel, fillMenus } from './panel.js';
+import { buildPanel, fillLegend, fillMenus } from './panel.js';
 import { Pane } from './pane.js';
 import { bindPane, bindKeys, bindTrack } from './input.js';
 import { Thumbs } from './thumbs.js';
@@ -68,7 +68,7 @@ export class Viewer extends ViewState {
     this.ui.panes.replaceChildren();
     this.ui.empty.hidden = false;
     this.ui.load.hidden = true;
-    for (const part of ['bar', 'time', 'strip', 'tokens', 'differs', 'note', 'card', 'menu']) this.ui[part].hidden = true;
+    for (const part of ['bar', 'time', 'strip', 'tokens', 'differs', 'legend', 'note', 'card', 'menu']) this.ui[part].hidden = true;
     this.ui.help.setAttribute('aria-expanded', 'false');
     this.ui.save.setAttribute('aria-expanded', 'false');
     this.root.dataset.ready = 'false';
@@ -87,8 +87,10 @@ export class Viewer extends ViewState {
     ui.bar.hidden = false;
     ui.time.hidden = ui.strip.hidden = !many;
     ui.slider.max = frames - 1;
-    ui.presets.parentNode.hidden = !this.grey;
-    ui.toolButtons.window.hidden = !this.grey;
+    const windowed = this.grey && header.background == null;
+    ui.presets.parentNode.hidden = ui.invert.hidden = !windowed;
+    ui.toolButtons.window.hidden = !windowed;
+    fillLegend(ui.legend, header);
     ui.toolButtons.scroll.hidden = !many;
     ui.layout.hidden = header.planes.length < 3;
     ui.ask.title = header.kind === 'video' ? TEXT.askFrame : TEXT.ask;
@@ -96,7 +98,7 @@ export class Viewer extends ViewState {
     ui.ask.hidden = !many;
     fillMenus(ui, header, header.kind === 'video');
     const coarse = window.matchMedia('(pointer: coarse)').matches; // one finger scrolls
-    this.setTool(coarse && many ? 'scroll' : this.grey ? 'window' : 'pan');
+    this.setTool(coarse && many ? 'scroll' : windowed ? 'window' : 'pan');
     this.player.speed(Number(ui.speed.value));
     syncWindow(this);
     this.invalidate();
