@@ -46,7 +46,8 @@ def brightest(watched: Watched, box: tuple[int, int, int, int]) -> int:
     return int(
         watched.page.evaluate(
             """corners => { const v = document.querySelector('#viewer [data-ready]').view, p = v.panes[0];
-              const at = ([x, y]) => [p.view.x + x * p.stretch.ax * p.view.scale, p.view.y + y * p.stretch.ay * p.view.scale];
+              const { view, stretch } = p;
+              const at = ([x, y]) => [view.x + x * stretch.ax * view.scale, view.y + y * stretch.ay * view.scale];
               const [a, b] = corners.map(at);
               const d = p.ctx.getImageData(a[0], a[1], b[0] - a[0], b[1] - a[1]).data;
               let most = 0;
@@ -68,12 +69,11 @@ def test_a_name_is_painted_out_before_the_question(open_page: Opener, tmp_path: 
     data = dicom_bytes(dicom(drawn.picture, US_CLASS, Modality="US", BurnedInAnnotation="NO"))
     upload(watched, tmp_path / "a.dcm", data, 1, 600, 800)
     page.wait_for_selector("#ov-paint-out", state="visible")
-    assert "Text was found in the picture, in" in page.inner_text("#ov-paint-said")
+    assert "Outlined in the picture: text in" in page.inner_text("#ov-paint-said")
     boxes = [tuple(box) for box in watched.view("v.state.text_boxes")]
     assert len(boxes) >= 3
-    page.wait_for_function(
-        "n => document.querySelector('#viewer [data-ready]').dataset.textBoxes === n", arg=str(len(boxes))
-    )
+    shown = "n => document.querySelector('#viewer [data-ready]').dataset.textBoxes === n"
+    page.wait_for_function(shown, arg=str(len(boxes)))
     watched.view("v.showOverlay(false)")
     page.wait_for_timeout(300)
     assert all(brightest(watched, box) > 60 for box in boxes)
@@ -90,7 +90,7 @@ def test_a_name_is_painted_out_before_the_question(open_page: Opener, tmp_path: 
         arg=before,
     )
     page.wait_for_selector("#ov-paint-back", state="visible")
-    assert "Painted out on every slice" in page.inner_text("#ov-paint-said")
+    assert "Painted out:" in page.inner_text("#ov-paint-said")
     watched.view("v.showOverlay(false)")
     page.wait_for_timeout(300)
     assert [brightest(watched, box) for box in boxes] == [0] * len(boxes)
@@ -114,7 +114,7 @@ def test_a_label_map_has_colours_a_legend_and_no_window(open_page: Opener, tmp_p
     page = watched.page
     data = label_map()
     upload(watched, tmp_path / "a.dcm", data, 4, *watched_shape(data))
-    legend = page.locator("#viewer .omv-legend li")
+    legend = page.locator("#viewer .omv-labels li")
     assert legend.all_inner_texts() == ["Liver", "label 2"]
     assert not page.locator("#viewer .omv-select").first.is_visible()
     colours = watched.view("v.header.labels.map((l) => l[2])")

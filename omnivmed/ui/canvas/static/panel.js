@@ -47,8 +47,8 @@ export function buildPanel(root, act) {
   buildTime(ui, act);
   buildTokens(ui, act);
   ui.live = el('div', { class: 'omv-hidden', 'aria-live': 'polite' });
-  ui.legend = el('ul', { class: 'omv-legend', 'aria-label': TEXT.legend, hidden: true, tabindex: 0 });
-  ui.dark = el('div', { class: 'omv-dark' }, ui.bar, ui.stage, ui.legend, ui.time, ui.strip);
+  ui.labels = el('ul', { class: 'omv-labels', 'aria-label': TEXT.legend, hidden: true, tabindex: 0 });
+  ui.dark = el('div', { class: 'omv-dark' }, ui.bar, ui.stage, ui.labels, ui.time, ui.strip);
   root.replaceChildren(ui.dark, ui.tokens, ui.live);
   root.setAttribute('role', 'group');
   root.setAttribute('aria-label', TEXT.root);
@@ -56,7 +56,7 @@ export function buildPanel(root, act) {
 }
 
 /** Colour and name of each label of a label map. */
-export function fillLegend(list, header) {
+export function fillLabels(list, header) {
   list.hidden = !header.labels || !header.labels.length;
   list.replaceChildren(...(header.labels || []).map(([, name, colour]) =>
     el('li', {}, el('i', { style: 'background:rgb(' + colour.join(',') + ')' }), name)));

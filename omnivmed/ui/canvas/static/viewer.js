@@ -5,7 +5,7 @@ import { clock } from './view2d.js';
 import { tokenAt } from './tokens.js';
 import { free } from './container.js';
 import { barSpan } from './paint.js';
-import { buildPanel, fillLegend, fillMenus } from './panel.js';
+import { buildPanel, fillLabels, fillMenus } from './panel.js';
 import { Pane } from './pane.js';
 import { bindPane, bindKeys, bindTrack } from './input.js';
 import { Thumbs } from './thumbs.js';
@@ -68,7 +68,7 @@ export class Viewer extends ViewState {
     this.ui.panes.replaceChildren();
     this.ui.empty.hidden = false;
     this.ui.load.hidden = true;
-    for (const part of ['bar', 'time', 'strip', 'tokens', 'differs', 'legend', 'note', 'card', 'menu']) this.ui[part].hidden = true;
+    for (const part of ['bar', 'time', 'strip', 'tokens', 'differs', 'labels', 'note', 'card', 'menu']) this.ui[part].hidden = true;
     this.ui.help.setAttribute('aria-expanded', 'false');
     this.ui.save.setAttribute('aria-expanded', 'false');
     this.root.dataset.ready = 'false';
@@ -90,7 +90,7 @@ export class Viewer extends ViewState {
     const windowed = this.grey && header.background == null;
     ui.presets.parentNode.hidden = ui.invert.hidden = !windowed;
     ui.toolButtons.window.hidden = !windowed;
-    fillLegend(ui.legend, header);
+    fillLabels(ui.labels, header);
     ui.toolButtons.scroll.hidden = !many;
     ui.layout.hidden = header.planes.length < 3;
     ui.ask.title = header.kind === 'video' ? TEXT.askFrame : TEXT.ask;
