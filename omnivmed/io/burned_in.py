@@ -65,7 +65,7 @@ def find(pictures: Iterable[NDArray[np.uint8]], tell: Callable[[int], None] = la
 
 
 def _found(engine: Any, picture: NDArray[np.uint8]) -> list[Box]:
-    # BGR, whole and contiguous: a single grey channel or 16 bits are not refused by the library but give nothing.
+    # 8-bit BGR: 16 bits are not refused by the library but give nothing (findings/rapidocr_16_bit_pictures.sh).
     result = engine(np.ascontiguousarray(picture[..., ::-1]))
     if result.boxes is None or result.txts is None:
         return []
