@@ -13,7 +13,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from benchmarks.overlays import draw
 from omnivmed.cli import main
+from omnivmed.io import can_find_text
 from tests.inference.tiny import Package
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -49,6 +51,28 @@ def test_info_tells_kind_and_shape(volume: Path, capsys: pytest.CaptureFixture[s
     out = capsys.readouterr().out
     assert "kind: volume" in out
     assert str(volume.parent) not in out
+
+
+@pytest.mark.skipif(not can_find_text(), reason="needs the extra `text`")
+def test_text_is_told_and_painted_out(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    name = tmp_path / "a.png"
+    Image.fromarray(draw("ultrasound", 1, 16).picture).save(name)
+    assert main(["info", str(name)]) == 0
+    assert "text in the picture: found, at (top, left, bottom, right)" in capsys.readouterr().out
+    assert main(["info", str(name), "--json"]) == 0
+    assert len(json.loads(capsys.readouterr().out)["text_boxes"]) == 3
+    assert main(["prune", str(name), "--paint-out", "--out", str(tmp_path / "o.png")]) == 0
+    assert "3 places were painted out" in capsys.readouterr().err
+
+
+def test_painting_out_without_the_extra_says_what_to_install(
+    volume: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("omnivmed.io.burned_in.installed", lambda: False)
+    assert main(["info", str(volume)]) == 0
+    assert "not looked for (pip install 'omnivmed[text]')" in capsys.readouterr().out
+    assert main(["prune", str(volume), "--paint-out"]) != 0
+    assert "omnivmed[text]" in capsys.readouterr().err
 
 
 def test_prune_prints_and_writes(volume: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -156,7 +180,9 @@ def test_weights_fetch_status_remove(
 
 LIGHT = """
 import sys
+from benchmarks.overlays import draw
 from omnivmed.cli import main
+from omnivmed.io import can_find_text
 code = main(sys.argv[1:])
 heavy = [name for name in ("torch", "transformers", "gradio", "peft", "accelerate") if name in sys.modules]
 sys.exit(f"imported {heavy}" if heavy else code)
