@@ -45,6 +45,7 @@ def read_image(upload: Upload, found: str, limits: Limits, desk: Desk) -> Readin
                 with contextlib.suppress(Exception):  # a damaged EXIF block only costs the turn it asks for
                     upright = ImageOps.exif_transpose(picture)
                 pixels = _pixels(upright)
+                inverted = _white_is_zero(picture)
                 origin = provenance.of_metadata(picture.info) or provenance.of_pixels(pixels)
         except StudyError:
             raise
@@ -83,8 +84,16 @@ def read_image(upload: Upload, found: str, limits: Limits, desk: Desk) -> Readin
         file_window=None if rgb else full_range(pixels),
         auto_window=auto,
         unit="rgb" if rgb else "raw",
+        inverted=inverted and not rgb,
     )
     return Reading(findings.into(stored_facts(info, array)), array)
+
+
+def _white_is_zero(picture: Image.Image) -> bool:
+    """A grey TIFF whose lowest value is white (PhotometricInterpretation 0, TIFF 6.0 section 4) and stays so: Pillow
+    turns bilevel and 8-bit samples on loading, wider ones it leaves."""
+    told = getattr(picture, "tag_v2", None)
+    return told is not None and told.get(262) == 0 and picture.mode not in ("1", "L")
 
 
 def _check_shape(rows: int, columns: int) -> None:

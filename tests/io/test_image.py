@@ -136,3 +136,25 @@ def test_float_tiff_with_holes(open_bytes: Opener) -> None:
     assert study.warnings == ["NonFinite"]
     assert study.frames()[0, 3, 3, 0] == 0
     assert np.isnan(study.values()[0, 3, 3])
+
+
+def plain_tiff(pixels: np.ndarray, photometric: int) -> bytes:
+    """An uncompressed grey TIFF in one strip."""
+    raw = pixels.tobytes()
+    tags = [(256, pixels.shape[1]), (257, pixels.shape[0]), (258, 8 * pixels.dtype.itemsize), (259, 1)]
+    tags += [(262, photometric), (273, 8), (277, 1), (278, pixels.shape[0]), (279, len(raw))]
+    if pixels.dtype.kind == "f":
+        tags.append((339, 3))
+    entries = b"".join(struct.pack("<HHII", tag, 4, 1, content) for tag, content in tags)
+    return (
+        b"II*\0" + struct.pack("<I", 8 + len(raw)) + raw + struct.pack("<H", len(tags)) + entries + bytes(4)
+    )
+
+
+@pytest.mark.parametrize("dtype", ["u1", "u2", "f4"])
+def test_zero_may_be_white(open_bytes: Opener, dtype: str) -> None:
+    """TIFF PhotometricInterpretation 0 is shown as the negative of 1, whatever the depth."""
+    pixels = ramp(high=250).astype(dtype)
+    black, white = (open_bytes(plain_tiff(pixels, p), f"{p}.tif") for p in (1, 0))
+    assert np.abs(white.frames().astype(int) - (255 - black.frames())).max() <= 1
+    assert black.frames()[0, 0, 0, 0] < 20 < 200 < white.frames()[0, 0, 0, 0]
