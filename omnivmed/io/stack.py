@@ -157,7 +157,10 @@ def _step(
             )
             step_vector = whole_length
         elif gaps := int(np.round(ratio - 1).sum()):
-            findings.warn("MissingSlices", f"{gaps} slices are missing; other planes keep the gap, filled from both sides.")
+            findings.warn(
+                "MissingSlices",
+                f"{gaps} slices are missing; other planes keep the gap, filled from both sides.",
+            )
     drift = step_vector - (step_vector @ normal) * normal
     if np.linalg.norm(drift) > TILT_TOLERANCE * step:
         angle = float(np.degrees(np.arctan2(np.linalg.norm(drift), abs(step_vector @ normal))))
