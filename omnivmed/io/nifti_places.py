@@ -127,10 +127,16 @@ def corner_distance(one: Affine, other: Affine, sizes_xyz: tuple[int, int, int])
 
 
 def step_s_of(header: Any) -> float | None:
-    """Seconds from volume to volume: pixdim[4] in the unit of time of xyzt_units; None without either."""
+    """Seconds from volume to volume: pixdim[4] in the unit of time of xyzt_units; None without either.
+
+    Without a unit a number other than 1, which writers put there unasked, is taken as seconds.
+    """
     unit = S_PER_UNIT.get(int(header["xyzt_units"]) & 56)
     step = finite(header["pixdim"][4])
-    return None if unit is None or step is None or step <= 0 or step * unit > 1e6 else step * unit
+    if unit is None or step is None or step <= 0 or step * unit > 1e6:
+        return None
+    unasked = int(header["xyzt_units"]) & 56 == 0 and step == 1.0
+    return None if unasked else step * unit
 
 
 def _scaled(affine: Affine | None, mm: float) -> Affine | None:

@@ -204,12 +204,23 @@ def test_interlaced_clips_are_taken_apart(
     check_jumps(open_bytes, data, study.frames())
 
 
-@pytest.mark.parametrize(("size", "expected"), [((96, 160), "601"), ((720, 1280), "709")])
-def test_colours_by_tag_or_by_size(open_bytes: Opener, size: tuple[int, int], expected: str) -> None:
+@pytest.mark.parametrize(
+    ("size", "tag", "expected"),
+    [
+        ((96, 160), None, "601"),
+        ((720, 1280), None, "709"),
+        ((96, 160), "bt709", "709"),
+        ((720, 1280), "smpte170m", "601"),
+    ],
+)
+def test_colours_by_tag_or_by_size(
+    open_bytes: Opener, size: tuple[int, int], tag: str | None, expected: str
+) -> None:
     kr, kb = {"601": (0.299, 0.114), "709": (0.2126, 0.0722)}[expected]
     pictures = [np.full((*size, 3), (200, 40, 60), np.uint8)] * 2
-    frame = open_bytes(encoded(range(2), "mp4", "libx264", pictures=pictures), "a.mp4").frames()[0]
-    # The encoder here writes BT.601 numbers without a tag: Y, Cb, Cr of (200, 40, 60), read back by the table in force.
+    tagged = {} if tag is None else {"x264-params": f"colormatrix={tag}"}
+    frame = open_bytes(encoded(range(2), "mp4", "libx264", pictures=pictures, **tagged), "a.mp4").frames()[0]
+    # The encoder here writes BT.601 numbers, whatever the tag says: Y, Cb, Cr of (200, 40, 60), read by the table in force.
     y = 0.299 * 200 + 0.587 * 40 + 0.114 * 60
     cb, cr = (60 - y) / 1.772, (200 - y) / 1.402
     red, blue = y + 2 * (1 - kr) * cr, y + 2 * (1 - kb) * cb

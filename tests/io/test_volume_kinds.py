@@ -258,6 +258,14 @@ def test_nrrd_over_time(open_bytes: Opener, fields: dict[str, str]) -> None:
     check_world(shown[0], grid(), np.array([[-2.0, 0, 0, -10], [0, -2, 0, -20], [0, 0, 3, 30], [0, 0, 0, 1]]))
 
 
+def test_times_that_nobody_gave_are_not_told(open_bytes: Opener) -> None:
+    stack = open_bytes(nifti_bytes(np.stack([grid(), grid()], axis=3), xyzt_units=2), "a.nii")
+    assert [e["label"] for e in stack.series] == ["volume 1 of 2", "volume 2 of 2"]
+    clip = open_bytes(nifti_bytes(slice_over_time(2), xyzt_units=2), "b.nii")
+    assert clip.kind == "video"
+    assert any("gives no times" in n for n in clip.notes)
+
+
 @pytest.mark.parametrize("kind", ["list", "time"])
 def test_nrrd_with_time_first(open_bytes: Opener, refuse_bytes: Refuser, kind: str) -> None:
     """As 3D Slicer writes sequences: every voxel with all its times."""
