@@ -220,7 +220,7 @@ def test_colours_by_tag_or_by_size(
     pictures = [np.full((*size, 3), (200, 40, 60), np.uint8)] * 2
     tagged = {} if tag is None else {"x264-params": f"colormatrix={tag}"}
     frame = open_bytes(encoded(range(2), "mp4", "libx264", pictures=pictures, **tagged), "a.mp4").frames()[0]
-    # The encoder here writes BT.601 numbers, whatever the tag says: Y, Cb, Cr of (200, 40, 60), read by the table in force.
+    # The encoder here writes BT.601 numbers, whatever the tag says: Y, Cb, Cr of (200, 40, 60), read by the table.
     y = 0.299 * 200 + 0.587 * 40 + 0.114 * 60
     cb, cr = (60 - y) / 1.772, (200 - y) / 1.402
     red, blue = y + 2 * (1 - kr) * cr, y + 2 * (1 - kb) * cb
