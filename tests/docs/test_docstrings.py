@@ -18,11 +18,11 @@ from tests.docs.pages import ROOT
 # Room → public definitions without a docstring, at most; 0 for what is not named. Who writes some lowers the number:
 # `python -m tests.docs.test_docstrings` prints them.
 MOST = {
-    "omnivmed/inference": 14,
+    "omnivmed/inference": 9,
     "train/claims": 14,
-    "train/nano": 100,
+    "train/nano": 36,
 }
-LEAST_COVERAGE = 0.92
+LEAST_COVERAGE = 0.96
 
 
 Definition = ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef

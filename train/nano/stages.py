@@ -61,6 +61,7 @@ class Work:
 
     @property
     def folder(self) -> Path:
+        """Where this stage works."""
         return self.runs / self.name
 
     @property
@@ -71,20 +72,25 @@ class Work:
 
     @cached_property
     def records(self) -> list[Record]:
+        """Every record of the data folder."""
         return build_index(self.data, self.runs)
 
     @cached_property
     def bank(self) -> dict[str, Entry]:
+        """Decoded pixels, by record."""
         return load_bank(self.runs / "bank", self.records)
 
     def weights(self, stage: str) -> dict[str, Tensor]:
+        """What a finished stage has left."""
         return load_file(self.final(stage))
 
     def final(self, stage: str) -> Path:
+        """Where a finished stage leaves its weights."""
         return self.runs / stage / "final.safetensors"
 
     @cached_property
     def healed(self) -> Vit:
+        """The encoder after distillation."""
         vit = Vit(pos="rope", theta=recipe.heal_config().theta)
         vit.load_state_dict(self.weights("heal"))
         return vit.eval()
@@ -95,6 +101,7 @@ class Work:
         return "adapt" in before(self.name)
 
     def encoder(self) -> Vit:
+        """The encoder this stage reads pictures with."""
         file = self.runs / "adapt/encoder.safetensors"
         if self.adapted and file.exists():
             self.healed.load_state_dict(load_file(file))
@@ -116,6 +123,7 @@ class Work:
         return human_questions(self.data, {r.id: r.labels for r in self.records if r.source == "vqa_rad"})
 
     def nano(self) -> Nano:
+        """Model, pictures and questions, put together for this stage."""
         model, tokenizer, _ = self.language_model()
         general, vit = build_general(model, tokenizer, self.runs / "general.json"), self.encoder()
         cached = None if self.adapted else self.features("train", vit)

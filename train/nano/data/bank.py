@@ -35,6 +35,7 @@ class Entry:
 
 
 def shrink(image: np.ndarray, side: int = MAX_SIDE) -> np.ndarray:
+    """uint8 (h, w[, 3]) with its longer side at most `side` pixels; smaller ones stay."""
     h, w = image.shape[:2]
     if max(h, w) <= side:
         return image
@@ -57,6 +58,7 @@ def open_archive(path: str) -> zipfile.ZipFile:
 
 
 def read_still(root: Path, path: str) -> np.ndarray:
+    """uint8 (h, w[, 3]) of one picture: a file, a DICOM, or `zip::member`."""
     if path.endswith(".dcm"):
         return shrink(drop_grey(read_dicom_still(root / path)))
     if "::" in path:
@@ -91,6 +93,7 @@ def read_clip(root: Path, path: str) -> tuple[np.ndarray, tuple[float, ...]]:
 
 
 def read_volume(root: Path, path: str) -> tuple[np.ndarray, tuple[float, float, float]]:
+    """A volume with its slices from feet to head, and its (slice, row, column) spacing in mm."""
     import SimpleITK as sitk
 
     where = root / path
@@ -109,6 +112,7 @@ def read_volume(root: Path, path: str) -> tuple[np.ndarray, tuple[float, float, 
 
 
 def decode(root: Path, record: Record) -> Entry:
+    """The pixels of one record, as they lie in the bank."""
     if record.kind == "image":
         return Entry(record, read_still(root, record.path))
     if record.kind == "video":

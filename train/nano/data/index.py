@@ -20,6 +20,8 @@ PACKAGES = "packages/"  # unpacked source packages, see train/nano/README.md
 
 @dataclass(frozen=True)
 class Record:
+    """One picture, volume or clip of a data set: where it is, whose it is, which split it belongs to, what is known."""
+
     id: str  # unique and stable: source/name[#frame]
     source: str  # data set
     patient: str  # group that must not be cut by a split
@@ -35,6 +37,7 @@ def share(text: str) -> float:
 
 
 def by_share(patient: str, dev: float, test: float) -> str:
+    """The split of a patient, by a hash of its name: test, dev or train."""
     x = share(patient)
     return "test" if x < test else "dev" if x < test + dev else "train"
 
@@ -75,6 +78,7 @@ FINDINGS = ("Pneumonia", "Infiltration", "Atelectasis", "Edema", "Effusion", "Co
 
 
 def cxr_nih(root: Path) -> list[Record]:
+    """Chest X-rays with their findings."""
     file = root / "cxr_nih/labels.json"
     if not file.exists():
         return []
@@ -127,6 +131,7 @@ def vqa_rad(root: Path) -> list[Record]:
 
 
 def bccd(root: Path) -> list[Record]:
+    """Blood smears with counts of cells."""
     file = root / "bccd/labels.json"
     if not file.exists():
         return []
@@ -148,6 +153,7 @@ POCUS_DEV = ("Reg_Image_181602", "Pneu_emdocs")
 
 
 def us_pocus(root: Path) -> list[Record]:
+    """Clips of lung ultrasound."""
     file = root / "us_pocus/labels.json"
     if not file.exists():
         return []
@@ -231,6 +237,7 @@ DEEPLESION = {"000001": "chest", "000002": "abdomen", "000009": "abdomen", "0000
 
 
 def volumes(root: Path) -> list[Record]:
+    """The CT and MR volumes of the table VOLUMES that are there."""
     out = []
     for path, source, patient, split, spec in VOLUMES:
         if (root / path).exists():

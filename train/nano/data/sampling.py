@@ -66,6 +66,7 @@ class Pool:
         self.groups = {g: [list(p.values()) for p in patients.values()] for g, patients in tree.items()}
 
     def draw(self, mixture: dict[str, float], rng: np.random.Generator) -> Item:
+        """One picture: a group by the mixture's weights, then a patient, a study and a picture of it, evenly."""
         names = [n for n in mixture if n in self.groups]
         weights = np.array([mixture[n] for n in names])
         group = self.groups[names[rng.choice(len(names), p=weights / weights.sum())]]
@@ -74,4 +75,5 @@ class Pool:
         return items[rng.integers(len(items))]
 
     def all_items(self) -> list[Item]:
+        """Every picture of the pool, once."""
         return [i for group in self.groups.values() for patient in group for items in patient for i in items]

@@ -41,6 +41,7 @@ class StudyView:
 
     @property
     def tokens_per_frame(self) -> list[int]:
+        """How many tokens pruning leaves of each frame."""
         return [int(n) for n in self.keep.sum(1)]
 
 
@@ -68,6 +69,7 @@ def prune(frames: np.ndarray, kind: Kind, threshold: float) -> np.ndarray:
 
 
 def still(entry: Entry, item: Item, rng: np.random.Generator | None) -> StudyView:
+    """One picture as a study: a frame of which every token is kept."""
     frames = view(entry, item, rng)[None]
     tokens = frames.shape[1] * frames.shape[2] // 28**2
     return StudyView(

@@ -29,6 +29,8 @@ DEV_EVERY = 100
 
 @dataclass(frozen=True)
 class AdaptConfig:
+    """How the last encoder blocks and the projector are trained by word targets."""
+
     steps: int = 400
     batch: int = 32
     blocks: int = 4
@@ -99,11 +101,13 @@ def nearest(
 
 
 def parameters_of(vit: Vit, projector: Projector) -> dict[str, Tensor]:
+    """Weights of encoder and projector under one name each."""
     own = {f"encoder.{k}": v for k, v in vit.state_dict().items()}
     return own | {f"projector.{k}": v for k, v in projector.state_dict().items()}
 
 
 def restore(vit: Vit, projector: Projector, tensors: dict[str, Tensor]) -> None:
+    """Put back what `parameters_of` took out."""
     vit.load_state_dict({k[8:]: v for k, v in tensors.items() if k.startswith("encoder.")})
     projector.load_state_dict({k[10:]: v for k, v in tensors.items() if k.startswith("projector.")})
 

@@ -38,6 +38,7 @@ class Answering:
         return [[self.nano.tokenizer.decode(ids).strip() for ids in rows] for rows in said]
 
     def prompt(self, study: StudyView | None, question: str) -> list[int]:
+        """Token ids of a question about a study, or about none, as the product asks it."""
         kind, counts, times = (
             ("image", [], None) if study is None else (study.kind, study.tokens_per_frame, study.times_s)
         )

@@ -58,6 +58,8 @@ MIXTURE = {
 
 @dataclass(frozen=True)
 class HealConfig:
+    """How the encoder is taught to see without its position table."""
+
     seconds: float = 1500.0  # wall time of the cosine schedule: the run ends when it is used up
     tokens_per_batch: int = 576  # merged tokens: 16 pictures of 36
     lr: float = 2e-4
@@ -82,6 +84,7 @@ def batch(pool: Pool, config: HealConfig, step: int) -> Tensor:
 
 
 def distill_loss(student: Vit, teacher: Vit, pixels: Tensor) -> Tensor:
+    """Distance of a student's features (B, P, C) and two inner taps from its teacher's; a scalar."""
     with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
         target, target_taps = teacher(pixels, taps=(4, 8))
     with torch.autocast("cpu", torch.bfloat16):

@@ -88,6 +88,8 @@ def make_tree(
 
 @dataclass(frozen=True)
 class Packed:
+    """A batch of trees as tensors: rows of a study and its questions side by side, none of which sees another."""
+
     ids: Tensor  # (B, L)
     positions: Tensor  # (B, L)
     mask: Tensor  # bool (B, 1, L, L), True where attention is allowed

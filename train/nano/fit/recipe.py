@@ -35,10 +35,12 @@ MIXED_MIXTURE = {
 
 
 def heal_config(seconds: float | None = None) -> HealConfig:
+    """The encoder: distillation, for so many seconds."""
     return HealConfig(seconds=seconds or HealConfig.seconds)
 
 
 def warm_config() -> WarmConfig:
+    """The projector's start."""
     return WarmConfig()
 
 
@@ -85,6 +87,7 @@ POLISH_MIXTURE = {
 
 
 def adapt_config() -> AdaptConfig:
+    """The last encoder blocks, between the legs of stage 3."""
     return AdaptConfig(mixture=POLISH_MIXTURE)
 
 

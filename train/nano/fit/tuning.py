@@ -109,10 +109,12 @@ class Nano:
         self.pad_id = tokenizer.get_added_vocab()["<|im_end|>"]
 
     def state(self) -> dict[str, Tensor]:
+        """What is trained: projector and LoRA, by name."""
         own = {f"projector.{k}": v for k, v in self.projector.state_dict().items()}
         return own | {f"lora.{k}": v for k, v in lora_state(self.lm).items()}
 
     def load(self, tensors: dict[str, Tensor]) -> None:
+        """Put back what `state` took out."""
         self.projector.load_state_dict({k[10:]: v for k, v in tensors.items() if k.startswith("projector.")})
         for name, parameter in lora_state(self.lm).items():
             parameter.data.copy_(tensors[f"lora.{name}"])

@@ -17,6 +17,8 @@ from train.nano.parts.words import Projector, word_loss
 
 @dataclass(frozen=True)
 class WarmConfig:
+    """How the projector is started on word targets."""
+
     steps: int = 900
     batch: int = 48
     lr: float = 2e-3

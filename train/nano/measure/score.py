@@ -35,14 +35,18 @@ Answer = tuple[Case, int, bool, str]  # case, question number, right, what was s
 
 @dataclass(frozen=True)
 class Score:
+    """How many of the questions were answered rightly."""
+
     right: int
     asked: int
 
     @property
     def share(self) -> float:
+        """0 to 1; 0 where nothing was asked."""
         return self.right / self.asked if self.asked else 0.0
 
     def cell(self) -> str:
+        """Per cent with Wilson's 95 % interval, for a table."""
         low, high = wilson(self.right, self.asked)
         return f"{100 * self.share:.0f} [{100 * low:.0f}-{100 * high:.0f}]"
 
@@ -94,6 +98,7 @@ def fails(own: Score, best: float) -> bool:
 
 
 def best_guess(key: str, baselines: list[dict[str, Score]]) -> float:
+    """The best share that any baseline reaches on this key."""
     return max((b[key].share for b in baselines if key in b), default=0.0)
 
 

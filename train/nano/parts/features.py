@@ -40,12 +40,15 @@ def encode(vit: Vit, images: list[np.ndarray]) -> list[Tensor]:
 
 @dataclass(frozen=True)
 class FeatureSet:
+    """Encoder features of many pictures with their labels, ready for a projector to be trained on."""
+
     features: Tensor  # (N, 36, C) float16, zero padded
     counts: Tensor  # (N,)
     labels: list[dict[str, str]]
     sources: list[str]
 
     def batch(self, rows: np.ndarray) -> WordBatch:
+        """These rows with their word targets."""
         index = torch.from_numpy(rows)
         chosen = [targets(self.labels[i]) for i in rows]
         return WordBatch(self.features[index].float(), self.counts[index], chosen)
@@ -83,6 +86,7 @@ def build_features(
 
 
 def joined(first: FeatureSet, second: FeatureSet) -> FeatureSet:
+    """Both sets, one after the other."""
     return FeatureSet(
         torch.cat([first.features, second.features]),
         torch.cat([first.counts, second.counts]),

@@ -27,6 +27,7 @@ class LoraLinear(nn.Module):
         nn.init.kaiming_uniform_(self.lora_A, a=math.sqrt(5))
 
     def forward(self, x: Tensor) -> Tensor:
+        """(…, in) → (…, out): the frozen linear, and the adapter where it is on."""
         out = self.base(x)
         if self.on:
             out = out + F.linear(F.linear(x, self.lora_A.to(x.dtype)), self.lora_B.to(x.dtype)) * self.scale
@@ -50,6 +51,7 @@ def lora_state(model: nn.Module) -> dict[str, Tensor]:
 
 
 def switch_lora(model: nn.Module, on: bool) -> None:
+    """Turn every adapter of a model on or off."""
     for module in model.modules():
         if isinstance(module, LoraLinear):
             module.on = on
@@ -69,6 +71,7 @@ def plain_attention(  # type: ignore[no-untyped-def]
 
 
 def use_plain_attention(model) -> None:  # type: ignore[no-untyped-def]
+    """Let a model attend by two matrix products: on short rows of a CPU faster than the fused kernel."""
     from omnivmed.model.upstream import ALL_ATTENTION_FUNCTIONS
 
     ALL_ATTENTION_FUNCTIONS.register("omnivmed_plain", plain_attention)

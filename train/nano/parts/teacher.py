@@ -85,6 +85,7 @@ def teacher_state(path: Path) -> dict[str, torch.Tensor]:
 
 
 def build_teacher(path: Path) -> Vit:
+    """The untouched DINOv2 of the ONNX file."""
     model = Vit(pos="table")
     model.load_state_dict(teacher_state(path))
     return model.eval()

@@ -26,17 +26,21 @@ def rope_angles(gh: int, gw: int, theta: float, head_dim: int = HIDDEN // HEADS)
 
 
 def rotate(x_BhPd: Tensor, cos_Pd: Tensor, sin_Pd: Tensor) -> Tensor:
+    """Rotary positions on queries or keys (B, h, P, d); cos and sin (P, d)."""
     first, second = x_BhPd.chunk(2, -1)
     return (x_BhPd * cos_Pd + torch.cat([-second, first], -1) * sin_Pd).to(x_BhPd.dtype)
 
 
 class Attention(nn.Module):
+    """Self-attention over the patches of one picture."""
+
     def __init__(self, hidden: int, heads: int) -> None:
         super().__init__()
         self.heads = heads
         self.q_proj, self.k_proj, self.v_proj, self.out_proj = (nn.Linear(hidden, hidden) for _ in range(4))
 
     def forward(self, x_BPC: Tensor, rope: tuple[Tensor, Tensor] | None) -> Tensor:
+        """(B, P, C) → (B, P, C); rope: (cos, sin), None with a position table."""
         b, p, c = x_BPC.shape
         q, k, v = (
             m(x_BPC).view(b, p, self.heads, -1).transpose(1, 2)
@@ -49,32 +53,42 @@ class Attention(nn.Module):
 
 
 class Mlp(nn.Module):
+    """Two linears with GELU between."""
+
     def __init__(self, hidden: int, mlp: int) -> None:
         super().__init__()
         self.fc1, self.fc2 = nn.Linear(hidden, mlp), nn.Linear(mlp, hidden)
 
     def forward(self, x: Tensor) -> Tensor:
+        """(…, C) → (…, C)."""
         return self.fc2(F.gelu(self.fc1(x)))
 
 
 class Block(nn.Module):
+    """Attention and MLP, each after a norm and added to what came in."""
+
     def __init__(self, hidden: int, mlp: int, heads: int) -> None:
         super().__init__()
         self.layer_norm1, self.layer_norm2 = nn.LayerNorm(hidden, eps=1e-6), nn.LayerNorm(hidden, eps=1e-6)
         self.self_attn, self.mlp = Attention(hidden, heads), Mlp(hidden, mlp)
 
     def forward(self, x: Tensor, rope: tuple[Tensor, Tensor] | None) -> Tensor:
+        """(B, P, C) → (B, P, C)."""
         x = x + self.self_attn(self.layer_norm1(x), rope)
         return x + self.mlp(self.layer_norm2(x))
 
 
 class Layers(nn.Module):
+    """The blocks, under the names of the product's encoder."""
+
     def __init__(self, hidden: int, mlp: int, heads: int, layers: int) -> None:
         super().__init__()
         self.layers = nn.ModuleList([Block(hidden, mlp, heads) for _ in range(layers)])
 
 
 class Embeddings(nn.Module):
+    """Pixels to patches, under the names of the product's encoder."""
+
     def __init__(self, hidden: int) -> None:
         super().__init__()
         self.patch_embedding = nn.Conv2d(3, hidden, PATCH, PATCH)

@@ -77,6 +77,7 @@ class Projector(nn.Module):
         self.register_buffer("std", torch.ones(hidden))
 
     def forward(self, features: Tensor) -> Tensor:
+        """Raw features (…, C) → embeddings of the language model (…, width)."""
         return self.fc2(F.gelu(self.fc1((features.float() - self.mean) / self.std)))
 
     def folded(self) -> dict[str, Tensor]:

@@ -109,12 +109,14 @@ def describe(labels: dict[str, str]) -> str | None:
 
 
 def article(words: str) -> str:
+    """The words in braces, with a or an before them."""
     first = words.split()[0]
     an = first[0] in "aeiouAEIOU" or first in ("MRI", "X-ray", "FLAIR")
     return f"{{{'an' if an else 'a'} {words}}}"
 
 
 def short_answer(task: str, labels: dict[str, str]) -> str | None:
+    """A task's answer in a word, in braces; None without a label."""
     value = labels.get(task)
     if value is None:
         return None
@@ -138,6 +140,7 @@ COMMON = {
 def yes_no(
     task: str, labels: dict[str, str], kind: str, rng: np.random.Generator, unseen: bool = False
 ) -> QA | None:
+    """A question to be answered by yes or no, right and wrong values in equal parts; None without a label."""
     true = labels.get(task)
     if true is None:
         return None
@@ -202,6 +205,7 @@ REFUSAL = "I {cannot tell} that from this {n}; I was not trained for it."
 
 
 def noun(kind: str, rng: np.random.Generator) -> str:
+    """A word for what is shown: image, picture, scan …"""
     options = NOUNS[kind]
     return options[rng.integers(len(options))]
 
@@ -236,6 +240,7 @@ def silenced(task: str, kind: str, rng: np.random.Generator, unseen: bool = Fals
 
 
 def refusal(question: str, kind: str) -> QA:
+    """A question nano cannot answer, with its answer."""
     return QA("refusal", "refusal", question, REFUSAL.replace("{n}", "video" if kind == "video" else "image"))
 
 
