@@ -103,9 +103,9 @@ def build_parser() -> argparse.ArgumentParser:
     _pruning_arguments(prune)
     prune.add_argument(
         "--budget",
-        choices=("default", "nano"),
-        default="default",
-        help="token grid: public models' or nano's",
+        choices=("nano", "published"),
+        default="nano",
+        help="which slices and how many tokens: those of nano, the embedded model, or of the published checkpoints",
     )
     prune.add_argument("--out", metavar="OUT", help="write the overlay: .png, .mp4, .json or .npz")
     prune.add_argument(

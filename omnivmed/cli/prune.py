@@ -12,18 +12,19 @@ def run(args: argparse.Namespace) -> int:
     """Print kept / total and what the threshold means; write the overlay where asked."""
     check_output(args.out)
     from omnivmed.pruning import prune
-    from omnivmed.vision import DEFAULT_BUDGET, NANO_BUDGET
 
     progress = ProgressLine()
-    budget = NANO_BUDGET if args.budget == "nano" else DEFAULT_BUDGET
     with open_from(args, progress) as study:
         print_notes(study)
-        mask = prune(study, args.threshold, args.reference, args.max_frames, budget=budget)
+        mask = prune(study, args.threshold, args.reference, args.max_frames, budget=args.budget)
         t, h, w = mask.keep.shape
         print(
             f"{mask.kept} of {mask.total} tokens kept ({mask.kept_ratio:.1%}): {t} frame(s) of {h} x {w} tokens"
         )
-        print(f"threshold {mask.threshold:g} = {mask.threshold_meaning}, reference {mask.reference}")
+        print(
+            f"threshold {mask.threshold:g} = {mask.threshold_meaning}, reference {mask.reference}, "
+            f"budget {mask.budget}"
+        )
         if study.kind == "image":
             print("One picture has nothing to compare with: all its tokens are kept.")
         if mask.all_at_floor:

@@ -35,6 +35,7 @@ class KeepMask:
         frame_index: int64 (t,) frames of the study; source_size (height, width) in pixels.
         window, unit: the window the distances were measured under: they hold for no other.
         times_s: float64 (t,) or None.
+        budget: name of the token budget that chose frames and grid: "nano", "published" or what it allows.
     """
 
     keep: np.ndarray
@@ -49,6 +50,7 @@ class KeepMask:
     window: tuple[float, float] | None
     unit: str
     times_s: np.ndarray | None = None
+    budget: str = ""
 
     @property
     def total(self) -> int:
@@ -118,6 +120,7 @@ class KeepMask:
         return {
             "schema": SCHEMA,
             "grid_thw": [t, h, w],
+            "budget": self.budget,
             "source_size": list(self.source_size),
             "frame_index": self.frame_index.tolist(),
             "times_s": None if self.times_s is None else [round(float(s), 4) for s in self.times_s],

@@ -9,14 +9,14 @@ No torch in here: the threshold slider and ``python -m omnivmed prune`` work wit
 
 from __future__ import annotations
 
-from typing import get_args
+from typing import Protocol, get_args
 
 import numpy as np
 
 from omnivmed.defaults import DEFAULT_REFERENCE, DEFAULT_THRESHOLD, Reference
 from omnivmed.pruning.mask import KeepMask, Scale
 from omnivmed.study import Study
-from omnivmed.vision.budget import DEFAULT_BUDGET, VisionBudget
+from omnivmed.vision.budget import NANO_BUDGET, VisionBudget, named_budget
 from omnivmed.vision.patches import Patches, prepare
 
 
@@ -85,7 +85,16 @@ def keep_mask(
         window=patches.window,
         unit=patches.unit,
         times_s=patches.times_s,
+        budget=patches.budget,
     )
+
+
+class Budgeted(Protocol):
+    """Whoever is shown studies under a budget of its own: an `Assistant`."""
+
+    @property
+    def budget(self) -> VisionBudget:
+        """How many visual tokens a study may spend."""
 
 
 def prune(
@@ -94,13 +103,25 @@ def prune(
     reference: Reference = DEFAULT_REFERENCE,
     max_frames: int | None = None,
     *,
-    budget: VisionBudget = DEFAULT_BUDGET,
+    model: Budgeted | None = None,
+    budget: VisionBudget | str | None = None,
     min_tokens: int = 1,
 ) -> KeepMask:
     """Prune a study without any model: sample, window, resize, compare.
 
+    The mask is the one that a model of this budget is asked with: by default that of nano, the embedded model.
+
+    Args:
+        model: take the budget of this loaded model.
+        budget: take this one, or one of `omnivmed.vision.BUDGETS` by name; it stands in ``mask.budget``.
+
     Raises:
-        ValueError: as :func:`keep_mask`, or ``max_frames`` below 1.
+        ValueError: as :func:`keep_mask`, ``max_frames`` below 1, an unknown budget, model and budget both given.
         StudyError: a frame that cannot be decoded.
     """
-    return keep_mask(prepare(study, budget, max_frames=max_frames), threshold, reference, min_tokens)
+    if model is not None and budget is not None:
+        raise ValueError("give either model or budget: a model has its own")
+    chosen = model.budget if model is not None else budget if budget is not None else NANO_BUDGET
+    if isinstance(chosen, str):
+        chosen = named_budget(chosen)
+    return keep_mask(prepare(study, chosen, max_frames=max_frames), threshold, reference, min_tokens)

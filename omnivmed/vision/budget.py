@@ -39,6 +39,14 @@ class VisionBudget:
     frame_max_tokens: int | None = None
     """Cap for each slice or frame; None: an equal share of ``max_tokens``."""
 
+    @property
+    def name(self) -> str:
+        """For a person: "nano", "published", or what it allows where it is another one."""
+        for name, budget in BUDGETS.items():
+            if self == budget:
+                return name
+        return f"{self.max_tokens:,} tokens, {self.max_frames} frames"
+
     def merge_size(self, kind: StudyKind) -> int:
         """Patches merged per side for a study of this kind."""
         return self.image_merge_size if kind == "image" else self.video_merge_size
@@ -60,3 +68,13 @@ NANO_BUDGET = VisionBudget(
     frame_max_tokens=16,
 )
 """What nano was trained with: 2 x 2 merging for stills too, 168 px squares for stills and 112 px for frames."""
+
+BUDGETS = {"nano": NANO_BUDGET, "published": DEFAULT_BUDGET}
+"""By name; the first is the embedded model's, which is meant where nobody says another."""
+
+
+def named_budget(name: str) -> VisionBudget:
+    """Raises ValueError for a name that is not in `BUDGETS`."""
+    if name not in BUDGETS:
+        raise ValueError(f"budget must be one of {tuple(BUDGETS)}, got {name!r}")
+    return BUDGETS[name]

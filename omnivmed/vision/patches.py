@@ -37,6 +37,7 @@ class Patches:
         unit: "HU", "raw" or "rgb".
         kind: of the study.
         times_s: float64 (t,) of the frames taken, None unless video.
+        budget: name of the `VisionBudget` they were cut under.
     """
 
     patches: np.ndarray
@@ -50,6 +51,7 @@ class Patches:
     unit: str
     kind: StudyKind
     times_s: np.ndarray | None = None
+    budget: str = ""
 
     @property
     def token_grid(self) -> tuple[int, int, int]:
@@ -174,4 +176,5 @@ def prepare(
         unit=study.unit,
         kind=study.kind,
         times_s=None if study.times_s is None else np.asarray(study.times_s)[index],
+        budget=budget.name,
     )
