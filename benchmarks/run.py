@@ -39,7 +39,7 @@ def main(argv: list[str] | None = None) -> int:
 
     from benchmarks import report
     from benchmarks.timing import interleave
-    from omnivmed.inference.hardware import use_physical_cores
+    from omnivmed.model.hardware import use_physical_cores
 
     if args.threads:
         torch.set_num_threads(args.threads)

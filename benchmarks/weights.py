@@ -38,7 +38,7 @@ def _trained(dtype: torch.dtype) -> OmniVMedForConditionalGeneration:
     from safetensors.torch import load_file
 
     from omnivmed.inference.loading import nano_model_config, read_nano_config
-    from omnivmed.registry import read_config, resolve
+    from omnivmed.weights.names import read_config, resolve
 
     source = resolve("nano")
     config = read_nano_config(source)

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from omnivmed import resources
-from omnivmed.registry import nano_folder
 from omnivmed.ui.visit.samples import SAMPLES
+from omnivmed.weights.names import nano_folder
 
 ROOT = Path(__file__).resolve().parents[1]
 

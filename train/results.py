@@ -42,7 +42,7 @@ How to read this:
 
 def digest_of(model: str) -> str:
     """First 16 hex digits of the encoder file's sha256: which weights these numbers are of."""
-    from omnivmed.registry import resolve
+    from omnivmed.weights.names import resolve
 
     file = resolve(model).folder / "encoder_projector.safetensors"
     return hashlib.sha256(file.read_bytes()).hexdigest()[:16] if file.is_file() else "unknown"

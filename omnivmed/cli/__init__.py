@@ -23,7 +23,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             warnings.simplefilter(
                 "ignore"
             )  # remarks of libraries are nothing a person at the shell can act on
-        from omnivmed.inference.hardware import wait_passively
+        from omnivmed.model.hardware import wait_passively
 
         wait_passively()
         os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")

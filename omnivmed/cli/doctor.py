@@ -88,7 +88,7 @@ def _machine(device: str, dtype: str) -> None:
     print(f"  {'cache':24} {cache} ({shutil.disk_usage(place).free / 2**30:.1f} GB free)")
     print(f"  {'samples':24} {samples_dir()}")
     try:
-        from omnivmed.inference.hardware import choose, use_physical_cores
+        from omnivmed.model.hardware import choose, use_physical_cores
 
         hardware = choose(device, dtype)
     except (ImportError, ModelError) as error:
@@ -110,7 +110,7 @@ def _memory() -> tuple[int, int] | None:
 
 def _weights() -> bool:
     from omnivmed.inference.loading import NANO_ADVICE, NANO_FILES, read_nano_config
-    from omnivmed.registry import resolve
+    from omnivmed.weights.names import resolve
 
     print("\nweights")
     ready = True

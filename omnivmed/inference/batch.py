@@ -18,10 +18,10 @@ from typing import TYPE_CHECKING, Any, Protocol
 from omnivmed.defaults import DEFAULT_THRESHOLD, Reference
 from omnivmed.errors import ModelError
 from omnivmed.inference.pieces import Pieces
-from omnivmed.inference.prompts import Kind, Turn, build_prompt
 from omnivmed.inference.runtime import Runtime
-from omnivmed.inference.withhold import withheld
+from omnivmed.model.prompts import Kind, Turn, build_prompt
 from omnivmed.pruning import KeepMask, keep_mask
+from omnivmed.spoken.withhold import withheld
 from omnivmed.vision import Patches, VisionBudget, prepare
 
 if TYPE_CHECKING:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from omnivmed.errors import ModelError
-from omnivmed.registry import read_config, resolve
 from omnivmed.vision import DEFAULT_BUDGET, VisionBudget
+from omnivmed.weights.names import read_config, resolve
 
 
 @dataclass(frozen=True)

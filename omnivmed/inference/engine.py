@@ -27,12 +27,12 @@ from omnivmed.inference.desk import Desk
 from omnivmed.inference.events import Answer, Done, Event, Failed, MaskReady, Stage, Text
 from omnivmed.inference.options import AskOptions, AskSettings, with_settings
 from omnivmed.inference.pieces import Pieces
-from omnivmed.inference.prompts import Turn, build_prompt
 from omnivmed.inference.store import Store
-from omnivmed.inference.withhold import Withhold
 from omnivmed.inference.work import Chat, Request, Work, check_request
 from omnivmed.limits import LOCAL, Limits
+from omnivmed.model.prompts import Turn, build_prompt
 from omnivmed.pruning import KeepMask, keep_mask
+from omnivmed.spoken.withhold import Withhold
 from omnivmed.vision import Patches, VisionBudget, prepare
 
 if TYPE_CHECKING:

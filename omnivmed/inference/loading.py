@@ -11,14 +11,14 @@ from omnivmed import weights
 from omnivmed.errors import ModelError
 from omnivmed.inference.cards import follows_of
 from omnivmed.inference.engine import LocalAssistant
-from omnivmed.inference.hardware import wait_passively
 from omnivmed.inference.public import load_public
-from omnivmed.inference.spoken import ATTRIBUTES
 from omnivmed.inference.tokenizer import load_tokenizer
 from omnivmed.limits import LOCAL, Limits
+from omnivmed.model.hardware import wait_passively
 from omnivmed.progress import Progress
-from omnivmed.registry import Source, read_config, resolve
+from omnivmed.spoken.attributes import ATTRIBUTES
 from omnivmed.vision import VisionBudget
+from omnivmed.weights.names import Source, read_config, resolve
 
 if TYPE_CHECKING:
     import torch
@@ -86,8 +86,8 @@ def _load_nano(
         progress("loading", 0, 1)
     from safetensors.torch import load_file
 
-    from omnivmed.inference.hardware import choose, use_physical_cores
     from omnivmed.inference.torch_runtime import TorchRuntime
+    from omnivmed.model.hardware import choose, use_physical_cores
     from omnivmed.model.load import build
 
     use_physical_cores()

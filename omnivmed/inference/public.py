@@ -16,8 +16,8 @@ from omnivmed.inference.engine import LocalAssistant
 from omnivmed.inference.tokenizer import load_tokenizer
 from omnivmed.limits import Limits
 from omnivmed.progress import Progress
-from omnivmed.registry import PUBLIC, Source, read_config
 from omnivmed.vision import DEFAULT_BUDGET, VisionBudget
+from omnivmed.weights.names import PUBLIC, Source, read_config
 
 WANTED_FILES = ["config.json", "preprocessor_config.json", "*.safetensors", "*.safetensors.index.json"]
 WANTED_FILES += ["tokenizer.json"]
@@ -42,8 +42,8 @@ def load_public(
         raise ModelError("WeightsMissing", f"{source.name} has no tokenizer.json.")
     if progress is not None:
         progress("loading", 0, 1)
-    from omnivmed.inference.hardware import choose, use_physical_cores
     from omnivmed.inference.torch_runtime import TorchRuntime
+    from omnivmed.model.hardware import choose, use_physical_cores
     from omnivmed.model.load import load_pretrained
     from omnivmed.model.schema import vision_budget
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
-    from omnivmed.inference.prompts import Tokenizer
+    from omnivmed.model.prompts import Tokenizer
     from omnivmed.pruning import KeepMask
     from omnivmed.vision import Patches
 

@@ -10,9 +10,9 @@ from omnivmed.errors import QuestionError
 from omnivmed.inference.desk import Job
 from omnivmed.inference.events import StopReason, Usage
 from omnivmed.inference.options import AskOptions, checked
-from omnivmed.inference.prompts import Turn
 from omnivmed.inference.store import Key
 from omnivmed.limits import Limits
+from omnivmed.model.prompts import Turn
 
 if TYPE_CHECKING:
     from omnivmed.inference.runtime import Conversation

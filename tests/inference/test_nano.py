@@ -11,9 +11,9 @@ from omnivmed import open_study, weights
 from omnivmed.cli import main
 from omnivmed.inference import load_model
 from omnivmed.inference.engine import LocalAssistant
-from omnivmed.inference.spoken import named
-from omnivmed.registry import nano_folder
+from omnivmed.spoken.attributes import named
 from omnivmed.study import Study
+from omnivmed.weights.names import nano_folder
 
 SAMPLES = Path(__file__).resolve().parents[2] / "assets" / "samples"
 #: A word that a right answer to "What kind of image is this?" must hold.

@@ -12,7 +12,7 @@ from omnivmed import weights
 from omnivmed.cli import main
 from omnivmed.errors import ModelError
 from omnivmed.inference import load_model
-from omnivmed.registry import resolve
+from omnivmed.weights.names import resolve
 from tests.inference.tiny import Package
 from tests.phantoms import ct_study
 

@@ -15,9 +15,9 @@ from omnivmed import weights
 from omnivmed.errors import ModelError
 from omnivmed.inference import Done, Failed, MaskReady, Text, load_model
 from omnivmed.inference.engine import LocalAssistant
-from omnivmed.inference.prompts import build_prompt
 from omnivmed.inference.torch_runtime import distinct_frames
 from omnivmed.model import tokens
+from omnivmed.model.prompts import build_prompt
 from omnivmed.study import Study
 from omnivmed.vision import prepare
 from tests.inference.tiny import Package, tiny_nano
@@ -258,7 +258,7 @@ def test_bad_nano_is_refused(
     tiny_nano(tmp_path, tiny[0].spec, **change)
     if "format" in change:  # no nano at all then: take it as nano by name
         from omnivmed.inference.loading import read_nano_config
-        from omnivmed.registry import Source
+        from omnivmed.weights.names import Source
 
         with pytest.raises(ModelError) as failure:
             read_nano_config(Source("nano", "nano", tmp_path))

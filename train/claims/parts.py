@@ -32,7 +32,7 @@ class Parts:
 
 def healed_encoder(model: str) -> Vit:
     """The encoder of an exported nano folder ("nano": the one that ships)."""
-    from omnivmed.registry import resolve
+    from omnivmed.weights.names import resolve
 
     file = resolve(model).folder / "encoder_projector.safetensors"
     if not file.is_file():

@@ -47,7 +47,7 @@ SEEING, BLIND = Kind("vqa_rad", stills=PICTURES, questions=QUESTIONS), "words al
 
 def exported(setting: Setting) -> Parts:
     """A shipped nano folder as parts that can be trained further."""
-    from omnivmed.registry import resolve
+    from omnivmed.weights.names import resolve
 
     folder = resolve(setting.model).folder
     language_model, tokenizer = load_language_model(backbone_folder(setting))

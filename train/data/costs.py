@@ -9,7 +9,7 @@ from pathlib import Path
 
 from PIL import Image
 
-from omnivmed.inference.prompts import Tokenizer, encode_text
+from omnivmed.model.prompts import Tokenizer, encode_text
 from omnivmed.records import Sample
 from omnivmed.vision import VisionBudget, target_size
 from train.data.batches import Cost

@@ -11,7 +11,7 @@ from typing import Any
 
 from torch.utils.data import Dataset, Sampler
 
-from omnivmed.inference.prompts import Tokenizer
+from omnivmed.model.prompts import Tokenizer
 from omnivmed.records import Sample
 from train.data.batches import BatchPlan
 from train.data.collate import collate

@@ -1,6 +1,6 @@
 """Sample → ids, labels, patches and keep mask: exactly the prompt of answering, with the answers supervised.
 
-The prompt comes from `omnivmed.inference.prompts`, the frames from `omnivmed.vision`, the mask from
+The prompt comes from `omnivmed.model.prompts`, the frames from `omnivmed.vision`, the mask from
 `omnivmed.pruning`: a model is trained on what it will be asked with.
 """
 
@@ -12,7 +12,7 @@ import numpy as np
 
 from omnivmed.errors import StudyError
 from omnivmed.eval.media import open_media
-from omnivmed.inference.prompts import Tokenizer, build_prompt, encode_text, format_target
+from omnivmed.model.prompts import Tokenizer, build_prompt, encode_text, format_target
 from omnivmed.pruning import keep_mask
 from omnivmed.records import Sample
 from omnivmed.vision import Patches, VisionBudget, prepare

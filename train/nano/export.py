@@ -11,7 +11,7 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
-from omnivmed.inference.withhold import NAMES, asks
+from omnivmed.spoken.withhold import NAMES, asks
 from train.loop.store import write_json
 from train.nano.fit.recipe import instruct_config
 from train.nano.measure.score import silent_of

@@ -201,7 +201,7 @@ def _card(work: Work) -> None:
 
 def _eval(work: Work) -> None:
     from omnivmed.inference import load_model
-    from omnivmed.registry import resolve
+    from omnivmed.weights.names import resolve
     from train.nano.measure.door import Door
     from train.nano.measure.evaluation import Exam, evaluate
 

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import torch
 
-from omnivmed.inference.prompts import build_prompt, format_target
+from omnivmed.model.prompts import build_prompt, format_target
 from omnivmed.records import Media, Sample
 from omnivmed.vision import VisionBudget
 from tests.eval import trees

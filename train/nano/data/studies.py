@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from omnivmed.inference.prompts import Kind
+from omnivmed.model.prompts import Kind
 from omnivmed.pruning import keep_mask
 from omnivmed.vision import Patches, patchify
 from train.nano.data.bank import Entry

@@ -10,8 +10,8 @@ from collections.abc import Sequence
 
 import torch
 
-from omnivmed.inference.prompts import build_prompt
 from omnivmed.model.batch import BatchDecoder, Branches
+from omnivmed.model.prompts import build_prompt
 from train.nano.data.studies import StudyView
 from train.nano.fit.pack import IMAGE_TOKEN, VIDEO_TOKEN
 from train.nano.fit.tuning import Nano

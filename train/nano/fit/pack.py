@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from omnivmed.inference.prompts import Kind, Tokenizer, build_prompt, encode_text, format_target
+from omnivmed.model.prompts import Kind, Tokenizer, build_prompt, encode_text, format_target
 from train.nano.text.questions import QA
 
 IMAGE_TOKEN, VIDEO_TOKEN = "<filename>", "<file_sep>"

@@ -22,8 +22,8 @@ from PIL import Image
 
 from omnivmed import open_study
 from omnivmed.inference.batch import Batch, Read
-from omnivmed.inference.prompts import Kind
 from omnivmed.io.orient import nearest_axes, radiological, turned_affine
+from omnivmed.model.prompts import Kind
 from omnivmed.pruning import keep_mask
 from omnivmed.study import Study
 from omnivmed.vision import Patches, prepare

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from omnivmed.eval.intervals import wilson
-from omnivmed.inference.prompts import Kind
+from omnivmed.model.prompts import Kind
 from train.nano.text.questions import QA, SHORT_TASKS
 
 MARGIN = 0.10  # this far above every baseline, with the lower end of the interval above them too

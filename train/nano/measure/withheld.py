@@ -1,7 +1,7 @@
 """The ship rule at the answer, measured: what the product would say instead of what nano said.
 
 Every saved answer passes the very code that stands between nano and the person who asks
-(``omnivmed/inference/withhold.py``).
+(``omnivmed/spoken/withhold.py``).
 """
 
 from __future__ import annotations
@@ -9,8 +9,8 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping
 
-from omnivmed.inference.spoken import ATTRIBUTES, named
-from omnivmed.inference.withhold import withheld
+from omnivmed.spoken.attributes import ATTRIBUTES, named
+from omnivmed.spoken.withhold import withheld
 from train.nano.measure.score import Answer, Score
 from train.nano.text.grading import right
 

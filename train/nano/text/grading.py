@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 
-from omnivmed.inference.spoken import PATTERNS, named
+from omnivmed.spoken.attributes import PATTERNS, named
 from train.nano.text.questions import QA
 
 

@@ -91,7 +91,7 @@ def prompts() -> list[str]:
 @torch.no_grad()
 def generate(language_model, tokenizer, questions: list[str], tokens: int = 40) -> list[str]:  # type: ignore[no-untyped-def]
     """Greedy answers in batches of 32, cut at the last full sentence when they run out of tokens."""
-    from omnivmed.inference.prompts import build_prompt
+    from omnivmed.model.prompts import build_prompt
 
     rows = [build_prompt(tokenizer, q, "image", (), None, (), 0, 0) for q in questions]
     stop = tokenizer.get_added_vocab()["<|im_end|>"]

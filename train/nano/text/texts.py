@@ -16,7 +16,7 @@ from pathlib import Path
 
 import numpy as np
 
-from omnivmed.inference.spoken import named
+from omnivmed.spoken.attributes import named
 from train.nano.data.index import share
 from train.nano.text.human import named_modalities
 from train.nano.text.questions import MODALITY, QA, answer_sentence

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import torch
 
-from omnivmed.inference.prompts import build_prompt
+from omnivmed.model.prompts import build_prompt
 from train.nano.data.studies import StudyView, still, volume
 from train.nano.data.views import Item
 from train.nano.fit.answering import Answering

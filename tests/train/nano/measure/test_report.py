@@ -83,8 +83,8 @@ def test_only_what_passed_is_offered_and_a_weak_source_is_named(tmp_path: Path) 
 def test_the_product_accepts_the_exported_config(tmp_path: Path) -> None:
     from omnivmed.inference.loading import read_nano_config
     from omnivmed.model.schema import vision_config
-    from omnivmed.registry import Source
     from omnivmed.vision import NANO_BUDGET, VisionBudget
+    from omnivmed.weights.names import Source
 
     made = config({"description": "d", "trust": "t"}, {"gguf_sha256": "0"}, True)
     write_json(made, tmp_path / "config.json")

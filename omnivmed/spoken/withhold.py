@@ -15,7 +15,7 @@ import difflib
 import re
 from collections.abc import Sequence
 
-from omnivmed.inference.spoken import ATTRIBUTES, PATTERNS, named
+from omnivmed.spoken.attributes import ATTRIBUTES, PATTERNS, named
 
 #: What cannot be told, by attribute; {one}, {noun}: the study.
 CANNOT = {

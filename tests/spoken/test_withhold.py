@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from omnivmed.inference.spoken import ATTRIBUTES, PATTERNS, named
-from omnivmed.inference.withhold import Withhold, withheld
+from omnivmed.spoken.attributes import ATTRIBUTES, PATTERNS, named
+from omnivmed.spoken.withhold import Withhold, withheld
 
 SILENT = {
     "image": ["sequence"],

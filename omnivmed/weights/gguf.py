@@ -1,7 +1,7 @@
 """A GGUF file of a Llama-type language model → a folder of safetensors, config and tokenizer, in one pass.
 
 Tensor by tensor, without building a model or importing transformers; every tensor equals what transformers'
-own GGUF loader makes of the file (checked bit for bit in `tests/test_weights.py`, slow).
+own GGUF loader makes of the file (checked bit for bit in `tests/weights/test_fetch.py`, slow).
 Runs once per machine; the app never reads GGUF afterwards.
 """
 
