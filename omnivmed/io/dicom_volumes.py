@@ -23,6 +23,7 @@ from omnivmed.io.stack import Place, levels, only_rounded, usual_step, whole_ste
 
 SAME_SPACING = 0.005  # pixel spacings that differ by a smaller share are one
 EVEN = 0.02  # share of the usual step that steps may differ by in an even stack
+MOST_LOST = 0.75  # share of the places that a volume told by order alone must have
 MOST_GAP = 8.0  # steps in one gap of an even stack
 
 
@@ -259,10 +260,20 @@ def _by_order(
         return [[g[0] for g in groups]]
     for order in (_by_number, _by_clock):
         swept = _sweeps(groups, order)
-        if len(swept) == max(len(g) for g in groups):
+        largest = max(len(v) for v in swept)
+        if (
+            len(swept) == max(len(g) for g in groups)
+            and largest >= MOST_LOST * len(groups)
+            and _orders(part, order)
+        ):
             return swept
     count = max(len(g) for g in groups)
     return [[g[v] for g in groups if len(g) > v] for v in range(count)]
+
+
+def _orders(part: list[Slice], order: Callable[[Slice], tuple[float, ...]]) -> bool:
+    """Whether this order tells all slices apart: one that does not is that of the files, and says nothing."""
+    return len({order(s) for s in part}) == len(part)
 
 
 def _distinct(group: list[Slice], fingerprint: Callable[[Slice], str]) -> list[Slice]:

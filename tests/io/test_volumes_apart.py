@@ -92,6 +92,14 @@ def test_doubles_have_equal_headers_too(open_bytes: Opener) -> None:
     assert [s.shape[0] for s in found] == [5, 5], "equal pictures of another echo are no doubles"
 
 
+@pytest.mark.parametrize("number", [None, 3, 99])
+def test_one_more_picture_of_one_place_does_not_cut_the_stack(open_bytes: Opener, number: int | None) -> None:
+    slices = side_by_side(1, 6, lambda v, k: {} if number is None else {"InstanceNumber": 2 * k})
+    slices.insert(2, mr_slice(777, 8.0, **({} if number is None else {"InstanceNumber": number})))
+    found = all_of(open_bytes, series_zip(slices))
+    assert [len(s) for s in found] == [6, 1]
+
+
 def test_a_second_pass_a_little_beside_the_first(open_bytes: Opener) -> None:
     slices = [
         mr_slice(100 + 400 * v + 10 * k, 4.0 * k + 0.07 * v, AcquisitionNumber=v + 1)
