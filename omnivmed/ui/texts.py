@@ -221,6 +221,7 @@ class Texts(BaseModel, frozen=True, extra="forbid", strict=False):
     CROWDED_PAGES: str
     ENDED: dict[str, str]
     EARLIER_TURNS: str
+    NO_WALLS: str
     LOGIN_SILENCE: str
     BUSY_FULL: str
     DISK_FULL: str

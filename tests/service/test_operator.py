@@ -123,3 +123,42 @@ def test_sixty_turns_cost_what_a_dozen_cost(start: Starter) -> None:
     assert "28 earlier questions" in json.dumps(page.bodies[-40:]) or "29 earlier" in json.dumps(
         page.bodies[-40:]
     )
+
+
+@pytest.mark.parametrize("walls", [{}, {"network": False, "files": False}])
+def test_a_public_page_without_walls_takes_no_files(
+    start: Starter,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    every_log: pytest.LogCaptureFixture,
+    walls: dict[str, bool],
+) -> None:
+    from omnivmed.io import pool
+
+    monkeypatch.setattr("omnivmed.io.warm_up", lambda: None)
+    monkeypatch.setattr(pool.FAMILY, "walls", walls)
+    page = start(public=True).page()
+    assert wait_until(lambda: "decoder not walled off" in every_log.text, 10)
+    with picture(tmp_path / "a.png").open("rb") as handle:
+        told = page.http.post(f"{page.api}/upload", files={"files": ("a.png", handle)})
+    assert told.status_code == 503
+    assert "takes no files" in told.json()["detail"]
+    page.open_first()
+
+
+@pytest.mark.parametrize("walls", [{"network": True, "files": False}, {"network": False, "files": True}])
+def test_one_wall_is_enough_and_the_log_says_which(
+    start: Starter,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    every_log: pytest.LogCaptureFixture,
+    walls: dict[str, bool],
+) -> None:
+    from omnivmed.io import pool
+
+    monkeypatch.setattr("omnivmed.io.warm_up", lambda: None)
+    monkeypatch.setattr(pool.FAMILY, "walls", walls)
+    page = start(public=True).page()
+    assert wait_until(lambda: "decoder walled off" in every_log.text, 10)
+    assert page.upload(picture(tmp_path / "a.png"))
+    assert "NO" in every_log.text

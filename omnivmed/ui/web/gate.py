@@ -52,8 +52,8 @@ class Rules:
 class Gate:
     """ASGI layer.
 
-    queue: the events that wait or run; room(): whether another file may be sent; refused(reason): told of each
-    request that is turned away.
+    queue: the events that wait or run; no_upload(): a sentence when no file may be sent now, else None;
+    refused(reason): told of each request that is turned away.
     """
 
     def __init__(
@@ -61,13 +61,13 @@ class Gate:
         app: App,
         rules: Rules,
         queue: EventQueue,
-        room: Callable[[], bool],
+        no_upload: Callable[[], str | None],
         refused: Callable[[str], None] = lambda _: None,
     ) -> None:
         self.app = app
         self.rules = rules
         self.queue = queue
-        self.room = room
+        self.no_upload = no_upload
         self.refused = refused
         self._joining: list[tuple[Kind, Caller]] = []  # let through, not in the queue yet
 
@@ -87,8 +87,8 @@ class Gate:
             await refuse(404, texts.NOT_HERE, "door")
         elif "/mcp" in path and self.rules.keys and key is None:
             await refuse(401, texts.KEY_NEEDED, "key")
-        elif method == "POST" and path.endswith("/upload") and not self.room():
-            await refuse(503, texts.NO_ROOM, "room")
+        elif method == "POST" and path.endswith("/upload") and (why := self.no_upload()) is not None:
+            await refuse(503, why, "room")
         elif method != "POST" or path.endswith("/upload"):
             await self.app(scope, receive, send)
         else:
@@ -117,9 +117,9 @@ class Gate:
                 await self.app(passed, _replay(body, receive), send)
                 return
             kind = KIND_OF.get(work.concurrency_id, "quick")
-            why = self._refusal(kind, caller)
-            if why is not None:
-                await refuse(503, texts.BUSY_PAGE if why == "share" else texts.BUSY_FULL, why)
+            refused = self._refusal(kind, caller)
+            if refused is not None:
+                await refuse(503, texts.BUSY_PAGE if refused == "share" else texts.BUSY_FULL, refused)
                 return
             self._joining.append((kind, caller))
             try:

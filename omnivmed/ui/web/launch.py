@@ -11,6 +11,7 @@ import gradio as gr
 from starlette.middleware import Middleware
 
 from omnivmed.inference.options import AskOptions
+from omnivmed.ui import texts
 from omnivmed.ui.page.theme import make_css, make_head, make_theme
 from omnivmed.ui.tabs.bench import ANSWERING_AT_ONCE
 from omnivmed.ui.upstream import LAUNCH, EventQueue
@@ -27,6 +28,7 @@ from omnivmed.ui.web.health import health_route, hourly_line, metrics_route
 from omnivmed.ui.web.leaving import Leaving, Listeners
 from omnivmed.ui.web.names import AnonymousNames
 from omnivmed.ui.web.receiving import Receiving
+from omnivmed.ui.web.walled import Walled
 from omnivmed.ui.web.walls import HUB_FRAMES, Walls
 
 log = logging.getLogger("omnivmed.ui")
@@ -63,8 +65,16 @@ def launch(
     if block:
         end_tidily(context.end, context.root.remove)
 
-    def room() -> bool:
-        return context.uploads.bytes() < limits.waiting_uploads * limits.upload_bytes
+    walled = Walled() if settings.public else None
+    if walled is not None:
+        threading.Thread(target=walled.look, name="omnivmed-walls", daemon=True).start()
+
+    def no_upload() -> str | None:
+        if walled is not None and not walled.enough:
+            return texts.NO_WALLS
+        if context.uploads.bytes() >= limits.waiting_uploads * limits.upload_bytes:
+            return texts.NO_ROOM
+        return None
 
     rules = Rules(places, settings.mcp, settings.behind_proxy, settings.keys)
     layers = [
@@ -75,7 +85,7 @@ def launch(
             frames=HUB_FRAMES if settings.hub else (),
         ),
         Middleware(Doorbell, behind_proxy=settings.behind_proxy),
-        Middleware(Gate, rules, queue, room, context.counts.refuse),
+        Middleware(Gate, rules, queue, no_upload, context.counts.refuse),
         Middleware(Receiving, context.uploads),
         Middleware(AnonymousNames, context.uploads),
         Middleware(Leaving, context.store.gone, queue, listeners),

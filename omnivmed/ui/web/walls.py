@@ -3,8 +3,8 @@
 Requests. A page on this computer is reached under a loopback name only, so a foreign name that was made to point
 here (DNS rebinding) is turned away with 421. A request that says it comes from another web page (`Origin`) is refused
 with 403: other pages open in the same browser can neither use the model and the disk nor read an answer, which the
-framework would let every page of this computer do, whatever its port. What a
-proxy would say of the client (`X-Forwarded-*`) is believed only where a proxy is known to stand in front.
+framework would let every page of this computer do, whatever its port. What a proxy would say of the client
+(`X-Forwarded-*`) is believed only where a proxy is known to stand in front.
 
 Answers. Pixels, masks and event streams of a study must not outlive it in the browser's cache (`no-store`); nothing
 is loaded from, sent to or framed by foreign hosts (Content-Security-Policy), but for the hub's frame on a Space.
