@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV ?= .venv
 RUN := $(VENV)/bin/python
 
-.PHONY: app test check lint types slow wheel fuzz lock newest recipe-tiny
+.PHONY: app test check lint types slow wheel fuzz mutate lock newest recipe-tiny
 
 app: $(VENV)/app.ready
 	$(RUN) app.py $(ARGS)
@@ -32,6 +32,9 @@ slow: $(VENV)/dev.ready
 # Build the wheel, install it in an environment of its own, use it from another folder.
 wheel: $(VENV)/dev.ready
 	$(RUN) -m pytest -m slow tests/test_wheel.py $(ARGS)
+
+mutate: $(VENV)/dev.ready
+	$(RUN) -m tests.mutate $(ARGS)
 
 fuzz: $(VENV)/dev.ready
 	$(RUN) -m tests.fuzz --minutes 60 $(ARGS)

@@ -314,3 +314,15 @@ def test_no_header_text_leaves_the_worker(tmp_path: Path, capfd: pytest.CaptureF
     assert caught.value.__context__ is None or token not in repr(caught.value.__context__)
     out, err = capfd.readouterr()
     assert token not in out + err
+
+
+def test_a_decoder_inherits_nothing_but_what_an_interpreter_needs(monkeypatch: pytest.MonkeyPatch) -> None:
+    from omnivmed.io.pool import _environment
+
+    for name in ("HF_TOKEN", "AWS_SECRET_ACCESS_KEY", "HTTPS_PROXY", "OMNIVMED_PASSWORD", "HOME"):
+        monkeypatch.setenv(name, "secret")
+    assert "secret" not in _environment().values()
+    assert set(_environment()) <= {
+        "PATH", "SYSTEMROOT", "LD_LIBRARY_PATH", "PYTHONPATH", "PYTHONDONTWRITEBYTECODE", "LANG",
+        "OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS",
+    } | {name for name in _environment() if name.startswith(("MKL_", "OPENCV_", "OMP_"))}  # fmt: skip

@@ -180,9 +180,24 @@ def test_burned_in_text_waits_for_a_confirmation_in_public(start: Starter, tmp_p
     assert app.assistant.asked == []
     page.fire(page.dependency("ov-confirm", "input"), [True])
     assert "You asked" in page.ask("What is this?")
+    # Un-ticked again: honoured after a first answer, too.
+    page.fire(page.dependency("ov-confirm", "input"), [False])
+    assert "text burned into it" in json.dumps(page.begin("And now?"))
+    assert len(app.assistant.asked) == 1
     # A new study has to be looked at anew.
     page.open_upload(patient_file(tmp_path / "b.dcm", burned_in=True))
     assert "text burned into it" in json.dumps(page.begin("What is this?"))
+
+
+def test_side_by_side_waits_for_the_confirmation_too(start: Starter, tmp_path: Path) -> None:
+    app = start(public=True)
+    page = app.page()
+    page.open_upload(patient_file(tmp_path / "a.dcm", burned_in=True))
+    run = page.after(page.dependency("cmp-run", "click"))[0]
+    inputs = [page.values.get(i) for i in run["inputs"]]
+    inputs[0] = "What is this?"
+    assert "text burned into it" in json.dumps(page.fire(run, inputs))
+    assert app.assistant.asked == []
 
 
 def test_what_is_cut_off_is_gone_for_viewer_and_model(start: Starter, tmp_path: Path) -> None:

@@ -224,13 +224,15 @@ def test_b5_out_of_memory_is_advice_and_the_next_question_works(start: Starter) 
 
 
 @pytest.mark.parametrize("error", [RuntimeError("/home/someone/secret"), MemoryError(), KeyError("patient")])
-def test_an_unforeseen_error_is_a_sentence_without_its_text(start: Starter, error: Exception) -> None:
+def test_an_unforeseen_error_is_a_sentence_without_its_text(
+    start: Starter, every_log: pytest.LogCaptureFixture, error: Exception
+) -> None:
     app = start(ScriptedAssistant(fail=error))
     page = app.page()
     page.open_first()
-    said = page.ask("What is this?")
-    assert "secret" not in said
-    assert "patient" not in said
+    said = page.ask("What is this, zebrowski?")
+    for text in (said.replace("zebrowski", "", 1), every_log.text):  # the question is shown to who asked it
+        assert not any(word in text for word in ("secret", "patient", "zebrowski"))
     assert "Traceback" not in said
     assert "memory" in said or "went wrong" in said
 

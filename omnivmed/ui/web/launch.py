@@ -67,7 +67,7 @@ def launch(
 
     walled = Walled() if settings.public else None
     if walled is not None:
-        threading.Thread(target=walled.look, name="omnivmed-walls", daemon=True).start()
+        walled.look()
 
     def no_upload() -> str | None:
         if walled is not None and not walled.enough:

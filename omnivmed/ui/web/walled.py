@@ -19,7 +19,8 @@ class Walled:
         return any(self.walls.values())
 
     def look(self) -> None:
-        """Start the decoder, note its walls, and say in the log which stand. Call in a thread: it takes a second."""
+        """Start the decoder, note its walls, and say in the log which stand. Takes a second where the
+        decoder was not started yet."""
         from omnivmed.io import warm_up
         from omnivmed.io.pool import FAMILY, supported
 
