@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from omnivmed.inference import AskOptions, Timings, Usage
 from omnivmed.pruning import prune
 from omnivmed.study import Study
 from omnivmed.vision import NANO_BUDGET
@@ -22,8 +23,8 @@ from train.claims.setting import Setting
 @dataclass
 class Given:
     text: str
-    usage: dict[str, int]
-    timings_s: dict[str, float] = field(default_factory=lambda: {"first_token": 0.5, "prefill": 0.1})
+    usage: Usage
+    timings_s: Timings = field(default_factory=lambda: Timings(first_token=0.5, prefill=0.1))
 
 
 class Labeller:
@@ -37,12 +38,10 @@ class Labeller:
         self.forgotten += 1
         return 0
 
-    def answer(
-        self, study: Study, question: str, *, threshold: float, max_new_tokens: int, max_frames: int
-    ) -> Given:
-        self.asked.append((question, threshold))
-        mask = prune(study, threshold, max_frames=max_frames, budget=NANO_BUDGET)
-        return Given("This is an MRI.", {"visual_tokens_after": mask.kept})
+    def answer(self, study: Study, question: str, *, options: AskOptions) -> Given:
+        self.asked.append((question, options.threshold))
+        mask = prune(study, options.threshold, max_frames=options.max_frames, budget=NANO_BUDGET)
+        return Given("This is an MRI.", Usage(visual_tokens_after=mask.kept))
 
 
 @pytest.fixture
