@@ -16,8 +16,8 @@ from train.claims.parts import Parts
 from train.claims.positions import pictures
 from train.claims.record import Said, read, write
 from train.claims.steps import prune_at
+from train.data.tree import collate, make_tree
 from train.nano.data.studies import StudyView, clip, planes_of, still, volume
-from train.nano.fit.pack import collate, make_tree
 from train.nano.fit.tuning import Nano
 from train.nano.parts.language_model import switch_lora
 from train.nano.text.questions import QA, ask

@@ -16,10 +16,10 @@ from torch import Tensor
 
 from omnivmed.defaults import DEFAULT_THRESHOLD
 from train.claims.parts import Parts
+from train.data.tree import Packed, collate, make_tree
 from train.loop.fit import Every, Learner, Loss, Schedule, fit
 from train.nano.data.sampling import MIXTURE, Pool
 from train.nano.data.studies import StudyView, prune, sequence_study, still
-from train.nano.fit.pack import Packed, collate, make_tree
 from train.nano.fit.tuning import Nano, answer_loss, sequence_pool
 from train.nano.parts.language_model import lora_state, switch_lora
 from train.nano.parts.words import word_loss

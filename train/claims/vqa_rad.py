@@ -26,12 +26,12 @@ from omnivmed.records import Item, Reading
 from train.claims.parts import Parts, backbone_folder, healed_encoder
 from train.claims.setting import Setting
 from train.claims.steps import Kind, Rates, Step, asked_in, stage, steps_of, train
+from train.data.tree import Packed, collate, make_tree
 from train.nano.data.sampling import Pool
 from train.nano.data.studies import StudyView, still
 from train.nano.data.views import STILL_TOKENS, augment, fit
 from train.nano.data.views import Item as Picture
 from train.nano.fit.answering import Answering
-from train.nano.fit.pack import Packed, collate, make_tree
 from train.nano.fit.tuning import Nano
 from train.nano.parts.language_model import load_language_model, switch_lora
 from train.nano.parts.words import Projector

@@ -12,8 +12,8 @@ import torch
 
 from omnivmed.model.batch import BatchDecoder, Branches
 from omnivmed.model.prompts import build_prompt
+from train.data.tree import IMAGE_TOKEN, VIDEO_TOKEN
 from train.nano.data.studies import StudyView
-from train.nano.fit.pack import IMAGE_TOKEN, VIDEO_TOKEN
 from train.nano.fit.tuning import Nano
 from train.nano.parts.language_model import decoder_of
 

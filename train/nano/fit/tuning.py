@@ -16,13 +16,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from train.data.tree import Packed, collate, forward_hidden, make_tree
 from train.loop.fit import Every, Learner, Loss, Schedule, fit
 from train.loop.processes import Group
 from train.nano.data.bank import Entry
 from train.nano.data.sampling import MIXTURE, Pool
 from train.nano.data.studies import StudyView, sequence_study, still
 from train.nano.data.views import items_of
-from train.nano.fit.pack import Packed, collate, forward_hidden, make_tree
 from train.nano.parts.features import FeatureSet, encode
 from train.nano.parts.language_model import add_lora, lora_state, switch_lora
 from train.nano.parts.vit import Vit

@@ -48,14 +48,16 @@ def gathered(group: Group, own: Any) -> list[Any]:
     return [json.loads(bytes(r[: int(s)].tolist())) for r, s in zip(rows, sizes, strict=True)]
 
 
-def shown(study: Opened, visual: str, cases: Sequence[OpenedCase], order: Sequence[int], k: int) -> Read:
-    """What case ``k`` looks at: its own study, the same in black, or the next one of its kind in a fixed disorder."""
+def shown(study: Opened, visual: str, cases: Sequence[OpenedCase], order: list[int], k: int) -> Read:
+    """What case ``k`` looks at: its own study, the same in black, or the next one in a fixed disorder.
+
+    The next one of whatever kind: all clips are of one source, where another clip would be no other answer.
+    """
     if visual == "own":
         return study.reads[0]
     if visual == "blank":
         return study.reads[1]
-    alike = [i for i in order if cases[i][0].kind == study.kind]
-    return cases[alike[(alike.index(k) + 1) % len(alike)]][0].reads[0]
+    return cases[order[(order.index(k) + 1) % len(order)]][0].reads[0]
 
 
 def together(named: Named) -> list[OpenedCase]:

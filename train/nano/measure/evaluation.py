@@ -7,8 +7,8 @@ out, because this is what it is made from; what it does to these answers is coun
 An answer is right when it says the true value and no other (``text/grading.py``). All answers are saved, then read; own
 answers and guesses are judged alike.
 
-Baselines: ``blank`` (the same study in black: nano guessing from the question alone), ``shuffled`` (another study of
-its kind, same question), ``majority`` (the commonest true answer). ``probe``: logistic regression on the frozen,
+Baselines: ``blank`` (the same study in black: nano guessing from the question alone), ``shuffled`` (another study,
+same question), ``majority`` (the commonest true answer). ``probe``: logistic regression on the frozen,
 untuned encoder (mean and max pooled), asked about the same pictures; only where the healed encoder is among the runs.
 """
 

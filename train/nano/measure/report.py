@@ -46,5 +46,5 @@ def report(
     lines += ["| behaviour | n | % |", "|---|---|---|"]
     lines += [f"| {k} | {s.asked} | {s.cell()} |" for k, s in scores["behaviour"].items()]
     lines += ["", "| plain question | untouched model | nano |", "|---|---|---|"]
-    lines += [f"| {q} | {a} | {b} |" for q, a, b in language]
-    return "\n".join(lines).replace("\n1. ", " 1. ") + "\n"
+    lines += [f"| {q} | {' '.join(a.split())} | {' '.join(b.split())} |" for q, a, b in language]
+    return "\n".join(lines) + "\n"

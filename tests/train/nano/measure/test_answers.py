@@ -91,8 +91,7 @@ def test_what_is_looked_at(tmp_path: Path) -> None:
     assert seen["own"] == [f"study{i}" for i in range(6)]
     assert seen["blank"] == [f"black{i}" for i in range(6)]
     swapped = [int(name.removeprefix("study")) for name in seen["shuffled"]]
-    assert all(cases[i][0].kind == cases[k][0].kind for i, k in enumerate(swapped)), "another of its kind"
-    assert [i for i, k in enumerate(swapped) if i == k] == [4], "only the one clip has no other"
+    assert all(i != k for i, k in enumerate(swapped)), "always another one"
     assert sorted(swapped) == list(range(6))
 
 

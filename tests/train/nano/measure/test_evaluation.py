@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 import torch
 
+from train.data.tree import collate, forward_hidden, make_tree
 from train.nano.data.studies import still
-from train.nano.fit.pack import collate, forward_hidden, make_tree
 from train.nano.fit.tuning import Nano
 from train.nano.measure.behaviour import disagrees, follow_up_cases, plainly_right
 from train.nano.measure.evaluation import chosen_items, described, with_questions

@@ -7,18 +7,30 @@ product's own ``build_prompt``, so training and answering cannot drift apart.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 import torch
 from torch import Tensor
 
-from omnivmed.model.prompts import Kind, Tokenizer, build_prompt, encode_text, format_target
-from train.nano.text.questions import QA
+from omnivmed.model.prompts import Kind, Tokenizer, Turn, build_prompt, format_target
 
 IMAGE_TOKEN, VIDEO_TOKEN = "<filename>", "<file_sep>"
 KEY_WEIGHT = 3.0
+
+
+class Asked(Protocol):
+    """A question with its answer. answer: informative words in {braces}; plain: the same without them."""
+
+    @property
+    def question(self) -> str: ...
+    @property
+    def answer(self) -> str: ...
+    @property
+    def plain(self) -> str: ...
+    @property
+    def history(self) -> Sequence[Turn]: ...
 
 
 @dataclass(frozen=True)
@@ -33,7 +45,7 @@ class Tree:
     visual: list[int]  # places of visual tokens in the row
 
 
-def weighted_target(tokenizer, qa: QA) -> tuple[list[int], list[float]]:  # type: ignore[no-untyped-def]
+def weighted_target(tokenizer, qa: Asked) -> tuple[list[int], list[float]]:  # type: ignore[no-untyped-def]
     """Ids of the plain answer and <|im_end|>, with KEY_WEIGHT on the first token and on those in {braces}."""
     ids = format_target(tokenizer, qa.plain)
     marked, depth = [], 0
@@ -56,7 +68,7 @@ def make_tree(
     kind: Kind,
     tokens_per_frame: Sequence[int],
     times_s: Sequence[float] | None,
-    questions: Sequence[QA],
+    questions: Sequence[Asked],
 ) -> Tree:
     image_id, video_id = (tokenizer.get_added_vocab()[t] for t in (IMAGE_TOKEN, VIDEO_TOKEN))
     ids: list[int] = []
@@ -149,11 +161,3 @@ def forward_hidden(language_model, packed: Packed, visual_features: Tensor | Non
         inputs_embeds=embeds, attention_mask=bias, position_ids=packed.positions, use_cache=False
     )
     return out.last_hidden_state.reshape(-1, embeds.shape[-1])[packed.select]
-
-
-def plain_text(text: str) -> str:
-    """One line, no doubled spaces."""
-    return re.sub(r"\s+", " ", text).strip()
-
-
-__all__ = ["Packed", "Tree", "collate", "encode_text", "forward_hidden", "make_tree", "weighted_target"]

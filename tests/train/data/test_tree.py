@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 
 from tests.train.tiny import ByteTokenizer, tiny_language_model
-from train.nano.fit.pack import collate, forward_hidden, make_tree, weighted_target
+from train.data.tree import collate, forward_hidden, make_tree, weighted_target
 from train.nano.parts.language_model import add_lora, lora_state, switch_lora
 from train.nano.text.questions import QA
 
