@@ -24,7 +24,7 @@ lint: $(VENV)/dev.ready
 types: $(VENV)/dev.ready
 	# Gradio writes an interface file beside each component class; mypy would believe it rather than the class.
 	find omnivmed -name '*.pyi' -delete
-	$(RUN) -m mypy omnivmed train app.py
+	$(RUN) -m mypy omnivmed train app.py tests benchmarks
 
 slow: $(VENV)/dev.ready
 	$(RUN) -m pytest -m slow $(ARGS)

@@ -99,7 +99,7 @@ class LocalAssistant:
         *,
         cancel: threading.Event | None = None,
         **settings: Unpack[AskSettings],
-    ) -> Iterator[Event]:
+    ) -> Generator[Event, None, None]:
         """As `Assistant.stream`."""
         work = Work() if cancel is None else Work(cancel)
         try:

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from omnivmed.inference import Answer
 from omnivmed.inference.engine import LocalAssistant
 from omnivmed.pruning import KeepMask
 from omnivmed.vision import NANO_BUDGET, Patches
@@ -78,6 +79,12 @@ class MockConversation:
 
     def truncate(self, length: int) -> None:
         del self.positions[length:]
+
+
+def mask_of(answer: Answer) -> KeepMask:
+    """The mask of an answer that was made here; one from elsewhere has none."""
+    assert answer.mask is not None
+    return answer.mask
 
 
 class MockRuntime:

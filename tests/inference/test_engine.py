@@ -14,7 +14,7 @@ from omnivmed.errors import Busy, ModelError, QuestionError
 from omnivmed.inference import Answer, Done, Failed, MaskReady, Stage, Text
 from omnivmed.limits import LOCAL
 from omnivmed.study import Study
-from tests.inference.mock import FIRST_ROW, IMAGE, VIDEO, MockConversation, MockRuntime, assistant
+from tests.inference.mock import FIRST_ROW, IMAGE, VIDEO, MockConversation, MockRuntime, assistant, mask_of
 from tests.phantoms import clip_study, ct_study, radiograph
 
 
@@ -49,8 +49,8 @@ def test_events_come_in_order_and_end_in_one_answer() -> None:
     assert answer.text == "Two words." == "".join(e.piece for e in events if isinstance(e, Text))
     assert answer.stopped == "end"
     assert answer.usage["output_tokens"] == len("Two words.")
-    assert answer.usage["encoder_frames"] == len(answer.mask.frame_index)
-    assert answer.usage["visual_tokens_after"] == answer.mask.kept < answer.usage["visual_tokens_before"]
+    assert answer.usage["encoder_frames"] == len(mask_of(answer).frame_index)
+    assert answer.usage["visual_tokens_after"] == mask_of(answer).kept < answer.usage["visual_tokens_before"]
     for stage in (e for e in events if isinstance(e, Stage)):
         assert 0 <= stage.done <= stage.total
 
@@ -60,7 +60,7 @@ def test_one_mask_object_goes_to_the_listener_the_model_and_the_answer() -> None
     events = list(assistant(runtime).stream(ct_study(), "What?"))
     handed_out = next(event.mask for event in events if isinstance(event, MaskReady))
     assert runtime.masks[0] is handed_out
-    assert finish(events).mask is handed_out
+    assert mask_of(finish(events)) is handed_out
 
 
 def test_the_model_sees_exactly_the_kept_tokens_in_order() -> None:
@@ -75,7 +75,7 @@ def test_the_model_sees_exactly_the_kept_tokens_in_order() -> None:
     runtime.begin = noted  # type: ignore[method-assign]
     answer = assistant(runtime).answer(ct_study(), "What?")
     visual = [p - FIRST_ROW for p in conversations[0].positions if p >= FIRST_ROW]
-    assert visual == np.flatnonzero(answer.mask.keep.reshape(-1)).tolist()
+    assert visual == np.flatnonzero(mask_of(answer).keep.reshape(-1)).tolist()
     assert len(visual) == answer.usage["visual_tokens_after"]
 
 
@@ -100,10 +100,10 @@ def test_another_reference_is_another_mask() -> None:
     model, threshold = assistant(MockRuntime()), 0.1
     previous = model.answer(study, "What?", threshold=threshold)
     last_kept = model.answer(study, "What?", threshold=threshold, reference="last_kept")
-    assert (previous.mask.reference, last_kept.mask.reference) == ("previous", "last_kept")
-    assert last_kept.mask.kept > previous.mask.kept
-    assert last_kept.usage["visual_tokens_after"] == last_kept.mask.kept
-    assert model.answer(study, "What?", threshold=threshold).mask is previous.mask
+    assert (mask_of(previous).reference, mask_of(last_kept).reference) == ("previous", "last_kept")
+    assert mask_of(last_kept).kept > mask_of(previous).kept
+    assert last_kept.usage["visual_tokens_after"] == mask_of(last_kept).kept
+    assert mask_of(model.answer(study, "What?", threshold=threshold)) is mask_of(previous)
 
 
 def test_the_same_question_twice_reads_its_last_position_again() -> None:
@@ -133,7 +133,7 @@ def test_follow_up_reads_only_what_is_new() -> None:
     second = model.answer(study, "Second?", history=[("First?", first.text)])
     assert second.usage["cached_tokens"] >= first.usage["prompt_tokens"]
     assert runtime.prefilled == second.usage["prompt_tokens"] - second.usage["cached_tokens"] < 80
-    assert second.mask is first.mask
+    assert mask_of(second) is mask_of(first)
 
 
 def test_fresh_question_reuses_the_study_alone() -> None:
@@ -251,19 +251,19 @@ def test_threshold_0_and_2(study: Study) -> None:
     model = assistant()
     nothing = model.answer(study, "What?", threshold=0)
     everything = model.answer(study, "What?", threshold=2)
-    t, h, w = nothing.mask.keep.shape
-    identical = nothing.mask.distance == 0
+    t, h, w = mask_of(nothing).keep.shape
+    identical = mask_of(nothing).distance == 0
     assert nothing.usage["visual_tokens_after"] >= t * h * w - identical.sum()
-    assert not (nothing.mask.keep & identical)[:, 0, 1:].any()
+    assert not (mask_of(nothing).keep & identical)[:, 0, 1:].any()
     assert everything.usage["visual_tokens_after"] == h * w + (t - 1)
     assert nothing.text == everything.text == "A chest."
 
 
 def test_max_frames_is_honoured_and_bounded() -> None:
     model = assistant()
-    assert len(model.answer(ct_study(), "What?", max_frames=3).mask.frame_index) == 3
-    assert len(model.answer(ct_study(), "What?", max_frames=-5).mask.frame_index) == 1
-    assert len(model.answer(ct_study(), "What?", max_frames=10**9).mask.frame_index) <= LOCAL.max_frames
+    assert len(mask_of(model.answer(ct_study(), "What?", max_frames=3)).frame_index) == 3
+    assert len(mask_of(model.answer(ct_study(), "What?", max_frames=-5)).frame_index) == 1
+    assert len(mask_of(model.answer(ct_study(), "What?", max_frames=10**9)).frame_index) <= LOCAL.max_frames
 
 
 def test_output_history_and_question_are_bounded() -> None:
@@ -380,7 +380,7 @@ def test_several_people_get_their_own_answers_in_order() -> None:
         answer = finish(got[i])
         assert answer.text == "z" * 40
         assert answer.threshold == 0.1 + i / 100
-        assert answer.mask.keep.shape[0] == len(answer.mask.frame_index)
+        assert mask_of(answer).keep.shape[0] == len(mask_of(answer).frame_index)
     assert model.waiting == 0
 
 

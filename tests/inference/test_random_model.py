@@ -20,6 +20,7 @@ from omnivmed.model import tokens
 from omnivmed.model.prompts import build_prompt
 from omnivmed.study import Study
 from omnivmed.vision import prepare
+from tests.inference.mock import mask_of
 from tests.inference.tiny import Package, tiny_nano
 from tests.phantoms import clip_study, ct_study, radiograph
 
@@ -46,7 +47,7 @@ def reference_ids(
     """What transformers' own generate answers, from pixels, mask and prompt."""
     runtime: Any = model.runtime
     patches = prepare(study, model.budget)
-    mask = model.answer(study, question, threshold=threshold, max_new_tokens=1).mask
+    mask = mask_of(model.answer(study, question, threshold=threshold, max_new_tokens=1))
     ids = build_prompt(
         runtime.tokenizer,
         question,
@@ -173,7 +174,7 @@ def test_pruning_changes_what_the_language_model_reads(random_assistant: LocalAs
 def test_identical_frames_are_encoded_once(random_assistant: LocalAssistant) -> None:
     still = Study.from_array(np.repeat(radiograph((112, 112)), 6, axis=0), kind="volume")
     answer = random_assistant.answer(still, "What?", max_new_tokens=2)
-    assert len(answer.mask.frame_index) == 6
+    assert len(mask_of(answer).frame_index) == 6
     assert answer.usage["encoder_frames"] == 1
     rows = np.array([[1.0], [2.0], [1.0], [3.0]], dtype=np.float32)[:, :, None]
     assert distinct_frames(rows) == ([0, 1, 3], [0, 1, 0, 2])

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from pydicom.dataset import Dataset
 from pydicom.sequence import Sequence
+from pydicom.uid import UID
 
 from omnivmed.errors import StudyError
 from omnivmed.io import open_study
@@ -31,11 +32,11 @@ def label_map(dtype: type = np.uint8, **tags: object) -> bytes:
     """Liver (1), an unnamed segment (2) and a number without a segment (5), on 0, in axial slices."""
     ds = enhanced_ct()
     count, rows, columns = int(ds.NumberOfFrames), int(ds.Rows), int(ds.Columns)
-    pixels = np.zeros((count, rows, columns), dtype)
+    pixels: np.ndarray = np.zeros((count, rows, columns), dtype)
     pixels[:, 1:4, 2:6] = 1
     pixels[:, 5:8, 2:6] = 2
     pixels[-1, 1:4, 8:10] = 5
-    ds.SOPClassUID = ds.file_meta.MediaStorageSOPClassUID = LABELMAP_CLASS
+    ds.SOPClassUID = ds.file_meta.MediaStorageSOPClassUID = UID(LABELMAP_CLASS)
     ds.Modality, ds.SegmentationType = "SEG", "LABELMAP"
     ds.BitsAllocated = ds.BitsStored = pixels.dtype.itemsize * 8
     ds.HighBit, ds.PixelRepresentation = ds.BitsStored - 1, 0

@@ -218,7 +218,7 @@ def test_colours_by_tag_or_by_size(
 ) -> None:
     kr, kb = {"601": (0.299, 0.114), "709": (0.2126, 0.0722)}[expected]
     pictures = [np.full((*size, 3), (200, 40, 60), np.uint8)] * 2
-    tagged = {} if tag is None else {"x264-params": f"colormatrix={tag}"}
+    tagged: dict[str, Any] = {} if tag is None else {"x264-params": f"colormatrix={tag}"}
     frame = open_bytes(encoded(range(2), "mp4", "libx264", pictures=pictures, **tagged), "a.mp4").frames()[0]
     # The encoder here writes BT.601 numbers, whatever the tag says: Y, Cb, Cr of (200, 40, 60), read by the table.
     y = 0.299 * 200 + 0.587 * 40 + 0.114 * 60
@@ -269,9 +269,10 @@ def test_an_edit_list_that_begins_between_key_frames(open_bytes: Opener) -> None
         av.open(io.BytesIO(encoded(FORTY, "mp4", "libx264", 2, gop=40))) as source,
         av.open(out, "w", format="mp4", options={"avoid_negative_ts": "disabled"}) as target,
     ):
+        assert isinstance(source, av.container.InputContainer)
         stream = target.add_stream_from_template(source.streams.video[0])
         for packet in source.demux(video=0):
-            if packet.size:
+            if packet.size and packet.pts is not None and packet.dts is not None:
                 shift = round(8 / 25 / packet.time_base)
                 packet.pts, packet.dts, packet.stream = packet.pts - shift, packet.dts - shift, stream
                 target.mux(packet)
@@ -287,6 +288,7 @@ def test_a_matroska_that_begins_inside_a_group(open_bytes: Opener) -> None:
         av.open(io.BytesIO(encoded(FORTY, "matroska", "libx264", 0))) as source,
         av.open(out, "w", format="matroska") as target,
     ):
+        assert isinstance(source, av.container.InputContainer)
         stream = target.add_stream_from_template(source.streams.video[0])
         for place, packet in enumerate(source.demux(video=0)):
             if packet.size and place >= 4:

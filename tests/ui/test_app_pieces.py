@@ -169,8 +169,9 @@ def test_the_tab_shows_the_runs_own_numbers(context: Context) -> None:
     turn, opened = session.turns[0], session.current
     assert opened is not None
     assert turn.answer is not None
-    html = saw.saw_html(opened, turn.answer.mask, turn.answer)
     mask = turn.answer.mask
+    assert mask is not None
+    html = saw.saw_html(opened, mask, turn.answer)
     assert f"Kept {mask.kept:,} of {mask.total:,}" in html
     assert html.count("<img") == len(mask.frame_index)
     assert "threshold 0.05" in html
