@@ -54,7 +54,7 @@ class Limits:
     waiting_upload_minutes: int = 10  # a file that nobody opened by then is deleted
     idle_minutes: int = 30
     # All visitors together. Above, the study idle longest goes first; when none is idle, a newcomer waits.
-    sessions: int = 256
+    sessions: int = 512
     open_study_bytes: int = 8192 * MIB  # decoded pixels in memory
     visitor_files_bytes: int = 8192 * MIB  # on disk: uploads that stay and what browsers fetch
 
@@ -114,7 +114,6 @@ PUBLIC = Limits(
     max_new_tokens=256,
     max_history_turns=8,
     max_frames=64,
-    sessions=512,
     open_study_bytes=4096 * MIB,
     visitor_files_bytes=4096 * MIB,
 )

@@ -222,6 +222,7 @@ class Texts(BaseModel, frozen=True, extra="forbid", strict=False):
     ENDED: dict[str, str]
     EARLIER_TURNS: str
     NO_WALLS: str
+    METRICS: dict[str, str]
     LOGIN_SILENCE: str
     BUSY_FULL: str
     DISK_FULL: str

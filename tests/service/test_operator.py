@@ -25,7 +25,7 @@ def test_health_tells_memory_and_disk(start: Starter, monkeypatch: pytest.Monkey
     assert told["memory_bytes"] > 50 * 2**20
     assert told["disk_free_bytes"] > 0
     monkeypatch.setattr("omnivmed.ui.web.health.free_bytes", lambda _: 1000)
-    assert app.page().get("/healthz").json()["status"] == "disk full"
+    assert app.page().get("/healthz").json()["status"] == "full"
 
 
 def test_metrics_count_and_name_nobody(start: Starter, tmp_path: Path) -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from prometheus_client import CollectorRegistry, Counter, Histogram
 
+from omnivmed.ui import texts
+
 SECONDS = (0.1, 0.25, 0.5, 1, 2, 4, 8, 15, 30, 60, 120)
 
 
@@ -14,21 +16,21 @@ class Counts:
         self.registry = CollectorRegistry()
         self._answers = Histogram(
             "omnivmed_answer_seconds",
-            "Answers, by how they ended",
+            texts.METRICS["answer_seconds"],
             ["code"],
             buckets=SECONDS,
             registry=self.registry,
         )
         self._openings = Histogram(
             "omnivmed_opening_seconds",
-            "Uploads opened, by code",
+            texts.METRICS["opening_seconds"],
             ["code"],
             buckets=SECONDS,
             registry=self.registry,
         )
         self._refused = Counter(
             "omnivmed_refused",
-            "Requests turned away at the gate, by reason",
+            texts.METRICS["refused"],
             ["reason"],
             registry=self.registry,
         )

@@ -326,18 +326,16 @@ class Session:
 
         The same name gives the same path again: a newer download replaces the one before.
         """
-        with self.lock:
-            known = () if self.current is None else self.current.served
-        for path in known:
-            if path.name == name:
-                return path
-        folder = self.served_folder() / secrets.token_hex(16)
-        folder.mkdir(mode=0o700)
-        path = folder / name
         with self._change():
+            for path in () if self.current is None else self.current.served:
+                if path.name == name:
+                    return path
+            folder = self.served_folder() / secrets.token_hex(16)
+            folder.mkdir(mode=0o700)
+            path = folder / name
             if self.current is not None:
                 self.keep(self.current, path)
-        return path
+            return path
 
     def history(self, limits: Limits) -> list[tuple[str, str]]:
         """(question, answer) pairs for the prompt: the last turns the limits allow, kept on the server."""

@@ -34,7 +34,7 @@ def health_route(context: Context) -> Route:
         free = free_bytes(context.uploads)
         return JSONResponse(
             {
-                "status": "ok" if free > RESERVE else "disk full",
+                "status": "ok" if free > RESERVE else "full",
                 "version": __version__,
                 "model": context.service.state,
                 "sessions": len(context.store),
@@ -67,20 +67,20 @@ def gauges_of(context: Context, queue: EventQueue) -> CollectorRegistry:
     """Figures that are read when somebody asks."""
     registry = CollectorRegistry()
 
-    def gauge(name: str, about: str, read: Callable[[], float]) -> None:
-        Gauge(f"omnivmed_{name}", about, registry=registry).set_function(read)
+    def gauge(name: str, read: Callable[[], float]) -> None:
+        Gauge(f"omnivmed_{name}", texts.METRICS[name], registry=registry).set_function(read)
 
     def decoder_starts() -> float:
         from omnivmed.io.pool import FAMILY
 
         return FAMILY.starts
 
-    gauge("sessions", "Open pages", lambda: len(context.store))
-    gauge("memory_bytes", "Resident memory of the server", memory_bytes)
-    gauge("disk_free_bytes", "Free on the disk of uploads", lambda: free_bytes(context.uploads))
-    gauge("waiting_upload_bytes", "Sent and not opened yet", lambda: context.uploads.bytes())
-    gauge("decoder_starts", "How often the decoder was started", decoder_starts)
-    waiting = Gauge("omnivmed_events", "Events that wait or run", ["kind"], registry=registry)
+    gauge("sessions", lambda: len(context.store))
+    gauge("memory_bytes", memory_bytes)
+    gauge("disk_free_bytes", lambda: free_bytes(context.uploads))
+    gauge("waiting_upload_bytes", lambda: context.uploads.bytes())
+    gauge("decoder_starts", decoder_starts)
+    waiting = Gauge("omnivmed_events", texts.METRICS["events"], ["kind"], registry=registry)
     for kind in KINDS:
         waiting.labels(kind).set_function(
             lambda kind=kind: sum(  # type: ignore[misc]
@@ -93,11 +93,14 @@ def gauges_of(context: Context, queue: EventQueue) -> CollectorRegistry:
 def hourly_line(context: Context) -> str:
     """The same figures as one line of the log."""
     counts = context.counts
-    return (
-        f"hour sessions={len(context.store)} answers={counts.total('answers')} openings={counts.total('openings')} "
-        f"refused={counts.total('refused')} memory_mb={memory_bytes() >> 20} "
-        f"disk_free_mb={free_bytes(context.uploads) >> 20} model={context.service.state}"
-    )
+    figures = {
+        "sessions": len(context.store),
+        **{name: counts.total(name) for name in ("answers", "openings", "refused")},
+        "memory_mb": memory_bytes() >> 20,
+        "disk_free_mb": free_bytes(context.uploads) >> 20,
+        "model": context.service.state,
+    }
+    return " ".join(["hour", *(f"{name}={value}" for name, value in figures.items())])
 
 
 def memory_bytes() -> int:

@@ -30,13 +30,8 @@ class Walled:
                 self.walls = dict(FAMILY.walls)
         except Exception as error:
             log.warning("decoder does not start: code=%s", type(error).__name__)
-        stand = ", ".join(
-            f"{name} {'yes' if stands else 'NO'}" for name, stands in sorted(self.walls.items())
-        )
+        stand = " ".join(f"{name}={'yes' if stands else 'NO'}" for name, stands in sorted(self.walls.items()))
         if self.enough:
             log.info("decoder walled off: %s", stand)
         else:
-            log.error(
-                "decoder not walled off (%s): uploads are refused; see docs/deploy.md",
-                stand or "it does not start",
-            )
+            log.warning("decoder not walled off (%s): uploads are refused; see docs/deploy.md", stand or None)

@@ -377,7 +377,7 @@ def test_changes_of_many_threads_are_all_there(store: SessionStore) -> None:
             path.write_bytes(b"x")
             made.append(path)
             assert session.use_mask(opened, prune(study, threshold=k / 40), path, answered=bool(who % 2))
-            session.new_served("download.json").write_text("{}")
+            session.new_served(f"download-{who}-{k}.json").write_text("{}")
             session.record(opened, Turn("?", f"{who} {k}", "m", ""))
 
     threads = [threading.Thread(target=work, args=(who,)) for who in range(8)]
@@ -391,6 +391,16 @@ def test_changes_of_many_threads_are_all_there(store: SessionStore) -> None:
     assert len(opened.served) == 321  # the downloads and one mask
     assert session.show(a_study(), session.begin_opening())
     assert not any(p.exists() for p in made)
+
+
+def test_a_newer_download_takes_the_place_of_the_one_before(store: SessionStore) -> None:
+    session = store.get("page")
+    session.show(a_study(), session.begin_opening())
+    first = session.new_served("answer.json")
+    assert session.new_served("answer.json") == first
+    assert session.new_served("other.json") != first
+    session.show(a_study(), session.begin_opening())
+    assert session.new_served("answer.json") != first
 
 
 def test_a_mask_for_a_study_that_is_gone_leaves_no_file(store: SessionStore) -> None:
