@@ -32,6 +32,7 @@ export function rgbaTable(grey) {
 /** RGBA words of a label map by stored number: colours of its labels, the palette for others, black for none. */
 export function labelTable(dtype, labels, background) {
   const out = new Uint32Array(2 ** BITS[dtype]);
+  /** @param {number[]} rgb */
   const word = ([r, g, b]) => (0xff000000 | (b << 16) | (g << 8) | r) >>> 0;
   for (let i = 0; i < out.length; i++) out[i] = word(PALETTE[(i + PALETTE.length - 1) % PALETTE.length]);
   for (const [number, , colour] of labels) out[number] = word(colour);
