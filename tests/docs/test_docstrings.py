@@ -18,7 +18,9 @@ from tests.docs.pages import ROOT
 # Room → public definitions without a docstring, at most; 0 for what is not named. Who writes some lowers the number:
 # `python -m tests.docs.test_docstrings` prints them.
 MOST = {
-    "omnivmed/inference": 9,
+    "omnivmed/inference": 6,
+    "omnivmed/model": 2,
+    "omnivmed/spoken": 1,
     "train/claims": 14,
     "train/nano": 36,
 }
