@@ -260,5 +260,6 @@ def test_the_page_is_served_elsewhere(page: tuple[subprocess.Popen[str], str]) -
     assert "Not for clinical use" in html
     health = json.loads(urllib.request.urlopen(f"{address}/healthz", timeout=30).read())
     assert health["version"] == __version__
-    process.send_signal(signal.SIGTERM)  # being told to stop is no failure; Ctrl-C ends with 130 (ui/web/ends.py)
+    # Being told to stop is no failure; Ctrl-C ends with 130 (ui/web/ends.py).
+    process.send_signal(signal.SIGTERM)
     assert process.wait(60) == 0
