@@ -22,6 +22,7 @@ MOST = {
     "omnivmed/model": 2,
     "omnivmed/spoken": 1,
     "train/claims": 14,
+    "train/data": 5,
     "train/nano": 36,
 }
 LEAST_COVERAGE = 0.96
