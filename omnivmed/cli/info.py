@@ -40,9 +40,10 @@ def run(args: argparse.Namespace) -> int:
 def facts_of(study: Study) -> dict[str, Any]:
     """All that `info` says, as JSON values."""
     from omnivmed.vision import sample_frames
+    from omnivmed.vision.budget import NANO_BUDGET
 
     times = study.times_s
-    taken = sample_frames(study)
+    taken = sample_frames(study, NANO_BUDGET)  # what `prune` and `ask` take where nobody says otherwise
     return {
         "kind": study.kind,
         "shape": list(study.shape),
@@ -60,6 +61,7 @@ def facts_of(study: Study) -> dict[str, Any]:
         "window": None if study.window is None else list(study.window),
         "presets": [list(preset) for preset in study.presets],
         "frames_taken": [int(i) for i in taken],
+        "budget": NANO_BUDGET.name,
         "text_boxes": None if study.text_boxes is None else [list(box) for box in study.text_boxes],
         "warnings": study.warnings,
         "notes": study.notes,

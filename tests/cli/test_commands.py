@@ -17,6 +17,7 @@ from benchmarks.overlays import draw
 from omnivmed.cli import main
 from omnivmed.io import can_find_text
 from tests.inference.tiny import Package
+from tests.phantoms import ct_volume
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -25,8 +26,6 @@ ROOT = Path(__file__).resolve().parents[2]
 def volume(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A CT phantom as NIfTI."""
     import nibabel
-
-    from tests.phantoms import ct_volume
 
     path = tmp_path_factory.mktemp("volume") / "ct.nii.gz"
     data = np.transpose(ct_volume(), (2, 1, 0)).astype(np.int16)
@@ -51,6 +50,21 @@ def test_info_tells_kind_and_shape(volume: Path, capsys: pytest.CaptureFixture[s
     out = capsys.readouterr().out
     assert "kind: volume" in out
     assert str(volume.parent) not in out
+
+
+def test_info_takes_the_frames_that_prune_takes(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    import nibabel
+
+    name = tmp_path / "long.nii.gz"  # more slices than one budget takes, fewer than the other
+    data = np.transpose(ct_volume(slices=80), (2, 1, 0)).astype(np.int16)
+    nibabel.save(nibabel.Nifti1Image(data, np.diag([1.0, 1.0, 3.0, 1.0])), name)
+    assert main(["info", str(name), "--json"]) == 0
+    facts = json.loads(capsys.readouterr().out)
+    assert main(["prune", str(name), "--out", str(tmp_path / "o.json")]) == 0
+    mask = json.loads((tmp_path / "o.json").read_text())
+    assert len(facts["frames_taken"]) == 32
+    assert facts["frames_taken"] == mask["frame_index"]
+    assert facts["budget"] == mask["budget"] == "nano"
 
 
 @pytest.mark.skipif(not can_find_text(), reason="needs the extra `text`")
