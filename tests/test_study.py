@@ -11,7 +11,8 @@ import pytest
 from omnivmed.errors import ModelError, StudyError
 from omnivmed.frames import inside_margins
 from omnivmed.limits import LOCAL, PUBLIC
-from omnivmed.study import Study, plane_of
+from omnivmed.orientation import plane_of
+from omnivmed.study import Study
 
 AXIAL = np.array([[0, 0, -1.0, 10], [0, -1.0, 0, 20], [3.0, 0, 0, 30], [0, 0, 0, 1]])
 

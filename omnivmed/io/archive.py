@@ -15,8 +15,8 @@ from contextlib import contextmanager
 from typing import BinaryIO
 
 from omnivmed.errors import StudyError
+from omnivmed.io.handle import extension_of
 from omnivmed.io.job import Upload, read_upto
-from omnivmed.io.pool import extension_of
 from omnivmed.limits import Limits, size
 
 _PACKINGS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from pydicom.dataset import Dataset
 
 from omnivmed.errors import StudyError
-from omnivmed.io import dicom
+from omnivmed.io import dicom, dicom_spacing
 from omnivmed.io.dicom_file import DicomFile
 from omnivmed.io.dicom_groups import FrameHeader, frame_headers, vector_entry
 from omnivmed.io.dicom_pixels import Frames
@@ -22,7 +22,7 @@ from omnivmed.io.job import Desk, Findings, Reading
 from omnivmed.io.orient import usable
 from omnivmed.io.stack import Place, measure, place_of
 from omnivmed.limits import Limits, size
-from omnivmed.study import plane_of
+from omnivmed.orientation import plane_of
 
 EAGER_BYTES = 96 * 1024 * 1024  # larger loops are decoded when their frames are asked for
 _STACK_MODALITIES = ("CT", "MR", "PT", "NM", "RTDOSE", "SEG", "OPT", "MG", "BMD")
@@ -71,7 +71,7 @@ def place_in(header: Any) -> Place | None:
     return place_of(
         dicom.numbers(header, "ImagePositionPatient", 3),
         dicom.numbers(header, "ImageOrientationPatient", 6),
-        dicom.pixel_spacing(header),
+        dicom_spacing.pixel_spacing(header),
     )
 
 
@@ -113,7 +113,7 @@ def _tomography_places(dataset: Dataset, count: int) -> list[Place] | None:
     first = place_of(
         _either(detector, dataset, "ImagePositionPatient", 3),
         _either(detector, dataset, "ImageOrientationPatient", 6),
-        dicom.pixel_spacing(dataset),
+        dicom_spacing.pixel_spacing(dataset),
     )
     step = dicom.number(dataset, "SpacingBetweenSlices") or dicom.number(dataset, "SliceThickness")
     if first is None or not step:

@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import Any
 
 from omnivmed.errors import StudyError
-from omnivmed.io import dicom, sniff
+from omnivmed.io import dicom, dicom_spacing, sniff
 from omnivmed.io.dicom_file import DAMAGED, DicomFile, transfer_syntax
 from omnivmed.io.dicom_fragments import fragments_of
 from omnivmed.io.job import Desk, Findings, Reading, Upload
@@ -42,7 +42,7 @@ def read_movie(file: DicomFile, limits: Limits, desk: Desk, findings: Findings) 
         raise StudyError("Unsupported", UNREAD)
     reading = read_video(upload, kind, limits, desk)
     dicom.note_burned_in(file.header, findings)
-    pair = dicom.pixel_spacing(file.header)
+    pair = dicom_spacing.pixel_spacing(file.header)
     info = replace(
         reading.info,
         modality=dicom.modality(file.header),

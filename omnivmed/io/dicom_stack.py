@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from omnivmed.errors import StudyError
-from omnivmed.io import dicom
+from omnivmed.io import dicom, dicom_spacing
 from omnivmed.io.dicom_file import DAMAGED
 from omnivmed.io.dicom_labels import background_of, is_label_map, labels_of
 from omnivmed.io.dicom_pixels import Frames
@@ -22,7 +22,9 @@ from omnivmed.io.job import Desk, Findings, Reading, check_bytes
 from omnivmed.io.orient import radiological, turned_affine, usable
 from omnivmed.io.stack import measure
 from omnivmed.limits import Limits
-from omnivmed.study import Spacing, StudyInfo, letters_of, plane_of, rescale
+from omnivmed.orientation import letters_of, plane_of
+from omnivmed.study import rescale
+from omnivmed.study_info import Spacing, StudyInfo
 from omnivmed.window import Window, auto_window
 
 Geometry = tuple[
@@ -143,9 +145,9 @@ def read_sequence(
 def common(header: Any, rgb: bool, slope: float, intercept: float, findings: Findings) -> StudyInfo:
     """What every kind of study says of its picture; the burned-in question is asked here."""
     dicom.note_burned_in(header, findings)
-    dicom.note_spacing(header, findings)
+    dicom_spacing.note_spacing(header, findings)
     return StudyInfo(
-        spacing_at=dicom.spacing_at(header),
+        spacing_at=dicom_spacing.spacing_at(header),
         labels=() if rgb else labels_of(header, findings),
         background=background_of(header) if not rgb and is_label_map(header) else None,
         kind="image",
@@ -156,7 +158,7 @@ def common(header: Any, rgb: bool, slope: float, intercept: float, findings: Fin
         unit="rgb" if rgb else unit_of(header, findings),
         slope=1.0 if rgb else slope,
         intercept=0.0 if rgb else intercept,
-        aspect=dicom.pixel_aspect(header),
+        aspect=dicom_spacing.pixel_aspect(header),
     )
 
 
@@ -170,7 +172,7 @@ def _window(slices: Sequence[Slice], findings: Findings) -> Window | None:
 
 def plane_spacing(header: Any) -> Spacing | None:
     """(None, row, column) in mm, or None."""
-    pair = dicom.pixel_spacing(header)
+    pair = dicom_spacing.pixel_spacing(header)
     return None if pair is None else (None, *pair)
 
 
@@ -215,7 +217,7 @@ def _geometry(slices: Sequence[Slice], shape: tuple[int, ...], findings: Finding
             "NoOrientation",
             "The files do not say how the patient lies; slices are shown as stored, without letters.",
         )
-        in_plane = dicom.pixel_spacing(header)
+        in_plane = dicom_spacing.pixel_spacing(header)
         step = dicom.number(header, "SpacingBetweenSlices")
         step = abs(step) if step else None
         spacing = None if in_plane is None else (step, *in_plane)

@@ -16,12 +16,13 @@ from omnivmed.errors import StudyError
 from omnivmed.frames import ArraySource, FrameSource
 from omnivmed.io import pool, wire
 from omnivmed.io.clip import LocalClip, RemoteClip
+from omnivmed.io.handle import Handle
 from omnivmed.io.job import LocalDesk, Reading, Upload, look
-from omnivmed.io.pool import Handle
 from omnivmed.io.report import array_of, info_of
 from omnivmed.limits import LOCAL, Limits, size
 from omnivmed.progress import Progress
-from omnivmed.study import Study, StudyInfo
+from omnivmed.study import Study
+from omnivmed.study_info import StudyInfo
 from omnivmed.window import Window
 
 PathLike = str | os.PathLike[str]

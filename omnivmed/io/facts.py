@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from omnivmed.study import StudyInfo
+from omnivmed.study_info import StudyInfo
 
 MAX_SCALE = 1e15  # larger factors are damage: file units stay far inside float32
 # Modality (0008,0060) values that may leave the worker: DICOM defined terms for things with pixels.

@@ -15,7 +15,7 @@ from omnivmed.errors import StudyError
 from omnivmed.io.facts import stored_facts
 from omnivmed.io.job import Desk, Findings, Reading, Upload, check_plane
 from omnivmed.limits import Limits
-from omnivmed.study import StudyInfo
+from omnivmed.study_info import StudyInfo
 from omnivmed.window import Window, auto_window
 
 # Declared sizes are checked here against the limits, before Pillow decodes anything.

@@ -17,7 +17,7 @@ from numpy.typing import DTypeLike, NDArray
 
 from omnivmed.errors import WARNING_CODES, StudyError, WarningCode
 from omnivmed.limits import Limits, size
-from omnivmed.study import StudyInfo
+from omnivmed.study_info import StudyInfo
 
 
 @dataclass

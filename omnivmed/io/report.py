@@ -14,7 +14,7 @@ from omnivmed.io.job import look
 from omnivmed.io.pool import MAX_SENTENCE
 from omnivmed.io.wire import Block
 from omnivmed.labels import Label
-from omnivmed.study import Spacing, StudyInfo
+from omnivmed.study_info import Spacing, StudyInfo
 from omnivmed.window import Window
 
 KINDS = ("image", "volume", "video")

@@ -13,9 +13,9 @@ from typing import BinaryIO
 
 from omnivmed.errors import StudyError
 from omnivmed.io.archive import is_clutter, is_outside
+from omnivmed.io.handle import extension_of
 from omnivmed.io.inflate import Stream
 from omnivmed.io.job import Desk, Upload, read_upto
-from omnivmed.io.pool import extension_of
 from omnivmed.limits import Limits, size
 
 _DAMAGED = "The tar archive is cut or damaged; make it again."

@@ -25,7 +25,7 @@ from omnivmed.io.video_packets import (
 )
 from omnivmed.io.video_times import NO_STAMP, Packets, line_up
 from omnivmed.limits import Limits
-from omnivmed.study import StudyInfo
+from omnivmed.study_info import StudyInfo
 
 # Clips below both are decoded once at opening, so that damage is known at once.
 VERIFY_FRAMES, VERIFY_PIXELS = 1200, 50_000_000

@@ -15,7 +15,9 @@ from omnivmed.io.inflate import Stream
 from omnivmed.io.job import Desk, Findings, Reading, check_bytes, check_plane
 from omnivmed.io.orient import radiological, turned_affine, usable
 from omnivmed.limits import Limits
-from omnivmed.study import Spacing, StudyInfo, plane_of, rescale
+from omnivmed.orientation import plane_of
+from omnivmed.study import rescale
+from omnivmed.study_info import Spacing, StudyInfo
 from omnivmed.window import Window, auto_window
 
 CUT = "The volume ends before its declared size; export it again."

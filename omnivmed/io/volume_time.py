@@ -17,7 +17,7 @@ from omnivmed.io.inflate import Stream
 from omnivmed.io.job import Desk, Findings, Reading, check_bytes
 from omnivmed.io.volume import CUT, stored_dtype, volume_study
 from omnivmed.limits import Limits
-from omnivmed.study import letters_of
+from omnivmed.orientation import letters_of
 
 MAX_CHOICES = 256
 

@@ -384,11 +384,8 @@ class Decoder:
 
 def _causal(count: int, start: int, repeat: int, device: torch.device) -> torch.Tensor:
     """Bool ``(repeat * S, T + S)``: position ``start + s`` sees all up to itself; tiled for grouped heads."""
-    seen = (
-        torch.arange(start + count, device=device)[None]
-        <= torch.arange(start, start + count, device=device)[:, None]
-    )
-    return seen.repeat(repeat, 1)
+    places = torch.arange(start + count, device=device)
+    return (places[None] <= places[start:, None]).repeat(repeat, 1)
 
 
 def _flat(inputs_embeds: torch.Tensor) -> torch.Tensor:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from omnivmed.study import StudyKind
+from omnivmed.study_info import StudyKind
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from omnivmed.progress import Progress
-from omnivmed.study import Study, StudyKind
+from omnivmed.study import Study
+from omnivmed.study_info import StudyKind
 from omnivmed.vision.budget import DEFAULT_BUDGET, VisionBudget
 from omnivmed.vision.resize import resize_frames, target_size
 from omnivmed.vision.sampling import sample_frames

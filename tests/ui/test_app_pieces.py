@@ -23,9 +23,10 @@ from omnivmed.ui.page.export import conversation_markdown
 from omnivmed.ui.tabs import saw, teach
 from omnivmed.ui.visit import chat
 from omnivmed.ui.visit.environment import PrivateRoot
+from omnivmed.ui.visit.opened import OpenStudy
 from omnivmed.ui.visit.samples import SAMPLES, thumbnail_uri
 from omnivmed.ui.visit.service import ModelService, SampleShelf
-from omnivmed.ui.visit.session import OpenStudy, Session
+from omnivmed.ui.visit.session import Session
 from omnivmed.ui.visit.sessions import SessionStore
 from omnivmed.ui.visit.settings import AppSettings
 from omnivmed.ui.visit.studies import Context, facts_line, label_of

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from omnivmed import __version__
 from omnivmed.ui import texts
 from omnivmed.ui.visit.chat import plain
-from omnivmed.ui.visit.session import OpenStudy, Turn
+from omnivmed.ui.visit.opened import OpenStudy, Turn
 from omnivmed.ui.visit.studies import facts_line
 
 

@@ -9,8 +9,8 @@ from omnivmed import __version__
 from omnivmed.limits import Limits
 from omnivmed.ui import texts
 from omnivmed.ui.visit.background import Step
+from omnivmed.ui.visit.opened import OpenStudy
 from omnivmed.ui.visit.service import ModelService
-from omnivmed.ui.visit.session import OpenStudy
 from omnivmed.ui.visit.settings import AppSettings
 from omnivmed.ui.visit.studies import facts_line
 

@@ -19,7 +19,8 @@ from omnivmed.ui import texts
 from omnivmed.ui.tabs.bench import Bench
 from omnivmed.ui.upstream import UnopenedFile
 from omnivmed.ui.visit import chat, studies
-from omnivmed.ui.visit.session import OpenStudy, Session
+from omnivmed.ui.visit.opened import OpenStudy
+from omnivmed.ui.visit.session import Session
 from omnivmed.ui.visit.studies import Context
 
 log = logging.getLogger("omnivmed.ui")

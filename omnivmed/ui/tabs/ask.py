@@ -19,7 +19,8 @@ from omnivmed.ui.tabs.options import OptionsPage, build_options
 from omnivmed.ui.tabs.screen import Updates
 from omnivmed.ui.upstream import event_data
 from omnivmed.ui.visit import chat
-from omnivmed.ui.visit.session import OpenStudy, Session, Turn
+from omnivmed.ui.visit.opened import OpenStudy, Turn
+from omnivmed.ui.visit.session import Session
 from omnivmed.ui.visit.studies import Context
 
 SUGGESTIONS = 4

@@ -16,7 +16,7 @@ from omnivmed.ui.page import parts
 from omnivmed.ui.tabs.bench import Bench, Tab
 from omnivmed.ui.tabs.screen import Updates
 from omnivmed.ui.visit import chat
-from omnivmed.ui.visit.session import OpenStudy
+from omnivmed.ui.visit.opened import OpenStudy
 from omnivmed.ui.visit.studies import Context
 
 if TYPE_CHECKING:

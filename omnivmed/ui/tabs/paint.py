@@ -19,7 +19,7 @@ from omnivmed.ui.page import parts
 from omnivmed.ui.tabs.bench import Bench, Panel
 from omnivmed.ui.tabs.screen import Screen, Updates
 from omnivmed.ui.visit import opening, studies
-from omnivmed.ui.visit.session import OpenStudy
+from omnivmed.ui.visit.opened import OpenStudy
 from omnivmed.ui.visit.studies import Context
 
 

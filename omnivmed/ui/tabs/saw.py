@@ -22,7 +22,8 @@ from omnivmed.ui.page.plots import chart_box, no_charts, shown_charts
 from omnivmed.ui.tabs.bench import Bench, Tab
 from omnivmed.ui.tabs.screen import Updates
 from omnivmed.ui.visit.background import Step
-from omnivmed.ui.visit.session import OpenStudy, Session, Turn
+from omnivmed.ui.visit.opened import OpenStudy, Turn
+from omnivmed.ui.visit.session import Session
 from omnivmed.ui.visit.studies import Context
 
 if TYPE_CHECKING:

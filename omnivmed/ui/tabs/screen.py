@@ -24,9 +24,10 @@ from omnivmed.ui.page import parts
 from omnivmed.ui.page.upload import study_upload
 from omnivmed.ui.visit import opening, studies
 from omnivmed.ui.visit.background import Abandoned, run_with_progress
+from omnivmed.ui.visit.opened import OpenStudy
 from omnivmed.ui.visit.opening import Openings
 from omnivmed.ui.visit.samples import SAMPLES
-from omnivmed.ui.visit.session import OpenStudy, Session
+from omnivmed.ui.visit.session import Session
 from omnivmed.ui.visit.sessions import Crowded
 from omnivmed.ui.visit.studies import Context
 from omnivmed.ui.visit.uploads import PAGE_HEADER

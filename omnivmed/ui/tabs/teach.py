@@ -21,9 +21,10 @@ from omnivmed.ui.tabs.bench import QUIET, Bench
 from omnivmed.ui.tabs.screen import Updates
 from omnivmed.ui.visit import opening
 from omnivmed.ui.visit.background import Reporter
+from omnivmed.ui.visit.opened import OpenStudy
 from omnivmed.ui.visit.opening import Opening
 from omnivmed.ui.visit.samples import SAMPLES, find_sample
-from omnivmed.ui.visit.session import OpenStudy, Session
+from omnivmed.ui.visit.session import Session
 from omnivmed.ui.visit.studies import Context, label_of, open_study_files, still_needed
 from omnivmed.vision import Patches, VisionBudget
 

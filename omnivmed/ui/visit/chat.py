@@ -21,7 +21,8 @@ from omnivmed.inference.events import Done, Failed, MaskReady, Stage, Text
 from omnivmed.inference.options import AskOptions
 from omnivmed.ui import texts
 from omnivmed.ui.visit.background import Step
-from omnivmed.ui.visit.session import OpenStudy, Session, Turn
+from omnivmed.ui.visit.opened import OpenStudy, Turn
+from omnivmed.ui.visit.session import Session
 from omnivmed.ui.visit.studies import Context
 
 if TYPE_CHECKING:

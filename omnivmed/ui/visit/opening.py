@@ -20,7 +20,8 @@ from omnivmed.ui import texts
 from omnivmed.ui.visit import studies
 from omnivmed.ui.visit.background import Abandoned, Reporter, Step, run_with_progress
 from omnivmed.ui.visit.chat import place_of
-from omnivmed.ui.visit.session import OpenStudy, Session
+from omnivmed.ui.visit.opened import OpenStudy
+from omnivmed.ui.visit.session import Session
 from omnivmed.ui.visit.studies import Context
 
 log = logging.getLogger("omnivmed.ui")

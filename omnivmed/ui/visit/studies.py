@@ -19,9 +19,10 @@ from omnivmed.ui.canvas import payload
 from omnivmed.ui.canvas.container import payload_path
 from omnivmed.ui.visit.counts import Counts
 from omnivmed.ui.visit.environment import PrivateRoot
+from omnivmed.ui.visit.opened import OpenStudy
 from omnivmed.ui.visit.samples import find_sample
 from omnivmed.ui.visit.service import ModelService, SampleShelf
-from omnivmed.ui.visit.session import OpenStudy, Session, pixel_bytes
+from omnivmed.ui.visit.session import Session, pixel_bytes
 from omnivmed.ui.visit.sessions import SessionStore
 from omnivmed.ui.visit.settings import AppSettings
 from omnivmed.ui.visit.uploads import Uploads

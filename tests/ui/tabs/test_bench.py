@@ -14,7 +14,8 @@ from omnivmed.ui.app import PANELS, TABS, build_demo, make_context
 from omnivmed.ui.tabs.bench import Bench, Panel, Tab
 from omnivmed.ui.tabs.screen import Updates
 from omnivmed.ui.visit.environment import PrivateRoot
-from omnivmed.ui.visit.session import OpenStudy, Session, Turn
+from omnivmed.ui.visit.opened import OpenStudy, Turn
+from omnivmed.ui.visit.session import Session
 from omnivmed.ui.visit.settings import AppSettings
 from omnivmed.ui.visit.studies import Context, label_of
 from tests import phantoms

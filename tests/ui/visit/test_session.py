@@ -21,7 +21,8 @@ from omnivmed.pruning import prune
 from omnivmed.study import Study
 from omnivmed.ui.visit import environment
 from omnivmed.ui.visit.background import Abandoned, Step, run_with_progress
-from omnivmed.ui.visit.session import OpenStudy, Turn, private_mode
+from omnivmed.ui.visit.opened import OpenStudy, Turn
+from omnivmed.ui.visit.session import private_mode
 from omnivmed.ui.visit.sessions import SessionStore
 from omnivmed.ui.visit.settings import AppSettings, add_arguments, settings_of
 from omnivmed.ui.visit.uploads import known_extension, random_name
@@ -271,6 +272,9 @@ def test_d5_the_network_needs_public_or_a_log_in(
         with pytest.raises(SystemExit):
             read_settings(argv)
     assert "--public" in capsys.readouterr().err
+    for host in ("192.168.1.5", "10.0.0.1", "::", "some-name"):
+        with pytest.raises(SystemExit):
+            read_settings(["--host", host])
     assert read_settings(["--host", "0.0.0.0", "--public"]).limits is PUBLIC
     with pytest.raises(SystemExit):
         read_settings(["--host", "0.0.0.0", "--login", "a:b"])  # a password on the command line
