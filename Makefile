@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV ?= .venv
 RUN := $(VENV)/bin/python
 
-.PHONY: app test check lint types slow wheel fuzz mutate lock newest recipe-tiny
+.PHONY: app test check lint types slow wheel fuzz mutate sbom lock newest recipe-tiny
 
 app: $(VENV)/app.ready
 	$(RUN) app.py $(ARGS)
@@ -32,6 +32,11 @@ slow: $(VENV)/dev.ready
 # Build the wheel, install it in an environment of its own, use it from another folder.
 wheel: $(VENV)/dev.ready
 	$(RUN) -m pytest -m slow tests/test_wheel.py $(ARGS)
+
+# Everything the locked app consists of, as CycloneDX, for whoever has to know: sbom.json (not committed).
+sbom: $(UV)
+	$(VENV)/uv/bin/python -m pip install --quiet "cyclonedx-bom>=7,<8"
+	$(VENV)/uv/bin/cyclonedx-py requirements requirements.txt --pyproject pyproject.toml --output-file sbom.json
 
 mutate: $(VENV)/dev.ready
 	$(RUN) -m tests.mutate $(ARGS)

@@ -15,6 +15,7 @@ from omnivmed.ui.tabs.bench import Bench, Panel, Tab
 from omnivmed.ui.tabs.planning import wire_planning
 from omnivmed.ui.tabs.screen import Screen, build_pick, build_screen
 from omnivmed.ui.visit.environment import PrivateRoot
+from omnivmed.ui.visit.line import Line
 from omnivmed.ui.visit.service import Loader, Meter, ModelService, SampleShelf
 from omnivmed.ui.visit.session import on_forget
 from omnivmed.ui.visit.sessions import SessionStore
@@ -38,7 +39,15 @@ def make_context(
     service = ModelService(settings, loader, meter)
     store = SessionStore(root.sessions, root.served, settings.limits)
     on_forget(service.forget)
-    return Context(settings, root, store, service, SampleShelf(settings), Uploads(root.served))
+    return Context(
+        settings,
+        root,
+        store,
+        service,
+        SampleShelf(settings),
+        Uploads(root.served),
+        line=Line(settings.limits.workers),
+    )
 
 
 def build_demo(

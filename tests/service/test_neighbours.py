@@ -181,6 +181,34 @@ def test_a_sample_does_not_wait_behind_uploads(
         go_on.set()
 
 
+def test_who_waits_to_be_decoded_is_told_the_place(
+    start: Starter, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import threading
+
+    from omnivmed.ui.visit import studies
+
+    app = start(workers=1)
+    go_on, real = threading.Event(), studies.open_study_files
+
+    def slow(*args: object, **more: object) -> object:
+        go_on.wait(30)
+        return real(*args, **more)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(studies, "open_study_files", slow)
+    pages = [app.page() for _ in range(3)]
+    with ThreadPoolExecutor(3) as pool:
+        waiting = []
+        for k, page in enumerate(pages):
+            waiting.append(pool.submit(page.open_upload, picture(tmp_path / f"{k}.png", k)))
+            time.sleep(1.0)
+        go_on.set()
+        shown = [words(one.result()) for one in waiting]
+    assert all("64 × 64" in one for one in shown)
+    told = [" ".join(page.bodies) for page in pages]
+    assert ["Waiting for your turn" in text for text in told] == [False, True, True]
+
+
 @pytest.mark.parametrize("way", ["call", "run"])
 def test_private_handlers_cannot_be_called_by_name(start: Starter, way: str) -> None:
     app = start()

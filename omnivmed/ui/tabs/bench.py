@@ -85,7 +85,7 @@ class Bench:
         self.heavy: dict[str, Any] = {
             **QUIET,
             "concurrency_id": "open",
-            "concurrency_limit": context.limits.workers,
+            "concurrency_limit": context.limits.queue_size,  # they wait in a line in which each is told its place
         }
         self.when_planned = Hooks()  # of the OpenStudy: its mask is another
         self.when_answered = Hooks()  # of Session, OpenStudy and Turn: an answer is over

@@ -273,7 +273,11 @@ def make_lesson(opened: OpenStudy, progress: Any = None) -> Lesson:
 def wire(demo: gr.Blocks, page: TeachPage, context: Context) -> None:
     """Events of the page; call inside the same `demo.route`."""
     teach = Teach(context, page)
-    heavy: dict[str, Any] = {**QUIET, "concurrency_id": "open", "concurrency_limit": context.limits.workers}
+    heavy: dict[str, Any] = {
+        **QUIET,
+        "concurrency_id": "open",
+        "concurrency_limit": context.limits.queue_size,
+    }
     quick = Bench.quick
     asked = [page.place, page.threshold, page.reference]
     outputs = [page.status, page.place, *page.steps, page.chart]

@@ -8,6 +8,7 @@ Closing the generator early gives the work up.
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,11 +21,13 @@ from omnivmed.ui import texts
 from omnivmed.ui.visit import studies
 from omnivmed.ui.visit.background import Abandoned, Reporter, Step, run_with_progress
 from omnivmed.ui.visit.chat import place_of
+from omnivmed.ui.visit.line import Line
 from omnivmed.ui.visit.opened import OpenStudy
 from omnivmed.ui.visit.session import Session
 from omnivmed.ui.visit.studies import Context
 
 log = logging.getLogger("omnivmed.ui")
+QUEUE_BEAT_S = 0.25
 
 
 @dataclass(frozen=True)
@@ -120,12 +123,25 @@ def uploaded(
         yield Opening(error=texts.UNEXPECTED)
         return
     kept = False
+    place = context.line.join()
     try:
+        yield from _queued(context.line, place, session, ticket)
         kept = yield from opening(session, ticket, lambda tell: make(taken, tell))
     finally:
+        context.line.leave(place)
         if not kept:
             for path in taken:
                 path.unlink(missing_ok=True)
+
+
+def _queued(line: Line, place: object, session: Session, ticket: int) -> Openings:
+    """Say how many are before this upload until it is its turn to be decoded, or a newer one was chosen."""
+    while session.wants(ticket):
+        ahead, waiting = line.ahead(place)
+        if ahead == 0:
+            return
+        yield Opening(Step("waiting", ahead, waiting))
+        time.sleep(QUEUE_BEAT_S)
 
 
 def open_series(context: Context, session: Session, index: Any, options: AskOptions) -> Openings:

@@ -19,6 +19,7 @@ from omnivmed.ui.canvas import payload
 from omnivmed.ui.canvas.container import payload_path
 from omnivmed.ui.visit.counts import Counts
 from omnivmed.ui.visit.environment import PrivateRoot
+from omnivmed.ui.visit.line import Line
 from omnivmed.ui.visit.opened import OpenStudy
 from omnivmed.ui.visit.samples import find_sample
 from omnivmed.ui.visit.service import ModelService, SampleShelf
@@ -52,6 +53,7 @@ class Context:
     service: ModelService
     shelf: SampleShelf
     uploads: Uploads
+    line: Line = field(default_factory=lambda: Line(2))  # of uploads that wait to be decoded
     counts: Counts = field(default_factory=Counts)
     ended: threading.Event = field(default_factory=threading.Event)  # the program is about to stop
 
