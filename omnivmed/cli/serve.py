@@ -9,12 +9,13 @@ from typing import NoReturn
 
 from omnivmed.cli.parser import UsageError
 from omnivmed.ui.visit.environment import prepare
-from omnivmed.ui.visit.settings import settings_of
+from omnivmed.ui.visit.settings import check_address, settings_of
 
 
 def run(args: argparse.Namespace) -> int:
     """Check the settings, make the private folder, then import Gradio and serve."""
     settings = settings_of(args, _refuse)
+    check_address(settings, _refuse)  # now, not after the seconds that importing takes
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
     logging.getLogger("httpx").setLevel(logging.WARNING)
     from omnivmed.io import warm_up

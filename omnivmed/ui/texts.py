@@ -236,8 +236,11 @@ class Texts(BaseModel, frozen=True, extra="forbid", strict=False):
     COMMAND_HELP: dict[str, str]
     COMMAND_THRESHOLD: str
     COMMAND_PORT: str
+    COMMAND_PORT_TAKEN: str
+    COMMAND_ADDRESS: str
     COMMAND_LOGIN: str
     COMMAND_PASSWORD: str
+    COMMAND_PASSWORD_ALONE: str
     COMMAND_PASSWORD_ASK: str
     COMMAND_SECRET_FILE: str
     COMMAND_SECRET_OPEN: str

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -105,6 +106,23 @@ def test_output_that_may_not_be_written(
     (tmp_path / "taken.png").mkdir()
     code = main(["prune", str(files / "good.png"), "--out", str(tmp_path / "taken.png")])
     assert_one_sentence(code, *capsys.readouterr())
+
+
+def test_a_page_on_a_port_that_is_taken(capsys: pytest.CaptureFixture[str]) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port = str(other.getsockname()[1])
+        code = main(["serve", "--offline", "--port", port])
+    out, err = capsys.readouterr()
+    assert_one_sentence(code, out, err)
+    assert port in err
+    assert "--port" in err
+
+
+def test_a_page_on_an_address_of_somebody_else(capsys: pytest.CaptureFixture[str]) -> None:
+    code = main(["serve", "--offline", "--public", "--host", "192.0.2.1"])  # TEST-NET-1 of RFC 5737
+    out, err = capsys.readouterr()
+    assert_one_sentence(code, out, err)
+    assert "--host 192.0.2.1" in err
 
 
 @pytest.mark.parametrize(

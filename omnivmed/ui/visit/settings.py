@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import argparse
+import errno
 import importlib.util
 import math
 import os
+import socket
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import NoReturn
@@ -75,12 +77,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def settings_of(got: argparse.Namespace, refuse: Callable[[str], NoReturn]) -> AppSettings:
     """What `add_arguments` parsed, checked. `refuse` is called with a sentence (and must not return) when a value is
-    out of range, when the page would be open to the network without `--public` or `--login`, or when `--mcp` lacks
+    out of range, when a password stands without a name, when the page would be open to the network without
+    `--public` or `--login`, or when `--mcp` lacks
     its package."""
     if not 0 <= got.threshold <= 2 or not math.isfinite(got.threshold):
         refuse(texts.COMMAND_THRESHOLD)
     if not 0 <= got.port <= 65535:
         refuse(texts.COMMAND_PORT)
+    if got.password_file is not None and got.login is None:
+        refuse(texts.COMMAND_PASSWORD_ALONE)
     login = None
     try:
         if got.login is not None:
@@ -105,3 +110,18 @@ def settings_of(got: argparse.Namespace, refuse: Callable[[str], NoReturn]) -> A
         got.behind_proxy,
         hub="SPACE_ID" in os.environ,
     )
+
+
+def check_address(settings: AppSettings, refuse: Callable[[str], NoReturn]) -> None:
+    """Call `refuse` with what to do when another program has the port, or the address is not this computer's."""
+    try:
+        found = socket.getaddrinfo(settings.host, settings.port, type=socket.SOCK_STREAM)
+        family, kind, protocol, _, address = found[0]
+        with socket.socket(family, kind, protocol) as tried:
+            if os.name == "posix":  # a page that ended a moment ago does not count; elsewhere this means more
+                tried.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            tried.bind(address)
+    except OSError as error:
+        if error.errno == errno.EADDRINUSE:
+            refuse(texts.COMMAND_PORT_TAKEN.format(port=settings.port))
+        refuse(texts.COMMAND_ADDRESS.format(port=settings.port, host=settings.host, reason=error.strerror))

@@ -275,6 +275,9 @@ def test_d5_the_network_needs_public_or_a_log_in(
     for host in ("192.168.1.5", "10.0.0.1", "::", "some-name"):
         with pytest.raises(SystemExit):
             read_settings(["--host", host])
+    with pytest.raises(SystemExit):
+        read_settings(["--password-file", "any"])  # without a name it would protect nothing
+    assert "--login NAME" in capsys.readouterr().err
     assert read_settings(["--host", "0.0.0.0", "--public"]).limits is PUBLIC
     with pytest.raises(SystemExit):
         read_settings(["--host", "0.0.0.0", "--login", "a:b"])  # a password on the command line
