@@ -309,6 +309,7 @@ def mask_header(mask: KeepMask) -> dict[str, Any]:
         "threshold": float(mask.threshold),
         "reference": mask.reference,
         "min_tokens": int(mask.min_tokens),
+        "budget": mask.budget,
         "scale": mask.scale,
         "window": _floats(mask.window),
         "unit": mask.unit,

@@ -163,6 +163,7 @@ export function maskJson(viewer) {
     scale: run.scale,
     reference: wanted.reference,
     min_tokens: run.min_tokens,
+    budget: run.budget,
     window: run.window,
     unit: run.unit,
     kept: now.kept,

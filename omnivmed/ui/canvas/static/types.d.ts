@@ -34,6 +34,7 @@ export interface MaskHeader {
   threshold: number;
   reference: Reference;
   min_tokens: number;
+  budget: string;
   scale: 'unit' | 'x255';
   window: [number, number] | null;
   unit: string;
