@@ -146,7 +146,9 @@ def _study_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--window", type=window, metavar="L,W", help="level,width in the file's units (HU for CT)"
     )
-    parser.add_argument("--series", type=int, metavar="N", help="which series, when the file holds several")
+    parser.add_argument(
+        "--series", type=int, metavar="N", help="which series, by its index in `info`, when there are several"
+    )
 
 
 def _paint_argument(parser: argparse.ArgumentParser) -> None:

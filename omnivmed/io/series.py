@@ -246,7 +246,8 @@ def _choose(candidates: list[Candidate], series: int | None) -> int:
     if series is not None and len(candidates) > 1:
         if not 0 <= series < len(candidates):
             raise StudyError(
-                "Unsupported", f"There is no series {series + 1}; the upload has {len(candidates)}."
+                "Unsupported",
+                f"There is no series with index {series}; the upload has {len(candidates)}, counted from 0.",
             )
         return series
     sizes = [c.frames for c in candidates]

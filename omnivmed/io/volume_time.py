@@ -43,7 +43,10 @@ class Parts:
         """(orientation, volume, component) of an entry; the first by default. Unsupported outside of the list."""
         chosen = 0 if series is None else series
         if not 0 <= chosen < self.count:
-            raise StudyError("Unsupported", f"There is no volume {chosen + 1}; the file has {self.count}.")
+            raise StudyError(
+                "Unsupported",
+                f"There is no volume with index {chosen}; the file has {self.count}, counted from 0.",
+            )
         rest, component = divmod(chosen, self.components)
         way, volume = divmod(rest, self.volumes)
         return way, volume, component

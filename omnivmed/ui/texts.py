@@ -47,6 +47,7 @@ class Texts(BaseModel, frozen=True, extra="forbid", strict=False):
     SYNTHETIC: str
 
     # Opening
+    STILL_SHOWN: str
     OPENING: str
     UPLOADING_DONE: str
     STAGES: dict[str, str]

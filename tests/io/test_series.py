@@ -113,6 +113,8 @@ def test_time_points_are_volumes_to_choose_from(open_bytes: Opener) -> None:
     assert markers(first) == [50, 60, 70, 80]
     assert [s["selected"] for s in first.series] == [True, False]
     assert markers(open_bytes(data, "b.zip", series=1)) == [500, 510, 520, 530]
+    with pytest.raises(StudyError, match="no series with index 2; the upload has 2, counted from 0"):
+        open_bytes(data, "c.zip", series=2)
 
 
 def test_mixed_series_show_the_largest_and_offer_the_others(open_bytes: Opener) -> None:

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from omnivmed.resources import samples_dir
+from omnivmed.ui import texts
 from tests.service.conftest import Running, Starter
 from tests.service.page_client import PageClient, last_of
 
@@ -126,6 +127,18 @@ def test_earlier_turns_go_along_only_where_asked(start: Starter) -> None:
     assert app.assistant.asked == [("One?", 0), ("Two?", 0), ("Three?", 2)]
     app.assistant.follows = False
     assert not app.context.service.follows_conversations
+
+
+def test_a_failed_file_says_that_the_picture_is_still_the_one_before(start: Starter, tmp_path: Path) -> None:
+    app = start()
+    page = app.page()
+    letter = tmp_path / "letter.dcm"
+    letter.write_text("Dear colleague, the scan is attached.")
+    assert texts.STILL_SHOWN not in json.dumps(page.open_upload(letter)), "nothing stands below yet"
+    page.open_sample("ct_abdomen")
+    said = json.dumps(page.open_upload(letter))
+    assert "ov-error" in said
+    assert texts.STILL_SHOWN in said
 
 
 def test_another_series_of_the_same_upload(start: Starter, shared_dir: Path) -> None:

@@ -70,10 +70,14 @@ def progress(step: Step | None, lead: str = "") -> str:
     )
 
 
-def error(message: str, code: str | None = None) -> str:
-    """One sentence for the person, and the code to look up or to report."""
+def error(message: str, code: str | None = None, *, still_shown: bool = False) -> str:
+    """One sentence for the person, and the code to look up or to report.
+
+    still_shown: another study stands below it, and must not be taken for the one that failed.
+    """
     small = f" <small>{escape(code)}</small>" if code else ""
-    return f'<div class="ov-error" role="alert">{escape(message)}{small}</div>'
+    below = f"<div>{escape(texts.STILL_SHOWN)}</div>" if still_shown else ""
+    return f'<div class="ov-error" role="alert">{escape(message)}{small}{below}</div>'
 
 
 def notes(opened: OpenStudy | None) -> str:

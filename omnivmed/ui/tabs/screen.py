@@ -178,7 +178,7 @@ class Screen:
                     # and empties every output of one that gave none: so the last one says nothing.
                     yield {page.series: gr.skip()}
                 elif state.error is not None:
-                    yield self._failed(session, parts.error(state.error, state.code), state.lost_glimpse)
+                    yield self._failed(session, state.error, state.code, state.lost_glimpse)
                 elif state.opened is not None:
                     yield self.shown(state.opened)
                 elif state.received:
@@ -196,10 +196,10 @@ class Screen:
                 else:
                     yield {page.status: parts.progress(state.step)}
 
-    def _failed(self, session: Session, said: str, lost_glimpse: bool) -> Updates:
+    def _failed(self, session: Session, sentence: str, code: str | None, lost_glimpse: bool) -> Updates:
         """Say so; the study before comes back where a glimpse of the failed one had taken its place."""
         page, opened = self.page, session.current
-        updates: Updates = {page.status: said}
+        updates: Updates = {page.status: parts.error(sentence, code, still_shown=opened is not None)}
         if lost_glimpse:
             updates[page.viewer] = None if opened is None else self.viewer_value(opened)
             updates[page.notes] = parts.notes(opened)

@@ -78,8 +78,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def settings_of(got: argparse.Namespace, refuse: Callable[[str], NoReturn]) -> AppSettings:
     """What `add_arguments` parsed, checked. `refuse` is called with a sentence (and must not return) when a value is
     out of range, when a password stands without a name, when the page would be open to the network without
-    `--public` or `--login`, or when `--mcp` lacks
-    its package."""
+    `--public` or `--login`, or when `--mcp` lacks its package."""
     if not 0 <= got.threshold <= 2 or not math.isfinite(got.threshold):
         refuse(texts.COMMAND_THRESHOLD)
     if not 0 <= got.port <= 65535:
