@@ -96,6 +96,8 @@ def test_no_overflow_on_a_phone(open_page: Opener, path: str, dark: bool) -> Non
     watched = open_page(path, width=390, height=844, dark=dark)
     if path == "/":
         watched.wait_for_study()
+        third = watched.page.locator("#ov-samples button").nth(2).bounding_box()
+        assert third["x"] < 366 - 20, "nothing tells that there are more than two samples"
     else:
         watched.page.wait_for_selector("#teach-5 table")
     assert watched.page.evaluate("document.documentElement.scrollWidth") <= 390

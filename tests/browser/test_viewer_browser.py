@@ -363,6 +363,9 @@ def test_events_reach_python(page: Page) -> None:
         "document.querySelector('#heard textarea, #heard input').value.includes('index')"
     )
     assert '"index": 5' in heard.input_value()
+    page.page.locator(".omv-number").fill("99")
+    page.page.locator(".omv-number").press("Enter")
+    assert page.page.locator(".omv-number").input_value() == "2", "the box says what is used"
     page.keys("2")
     page.page.get_by_role("button", name="Give the model this window").click()
     page.page.wait_for_function(

@@ -76,7 +76,7 @@ def error(message: str, code: str | None = None, *, still_shown: bool = False) -
     still_shown: another study stands below it, and must not be taken for the one that failed.
     """
     small = f" <small>{escape(code)}</small>" if code else ""
-    below = f"<div>{escape(texts.STILL_SHOWN)}</div>" if still_shown else ""
+    below = f"<br>{escape(texts.STILL_SHOWN)}" if still_shown else ""
     return f'<div class="ov-error" role="alert">{escape(message)}{small}{below}</div>'
 
 
