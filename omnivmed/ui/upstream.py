@@ -9,8 +9,12 @@ Measured with 6.31.0; everything here was there from 6.20, the lowest version al
 
 from __future__ import annotations
 
+import importlib
 import inspect
 import json
+import logging
+import sys
+import traceback
 from collections.abc import MutableMapping
 from dataclasses import dataclass
 from typing import Any
@@ -21,6 +25,9 @@ from gradio.components.plot import PlotData
 from gradio.queueing import Event
 
 from omnivmed.ui import texts
+
+log = logging.getLogger("omnivmed.ui")
+PRINTING = ("gradio.queueing", "gradio.routes", "gradio.route_utils")  # modules that print tracebacks
 
 
 class UnknownGradio(RuntimeError):
@@ -41,6 +48,8 @@ def missing() -> list[str]:
         "gradio.block_function.BlockFunction": {"api_name", "api_visibility", "concurrency_id", "queue"}
         <= set(BlockFunction.__init__.__code__.co_names),
     }
+    for module in PRINTING:
+        names[f"{module}.traceback"] = hasattr(importlib.import_module(module), "traceback")
     return [name for name, there in names.items() if not there]
 
 
@@ -48,6 +57,29 @@ def check() -> None:
     """Raises UnknownGradio with a sentence that names the version and what it lacks."""
     if lacks := missing():
         raise UnknownGradio(texts.UNKNOWN_GRADIO.format(version=gr.__version__, names=", ".join(lacks)))
+
+
+class TerseErrors:
+    """Stands in for the module `traceback` where the framework prints errors.
+
+    Their messages repeat what was sent (a question, a path); the log gets the kind and the place only.
+    """
+
+    def print_exc(self, *_: Any, **__: Any) -> None:
+        """One line: class of the error, file and line where it came up."""
+        kind, _error, trace = sys.exc_info()
+        frames = traceback.extract_tb(trace)
+        place = f"{frames[-1].filename.rsplit('/', 1)[-1]}:{frames[-1].lineno}" if frames else "?"
+        log.warning("event failed code=%s at=%s", kind.__name__ if kind else "?", place)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(traceback, name)
+
+
+def keep_errors_terse() -> None:
+    """From now on no error that the framework prints repeats what a visitor sent."""
+    for name in PRINTING:
+        vars(importlib.import_module(name))["traceback"] = TerseErrors()
 
 
 def event_data(event: gr.EventData) -> dict[str, Any]:

@@ -17,6 +17,25 @@ def test_the_installed_version_has_them_all() -> None:
     upstream.check()
 
 
+def test_errors_of_the_framework_repeat_nothing_that_was_sent(
+    capfd: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from gradio import queueing, route_utils, routes
+
+    modules: list[Any] = [queueing, route_utils, routes]
+    for module in modules:  # put back afterwards
+        monkeypatch.setattr(module, "traceback", module.traceback)
+    upstream.keep_errors_terse()
+    for module in modules:
+        try:
+            raise ValueError("Received inputs: [Has Jane Doe a fracture?]")
+        except ValueError:
+            module.traceback.print_exc()
+    out, err = capfd.readouterr()
+    assert "Jane" not in out + err + caplog.text
+    assert caplog.text.count("event failed code=ValueError at=test_upstream.py:") == 3
+
+
 def test_event_data_is_what_the_browser_sent() -> None:
     assert upstream.event_data(gr.EventData(None, {"index": 3})) == {"index": 3}
     for nonsense in (None, [1], "text"):

@@ -14,7 +14,7 @@ from omnivmed.inference.options import AskOptions
 from omnivmed.ui import texts
 from omnivmed.ui.page.theme import make_css, make_head, make_theme
 from omnivmed.ui.tabs.bench import ANSWERING_AT_ONCE
-from omnivmed.ui.upstream import LAUNCH, EventQueue
+from omnivmed.ui.upstream import LAUNCH, EventQueue, keep_errors_terse
 from omnivmed.ui.visit import studies
 from omnivmed.ui.visit.clock import boot_clock
 from omnivmed.ui.visit.samples import SAMPLES
@@ -47,6 +47,7 @@ def launch(
     `gr.Blocks.launch` returns (app, local address, share address).
     """
     settings, limits = context.settings, context.limits
+    keep_errors_terse()
     if not warm:
         context.service.start()
     else:
