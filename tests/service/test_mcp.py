@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ast
-import asyncio
 import base64
 import json
 from collections.abc import Awaitable, Callable
@@ -14,6 +13,7 @@ import pytest
 
 from omnivmed.resources import samples_dir
 from omnivmed.ui.visit.secrets import digest
+from tests.coroutines import run
 from tests.service.conftest import Running, Starter
 
 mcp = pytest.importorskip("mcp", reason="needs the package mcp (the mcp or dev extra)")
@@ -39,7 +39,7 @@ def talk(
             await client.initialize()
             return await what(client)
 
-    return asyncio.run(session())
+    return run(session())
 
 
 def told(done: Any) -> Any:

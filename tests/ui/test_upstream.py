@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from typing import Any
 
 import gradio as gr
@@ -10,6 +9,7 @@ import pytest
 from gradio.data_classes import FileData, ListFiles
 
 from omnivmed.ui import texts, upstream
+from tests.coroutines import run
 
 
 def test_the_installed_version_has_them_all() -> None:
@@ -80,11 +80,10 @@ def test_work_is_found_by_number_and_by_public_name() -> None:
 
 
 def test_an_event_is_taken_out_of_the_queue() -> None:
-    import asyncio
 
     demo = gr.Blocks(analytics_enabled=False)
     demo.queue()
-    asyncio.run(upstream.EventQueue(demo).drop("nobody's"))  # gone meanwhile: no error
+    run(upstream.EventQueue(demo).drop("nobody's"))  # gone meanwhile: no error
 
 
 def test_a_file_component_hands_over_the_path_and_makes_no_other(tmp_path: Any) -> None:
@@ -133,4 +132,4 @@ def test_asyncio_is_not_needed_to_look() -> None:
     async def look() -> list[str]:
         return upstream.missing()
 
-    assert asyncio.run(look()) == []
+    assert run(look()) == []

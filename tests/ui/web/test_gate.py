@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Iterator
 from typing import Any
 
@@ -10,6 +9,7 @@ import pytest
 
 from omnivmed.ui.web.fair import Places
 from omnivmed.ui.web.gate import MOST_BYTES, Gate, Rules, address_of
+from tests.coroutines import run
 
 PLACES = Places(answers=4, openings=4, quick=4, share=2)
 
@@ -145,7 +145,7 @@ def test_a_request_too_large_is_not_read_to_its_end() -> None:
         sent.append(message)
 
     scope = {"type": "http", "method": "POST", "path": "/gradio_api/queue/join", "headers": []}
-    asyncio.run(gate()(scope, receive, send))
+    run(gate()(scope, receive, send))
     assert sent[0]["status"] == 413
     assert told == 2
 
