@@ -51,6 +51,5 @@ def rotary_tables(positions_N2: torch.Tensor, frequencies: torch.Tensor) -> tupl
 
 def rotate(x_BHLD: torch.Tensor, cos_LD: torch.Tensor, sin_LD: torch.Tensor) -> torch.Tensor:
     """Rotate queries or keys ``(B, H, L, D)``; computed in float32, returned in the dtype of ``x``."""
-    x = x_BHLD.float()
-    first, second = x.chunk(2, dim=-1)
-    return (x * cos_LD + torch.cat([-second, first], dim=-1) * sin_LD).to(x_BHLD.dtype)
+    first, second = x_BHLD.chunk(2, dim=-1)  # the float32 tables promote: no copy of x in float32 first
+    return (x_BHLD * cos_LD + torch.cat([-second, first], dim=-1) * sin_LD).to(x_BHLD.dtype)

@@ -11,9 +11,9 @@ from torch import Tensor
 from train.claims.setting import Setting
 from train.nano.fit.tuning import Nano
 from train.nano.fit.warm_start import WarmConfig, warm_up
+from train.nano.parts.encoder import Student, student
 from train.nano.parts.features import build_features
 from train.nano.parts.language_model import load_language_model
-from train.nano.parts.vit import Vit
 from train.nano.parts.words import Projector, word_table
 
 VIEWS = 2000
@@ -30,21 +30,21 @@ class Parts:
     start: dict[str, Tensor]
 
 
-def healed_encoder(model: str) -> Vit:
+def healed_encoder(model: str) -> Student:
     """The encoder of an exported nano folder ("nano": the one that ships)."""
     from omnivmed.weights.names import resolve
 
     file = resolve(model).folder / "encoder_projector.safetensors"
     if not file.is_file():
         raise ValueError(f"{model} is not a nano folder: no {file.name}")
-    vit = Vit(pos="rope")
+    vit = student()
     state = {
         k.removeprefix(ENCODER_PREFIX): v.float()
         for k, v in load_file(file).items()
         if k.startswith(ENCODER_PREFIX)
     }
     vit.load_state_dict(state)
-    return vit.eval()
+    return vit
 
 
 def backbone_folder(setting: Setting) -> Path:

@@ -20,7 +20,9 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from transformers import Dinov2Model
 
+from omnivmed.model.upstream import VideoLlama3VisionConfig
 from train.claims.record import Said, difference, read, score, write
 from train.claims.report import Outcome, save
 from train.claims.setting import Setting
@@ -29,9 +31,9 @@ from train.nano.data.bank import Entry
 from train.nano.data.sampling import Pool
 from train.nano.data.views import FACTOR, Item, augment, labels_of, picture, resize, thin, to_pixels
 from train.nano.fit.distillation import MIXTURE, distill_loss
+from train.nano.parts.encoder import PATCH, Student, Vit, merge2, patch_features
 from train.nano.parts.features import logistic
-from train.nano.parts.teacher import build_teacher
-from train.nano.parts.vit import PATCH, Vit, merge2
+from train.nano.parts.teacher import build_student, build_teacher
 
 ARMS = ("rope", "table anew", "table kept")
 SEEN = (4, 4)
@@ -53,44 +55,32 @@ class Budget:
     seed: int = 42
 
 
-def shape_of(vit: Vit) -> tuple[int, int, int, int]:
-    """(hidden, mlp, layers, heads)."""
-    mlp, hidden = vit.state_dict()["encoder.layers.0.mlp.fc1.weight"].shape
-    return hidden, mlp, len(vit.encoder.layers), vit.heads
+class TableEncoder(Student):
+    """No rotation: a learned table of side x side patches in raster order, interpolated to the picture's grid."""
 
-
-class TableVit(Vit):
-    """No class token, no rotation: a learned table of side x side patches, interpolated to the picture's grid."""
-
-    def __init__(self, side: int, teacher: Vit) -> None:
-        super().__init__("rope", teacher.theta, *shape_of(teacher))
+    def __init__(self, config: VideoLlama3VisionConfig, side: int) -> None:
+        super().__init__(config)
         self.side = side
-        self.table = nn.Parameter(torch.zeros(1, side * side, shape_of(teacher)[0]))
+        self.table = nn.Parameter(torch.zeros(1, side * side, config.hidden_size))
 
-    def forward(self, pixels: Tensor, taps: tuple[int, ...] = ()) -> tuple[Tensor, list[Tensor]]:
-        x = self.embeddings.patch_embedding(pixels)
-        c, gh, gw = x.shape[1:]
-        table = self.table.view(1, self.side, self.side, c).permute(0, 3, 1, 2).float()
-        x = x + F.interpolate(table, (gh, gw), mode="bicubic", align_corners=False).to(x.dtype)
-        x, tapped = x.flatten(2).transpose(1, 2), []
-        for number, layer in enumerate(self.encoder.layers, 1):
-            x = layer(x, None)
-            if number in taps:
-                tapped.append(x)
-        return self.post_layernorm(x), tapped
+    def enter(self, pixels: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Patches with their place added, and rotary tables that turn nothing."""
+        x, cos, sin = super().enter(pixels)
+        grid = (pixels.shape[2] // PATCH, pixels.shape[3] // PATCH)
+        table = self.table.unflatten(1, (self.side, self.side)).permute(0, 3, 1, 2).float()
+        placed = F.interpolate(table, grid, mode="bicubic", align_corners=False).to(x.dtype)
+        return x + placed.flatten(2).transpose(1, 2), torch.ones_like(cos), torch.zeros_like(sin)
 
 
-def build(arm: str, teacher: Vit, theta: float = 100.0) -> Vit:
+def build(arm: str, teacher: Dinov2Model, theta: float = 100.0) -> Student:
     """An arm before healing: the teacher's weights with that arm's positions."""
-    shared = {k: v for k, v in teacher.state_dict().items() if "position" not in k and "cls_" not in k}
+    rope = build_student(teacher, theta)
     if arm == "rope":
-        model = Vit("rope", theta, *shape_of(teacher))
-        model.load_state_dict(shared)
-        return model
-    table = TableVit(37 if arm == "table kept" else 2 * SEEN[0], teacher)
-    table.load_state_dict(shared, strict=False)
+        return rope
+    table = TableEncoder(rope.config, 37 if arm == "table kept" else 2 * SEEN[0])
+    table.load_state_dict(rope.state_dict(), strict=False)
     if arm == "table kept":
-        table.table.data.copy_(teacher.position_table.data)
+        table.table.data.copy_(teacher.embeddings.position_embeddings.data[:, 1:])
     return table
 
 
@@ -106,7 +96,7 @@ def batch(pool: Pool, budget: Budget, step: int) -> Tensor:
     return torch.stack(views)
 
 
-def heal(arm: str, teacher: Vit, pool: Pool, folder: Path, budget: Budget) -> Vit:
+def heal(arm: str, teacher: Dinov2Model, pool: Pool, folder: Path, budget: Budget) -> Student:
     """Healed for ``budget.steps`` steps, or resumed; the same pictures for every arm."""
     torch.manual_seed(budget.seed)
     student = build(arm, teacher).train()
@@ -142,7 +132,7 @@ def features(
     for start in range(0, len(items), 16):
         part = [resize(picture(bank[i.record_id], i), size) for i in items[start : start + 16]]
         with torch.autocast("cpu", torch.bfloat16):
-            raw, _ = model(torch.stack([to_pixels(p) for p in part]))
+            raw, _ = patch_features(model, torch.stack([to_pixels(p) for p in part]))
         out += list(merge2(raw.float(), size[0] // PATCH, size[1] // PATCH))
     return torch.stack([torch.cat([t.mean(0), t.amax(0)]) for t in out]), out
 
@@ -174,7 +164,7 @@ def probe(
 
 
 def cosine(
-    model: Vit, teacher: Vit, bank: dict[str, Entry], items: list[Item], grid: tuple[int, int]
+    model: Vit, teacher: Dinov2Model, bank: dict[str, Entry], items: list[Item], grid: tuple[int, int]
 ) -> float:
     """Mean cosine of merged features to the teacher's (which has its own interpolated table) at one grid."""
     ours, theirs = (features(m, bank, items, grid)[1] for m in (model, teacher))
@@ -198,7 +188,7 @@ def name_of(grid: tuple[int, int]) -> str:
     return f"{grid[0]} x {grid[1]} tokens, {'seen' if grid == SEEN else 'unseen'}"
 
 
-def run(setting: Setting, teacher: Vit | None = None) -> str:
+def run(setting: Setting, teacher: Dinov2Model | None = None) -> str:
     """Markdown; everything lands in ``OUT/positions``."""
     budget = Budget(steps=max(1, round(setting.minutes * STEPS_PER_MINUTE)), seed=setting.seed)
     if setting.small:

@@ -15,7 +15,7 @@ from omnivmed.spoken.withhold import NAMES, asks
 from train.loop.store import write_json
 from train.nano.fit.recipe import instruct_config
 from train.nano.measure.score import silent_of
-from train.nano.parts.vit import HEADS, HIDDEN, LAYERS, MLP, PATCH, Vit
+from train.nano.parts.encoder import CONFIG, PATCH, Vit
 from train.nano.parts.words import Projector
 
 ENCODER_FILE, LORA_FILE = "encoder_projector.safetensors", "lora.safetensors"
@@ -60,10 +60,10 @@ def config(card: dict[str, Any], backbone: dict[str, Any], trained: bool) -> dic
         "image_token_id": 6,
         "video_token_id": 5,
         "vision_config": {
-            "hidden_size": HIDDEN,
-            "intermediate_size": MLP,
-            "num_hidden_layers": LAYERS,
-            "num_attention_heads": HEADS,
+            "hidden_size": CONFIG.hidden_size,
+            "intermediate_size": CONFIG.intermediate_size,
+            "num_hidden_layers": CONFIG.num_hidden_layers,
+            "num_attention_heads": CONFIG.num_attention_heads,
             "num_channels": 3,
             "patch_size": PATCH,
             "hidden_act": "gelu",

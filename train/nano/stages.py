@@ -29,9 +29,9 @@ from train.nano.fit.average import blend
 from train.nano.fit.distillation import heal
 from train.nano.fit.tuning import Nano, TuneConfig, tune
 from train.nano.fit.warm_start import warm_up
+from train.nano.parts.encoder import Student, student
 from train.nano.parts.features import FeatureSet, build_features
 from train.nano.parts.language_model import load_language_model
-from train.nano.parts.vit import Vit
 from train.nano.parts.words import Projector, word_table
 from train.nano.text.human import human_questions
 from train.nano.text.plain import build_general
@@ -89,25 +89,25 @@ class Work:
         return self.runs / stage / "final.safetensors"
 
     @cached_property
-    def healed(self) -> Vit:
+    def healed(self) -> Student:
         """The encoder after distillation."""
-        vit = Vit(pos="rope", theta=recipe.heal_config().theta)
+        vit = student(recipe.heal_config().theta)
         vit.load_state_dict(self.weights("heal"))
-        return vit.eval()
+        return vit
 
     @property
     def adapted(self) -> bool:
         """Whether this stage reads pictures with the adapted encoder: all that come after it."""
         return "adapt" in before(self.name)
 
-    def encoder(self) -> Vit:
+    def encoder(self) -> Student:
         """The encoder this stage reads pictures with."""
         file = self.runs / "adapt/encoder.safetensors"
         if self.adapted and file.exists():
             self.healed.load_state_dict(load_file(file))
         return self.healed
 
-    def features(self, name: str, vit: Vit) -> FeatureSet:
+    def features(self, name: str, vit: Student) -> FeatureSet:
         """Cached features of "train" (augmented views), "train_clean", "dev" or "test"."""
         count = recipe.TRAIN_VIEWS if name == "train" else None
         split = name.removesuffix("_clean")

@@ -13,8 +13,8 @@ from train.claims import steps
 from train.claims.parts import Parts
 from train.claims.setting import Setting
 from train.nano.fit.tuning import Nano
+from train.nano.parts.encoder import student
 from train.nano.parts.features import build_features
-from train.nano.parts.vit import Vit
 from train.nano.parts.words import Projector
 
 
@@ -30,7 +30,7 @@ def parts(setting: Setting) -> Parts:
     volume = next(e for e in bank.values() if e.record.kind == "volume")
     bank["other"] = replace(volume, record=replace(volume.record, id="other", patient="other", split="test"))
     torch.manual_seed(1)
-    vit = Vit(layers=1, mlp=16).eval()
+    vit = student(layers=1, mlp=16)
     cached = build_features(bank, vit, setting.out / "f.safetensors", "train", 8)
     language_model, tokenizer = tiny_language_model(), ByteTokenizer()
     nano = Nano(bank, vit, Projector(384, 32), language_model, tokenizer, cached, {}, [], rank=2)

@@ -8,19 +8,22 @@ from pathlib import Path
 
 import pytest
 import torch
+from transformers import Dinov2Model
 
 from train.claims import positions
 from train.claims.record import read
 from train.claims.setting import Setting
-from train.nano.parts.vit import Vit
+from train.nano.parts.encoder import patch_features
+from train.nano.parts.teacher import teacher_config
 
 
 @pytest.fixture
-def teacher() -> Vit:
+def teacher() -> Dinov2Model:
     torch.manual_seed(3)
-    vit = Vit("table", layers=8, mlp=16)
-    torch.nn.init.normal_(vit.position_table, std=0.5)
-    return vit.eval()
+    vit = Dinov2Model(teacher_config(layers=8, mlp_ratio=1))
+    torch.nn.init.normal_(vit.embeddings.position_embeddings, std=0.5)
+    vit.train(False)
+    return vit
 
 
 @pytest.fixture
@@ -31,20 +34,20 @@ def setting(data_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     return Setting(data_folder, tmp_path, minutes=0.5, small=True)
 
 
-def test_table_arms_start_from_the_teacher(teacher: Vit) -> None:
+def test_table_arms_start_from_the_teacher(teacher: Dinov2Model) -> None:
     pixels = torch.randn(1, 3, 84, 84)
     kept, anew, rope = (positions.build(a, teacher) for a in ("table kept", "table anew", "rope"))
-    assert torch.equal(kept.state_dict()["table"], teacher.position_table)
+    assert torch.equal(kept.state_dict()["table"], teacher.embeddings.position_embeddings[:, 1:])
     assert not anew.state_dict()["table"].any()
-    outs = [m.eval()(pixels)[0] for m in (kept, anew, rope)]
+    outs = [patch_features(m, pixels)[0] for m in (kept, anew, rope)]
     assert outs[0].shape == outs[1].shape == outs[2].shape == (1, 36, 384)
     # without positions the patches of one colour are all alike; each arm but "anew" tells places apart
     flat = torch.zeros(1, 3, 84, 84)
-    assert anew(flat)[0].std(1).max() < 1e-4
-    assert kept(flat)[0].std(1).max() > 1e-2
+    assert patch_features(anew, flat)[0].std(1).max() < 1e-4
+    assert patch_features(kept, flat)[0].std(1).max() > 1e-2
 
 
-def test_whole_claim_resumes_and_writes_everything(setting: Setting, teacher: Vit) -> None:
+def test_whole_claim_resumes_and_writes_everything(setting: Setting, teacher: Dinov2Model) -> None:
     text = positions.run(setting, teacher)
     folder = setting.out / "positions"
     assert "| all unseen sizes |" in text
@@ -58,7 +61,7 @@ def test_whole_claim_resumes_and_writes_everything(setting: Setting, teacher: Vi
 
 
 def test_healing_interrupted_equals_uninterrupted(
-    setting: Setting, teacher: Vit, monkeypatch: pytest.MonkeyPatch
+    setting: Setting, teacher: Dinov2Model, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pool = positions.Pool(setting.load_bank(), "train")
     budget = positions.Budget(2, batch=2, warmup=1)

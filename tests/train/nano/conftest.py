@@ -11,14 +11,14 @@ from tests.train.tiny import ByteTokenizer, tiny_language_model
 from train.nano.data.bank import build_bank, load_bank
 from train.nano.data.index import build_index
 from train.nano.fit.tuning import Nano
+from train.nano.parts.encoder import Student, student
 from train.nano.parts.features import build_features
-from train.nano.parts.vit import Vit
 from train.nano.parts.words import Projector
 
 
-def tiny_vit() -> Vit:
+def tiny_vit() -> Student:
     torch.manual_seed(1)
-    return Vit(layers=1, mlp=16).eval()
+    return student(layers=1, mlp=16)
 
 
 @pytest.fixture

@@ -21,7 +21,7 @@ from train.loop.store import save_atomic
 from train.nano.data.bank import Entry
 from train.nano.data.sampling import Pool
 from train.nano.data.views import STILL_TOKENS, Item, labels_of, thin, to_pixels, view
-from train.nano.parts.vit import PATCH, Vit, merge2
+from train.nano.parts.encoder import PATCH, Student, merge2, patch_features
 from train.nano.parts.words import Projector, WordBatch, targets, word_loss
 
 DEV_EVERY = 100
@@ -42,7 +42,7 @@ class AdaptConfig:
     mixture: dict[str, float] = field(default_factory=dict)
 
 
-def trainable(vit: Vit, blocks: int) -> list[torch.nn.Parameter]:
+def trainable(vit: Student, blocks: int) -> list[torch.nn.Parameter]:
     """Parameters of the last ``blocks`` blocks and of the last norm; all others are frozen."""
     vit.requires_grad_(False)
     parts = [*vit.encoder.layers[-blocks:], vit.post_layernorm]
@@ -52,7 +52,7 @@ def trainable(vit: Vit, blocks: int) -> list[torch.nn.Parameter]:
     return out
 
 
-def encode_with_gradient(vit: Vit, images: list[np.ndarray]) -> tuple[Tensor, Tensor]:
+def encode_with_gradient(vit: Student, images: list[np.ndarray]) -> tuple[Tensor, Tensor]:
     """uint8 (h,w,3) pictures -> merged features (B, 36, C) zero-padded and their counts (B,)."""
     counts = torch.tensor([i.shape[0] * i.shape[1] // (2 * PATCH) ** 2 for i in images])
     rows: list[Tensor | None] = [None] * len(images)
@@ -61,13 +61,13 @@ def encode_with_gradient(vit: Vit, images: list[np.ndarray]) -> tuple[Tensor, Te
         sizes.setdefault(image.shape[:2], []).append(i)
     for (h, w), members in sizes.items():
         with torch.autocast("cpu", torch.bfloat16):
-            features, _ = vit(torch.stack([to_pixels(images[i]) for i in members]))
+            features, _ = patch_features(vit, torch.stack([to_pixels(images[i]) for i in members]))
         for i, merged in zip(members, merge2(features.float(), h // PATCH, w // PATCH), strict=True):
             rows[i] = torch.nn.functional.pad(merged, (0, 0, 0, STILL_TOKENS - len(merged)))
     return torch.stack([r for r in rows if r is not None]), counts
 
 
-def word_batch(bank: dict[str, Entry], vit: Vit, pool: Pool, config: AdaptConfig, step: int) -> WordBatch:
+def word_batch(bank: dict[str, Entry], vit: Student, pool: Pool, config: AdaptConfig, step: int) -> WordBatch:
     """Augmented views and their words: a pure function of (seed, step)."""
     rng = np.random.default_rng((config.seed, 17, step))
     items = [pool.draw(config.mixture, rng) for _ in range(config.batch)]
@@ -78,7 +78,7 @@ def word_batch(bank: dict[str, Entry], vit: Vit, pool: Pool, config: AdaptConfig
 
 @torch.no_grad()
 def nearest(
-    bank: dict[str, Entry], vit: Vit, projector: Projector, table: dict[str, Tensor]
+    bank: dict[str, Entry], vit: Student, projector: Projector, table: dict[str, Tensor]
 ) -> dict[str, str]:
     """Nearest word on at most 48 clean development pictures per source: "right/asked" per attribute and source."""
     cells: dict[str, list[int]] = {}
@@ -100,13 +100,13 @@ def nearest(
     return {k: f"{a}/{b}" for k, (a, b) in sorted(cells.items())}
 
 
-def parameters_of(vit: Vit, projector: Projector) -> dict[str, Tensor]:
+def parameters_of(vit: Student, projector: Projector) -> dict[str, Tensor]:
     """Weights of encoder and projector under one name each."""
     own = {f"encoder.{k}": v for k, v in vit.state_dict().items()}
     return own | {f"projector.{k}": v for k, v in projector.state_dict().items()}
 
 
-def restore(vit: Vit, projector: Projector, tensors: dict[str, Tensor]) -> None:
+def restore(vit: Student, projector: Projector, tensors: dict[str, Tensor]) -> None:
     """Put back what `parameters_of` took out."""
     vit.load_state_dict({k[8:]: v for k, v in tensors.items() if k.startswith("encoder.")})
     projector.load_state_dict({k[10:]: v for k, v in tensors.items() if k.startswith("projector.")})
@@ -114,7 +114,7 @@ def restore(vit: Vit, projector: Projector, tensors: dict[str, Tensor]) -> None:
 
 def adapt(
     bank: dict[str, Entry],
-    vit: Vit,
+    vit: Student,
     start: dict[str, Tensor],
     table: dict[str, Tensor],
     folder: Path,

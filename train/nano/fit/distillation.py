@@ -19,8 +19,8 @@ from train.loop.fit import Every, Learner, Loss, Schedule, fit
 from train.nano.data.bank import Entry
 from train.nano.data.sampling import Pool
 from train.nano.data.views import FACTOR, augment, picture, resize, to_pixels
+from train.nano.parts.encoder import Student, Vit, merge2, patch_features
 from train.nano.parts.teacher import build_student, build_teacher
-from train.nano.parts.vit import Vit, merge2
 
 # merged tokens high x wide: 12 to 64 tokens, aspects 2:3 to 3:2
 GRIDS = (
@@ -86,9 +86,9 @@ def batch(pool: Pool, config: HealConfig, step: int) -> Tensor:
 def distill_loss(student: Vit, teacher: Vit, pixels: Tensor) -> Tensor:
     """Distance of a student's features (B, P, C) and two inner taps from its teacher's; a scalar."""
     with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
-        target, target_taps = teacher(pixels, taps=(4, 8))
+        target, target_taps = patch_features(teacher, pixels, taps=(4, 8))
     with torch.autocast("cpu", torch.bfloat16):
-        out, taps = student(pixels, taps=(4, 8))
+        out, taps = patch_features(student, pixels, taps=(4, 8))
     loss = (1 - F.cosine_similarity(out.float(), target.float(), dim=-1)).mean()
     loss = loss + 0.1 * F.smooth_l1_loss(out.float(), target.float())
     for ours, theirs in zip(taps, target_taps, strict=True):
@@ -111,12 +111,12 @@ def cosine(student: Vit, teacher: Vit, pictures: list[np.ndarray], side: int) ->
     total = 0.0
     for start in range(0, len(pictures), 16):
         pixels = torch.stack([to_pixels(resize(p, size)) for p in pictures[start : start + 16]])
-        a, b = (merge2(m(pixels)[0], 2 * side, 2 * side) for m in (student, teacher))
+        a, b = (merge2(patch_features(m, pixels)[0], 2 * side, 2 * side) for m in (student, teacher))
         total += float(F.cosine_similarity(a, b, dim=-1).mean(1).sum())
     return total / len(pictures)
 
 
-def heal(bank: dict[str, Entry], onnx_path: Path, folder: Path, config: HealConfig) -> Vit:
+def heal(bank: dict[str, Entry], onnx_path: Path, folder: Path, config: HealConfig) -> Student:
     """Runs or resumes; returns the healed encoder. Final weights in ``folder/final.safetensors``."""
     cv2.setNumThreads(1)
     torch.manual_seed(config.seed)
@@ -133,7 +133,7 @@ def heal(bank: dict[str, Entry], onnx_path: Path, folder: Path, config: HealConf
 
     fit(
         Learner(
-            [{"params": list(student.parameters()), "base": config.lr}],
+            [{"params": student.ordered(), "base": config.lr}],
             student.state_dict,
             student.load_state_dict,
             losses,

@@ -23,9 +23,9 @@ from train.nano.data.bank import Entry
 from train.nano.data.sampling import MIXTURE, Pool
 from train.nano.data.studies import StudyView, sequence_study, still
 from train.nano.data.views import items_of
+from train.nano.parts.encoder import Vit
 from train.nano.parts.features import FeatureSet, encode
 from train.nano.parts.language_model import add_lora, lora_state, switch_lora
-from train.nano.parts.vit import Vit
 from train.nano.parts.words import Projector, targets, word_loss, word_loss_of, word_table
 from train.nano.text.careless import loosely
 from train.nano.text.questions import QA, answer_sentence, ask, every_form, questions_for

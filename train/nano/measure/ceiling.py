@@ -24,8 +24,8 @@ from train.nano.data.sampling import Pool
 from train.nano.data.views import STILL_TOKENS, Item, fit, labels_of, picture, resize, thin
 from train.nano.measure.probes import chosen
 from train.nano.measure.score import Score
+from train.nano.parts.encoder import Vit
 from train.nano.parts.features import FeatureSet, encode, linear_probe
-from train.nano.parts.vit import Vit
 from train.nano.text.questions import SHORT_TASKS
 
 SIDE = 224  # what DINOv2 was tuned at

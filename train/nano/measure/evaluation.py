@@ -41,8 +41,8 @@ from train.nano.measure.door import Door, Opened
 from train.nano.measure.report import report
 from train.nano.measure.score import Answer, Score, Subject, majority, ship, silent_of, tally
 from train.nano.measure.withheld import gate_scores
+from train.nano.parts.encoder import student
 from train.nano.parts.features import build_features, features_of, joined, linear_probe
-from train.nano.parts.vit import Vit
 from train.nano.text.questions import QA, SHORT_TASKS, ask
 from train.nano.text.texts import Texts, in_their_words
 
@@ -138,9 +138,9 @@ def described(studies: Sequence[S], unseen: bool, seed: int) -> list[tuple[S, li
 def probe_scores(exam: Exam, items: Sequence[Item]) -> dict[str, Score]:
     """The linear probe, trained on clean and augmented pictures of training patients, on these pictures."""
     bank, runs = exam.bank, exam.runs
-    untuned = Vit(pos="rope", theta=heal_config().theta)
+    untuned = student(heal_config().theta)
     untuned.load_state_dict(load_file(runs / "heal/final.safetensors"))
-    train = build_features(bank, untuned.eval(), runs / "features/train.safetensors", "train", TRAIN_VIEWS)
+    train = build_features(bank, untuned, runs / "features/train.safetensors", "train", TRAIN_VIEWS)
     clean = build_features(bank, untuned, runs / "features/train_clean.safetensors", "train", None)
     entries = [bank[i.record_id] for i in items]
     pictures = [fit(picture(e, i), token_cap(e)) for e, i in zip(entries, items, strict=True)]

@@ -28,8 +28,8 @@ from train.nano.data.bank import Entry, read_volume
 from train.nano.data.index import FINDINGS
 from train.nano.data.views import STILL_TOKENS, Item, fit, picture
 from train.nano.measure.score import Score
+from train.nano.parts.encoder import Vit
 from train.nano.parts.features import FeatureSet, features_of, joined, linear_probe
-from train.nano.parts.vit import Vit
 from train.nano.text.questions import SHORT_TASKS
 
 Labels = dict[str, str]

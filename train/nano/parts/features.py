@@ -16,7 +16,7 @@ from train.loop.store import save_atomic, write_json
 from train.nano.data.bank import Entry
 from train.nano.data.sampling import MIXTURE, Pool
 from train.nano.data.views import STILL_TOKENS, labels_of, thin, to_pixels, view
-from train.nano.parts.vit import PATCH, Vit, merge2
+from train.nano.parts.encoder import HIDDEN, PATCH, Vit, merge2, patch_features
 from train.nano.parts.words import WordBatch, targets
 
 
@@ -31,7 +31,7 @@ def encode(vit: Vit, images: list[np.ndarray]) -> list[Tensor]:
         for start in range(0, len(members), 24):
             part = members[start : start + 24]
             with torch.autocast("cpu", torch.bfloat16):
-                features, _ = vit(torch.stack([to_pixels(images[i]) for i in part]))
+                features, _ = patch_features(vit, torch.stack([to_pixels(images[i]) for i in part]))
             merged = merge2(features.float(), h // PATCH, w // PATCH)
             for i, row in zip(part, merged, strict=True):
                 out[i] = row
@@ -70,7 +70,7 @@ def build_features(
         items = thin(pool.all_items())
     else:
         items = [pool.draw(MIXTURE, rng) for _ in range(count)]
-    features = torch.zeros(len(items), STILL_TOKENS, 384, dtype=torch.float16)
+    features = torch.zeros(len(items), STILL_TOKENS, HIDDEN, dtype=torch.float16)
     counts = torch.zeros(len(items), dtype=torch.int64)
     for start in range(0, len(items), 192):
         part = items[start : start + 192]
@@ -99,7 +99,7 @@ def features_of(
     vit: Vit, pictures: list[np.ndarray], labels: list[dict[str, str]], sources: list[str]
 ) -> FeatureSet:
     """Features of given uint8 (h,w,3) pictures at their own size."""
-    features = torch.zeros(len(pictures), STILL_TOKENS, 384, dtype=torch.float16)
+    features = torch.zeros(len(pictures), STILL_TOKENS, HIDDEN, dtype=torch.float16)
     rows = encode(vit, pictures)
     for k, tokens in enumerate(rows):
         features[k, : len(tokens)] = tokens.half()

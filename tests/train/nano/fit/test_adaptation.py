@@ -13,7 +13,7 @@ from train.nano.data.bank import Entry, build_bank, load_bank
 from train.nano.data.index import build_index
 from train.nano.fit import adaptation as module
 from train.nano.fit.adaptation import AdaptConfig, adapt
-from train.nano.parts.vit import Vit
+from train.nano.parts.encoder import Student, student
 from train.nano.parts.words import ATTRIBUTES, Projector
 
 CONFIG = AdaptConfig(steps=4, batch=3, blocks=1, warmup_steps=1, mixture={"mednist": 0.5, "cxr_nih": 0.5})
@@ -27,9 +27,9 @@ def bank(data_folder: Path, tmp_path: Path) -> dict[str, Entry]:
     return load_bank(tmp_path / "bank", records)
 
 
-def encoder() -> Vit:
+def encoder() -> Student:
     torch.manual_seed(1)
-    return Vit(layers=2, mlp=16).eval()
+    return student(layers=2, mlp=16)
 
 
 def start() -> dict[str, torch.Tensor]:

@@ -10,7 +10,7 @@ from tests.train.nano.measure.test_probes import both, made
 from train.nano.data.bank import build_bank, load_bank
 from train.nano.data.index import build_index
 from train.nano.measure.ceiling import Arm, left_out, patients_left_out, pictures_of, table
-from train.nano.parts.vit import Vit
+from train.nano.parts.encoder import student
 
 
 def test_the_patient_asked_about_is_not_learnt_from() -> None:
@@ -28,7 +28,7 @@ def test_both_encoders_are_asked_about_the_same_pictures(data_folder: Path, tmp_
     bank = load_bank(tmp_path / "bank", records)
     items = pictures_of(bank, "train", most=3)
     torch.manual_seed(0)
-    vit = Vit(layers=1, mlp=16).eval()
+    vit = student(layers=1, mlp=16)
     arms = [Arm("large", vit, 112), Arm("own", vit, None)]
     large, own = (arm.features(bank, items) for arm in arms)
     assert large.labels == own.labels
