@@ -1,10 +1,14 @@
 """Where a picture comes from, when a model of ours drew it: marked three times, recognised by any of them.
 
-1. a band below the picture, outside the anatomy, that a person reads: "SYNTHETIC - AI GENERATED - omnivmed MODEL";
+1. a band below the picture, outside the anatomy, that a person reads: "SYNTHETIC - AI GENERATED - omnivmed MODEL",
+   and the word SYNTHETIC faintly across the picture, so that a crop without the band still says it;
 2. the last rows of that band are a bar code, `CODE` over the whole width, that outlives what drops a file's
-   metadata: another format, a smaller size, a screenshot;
+   metadata: another format, a smaller size, a screenshot of the whole picture;
 3. the file's own metadata: a PNG text chunk with what made it, and XMP with the IPTC digital source type
    (https://cv.iptc.org/newscodes/digitalsourcetype/).
+
+The text chunk repeats the prompt, which is the sentence of the person who had it drawn; of a study that was changed it
+holds nothing. The words across the picture are for eyes: no program looks for them.
 
 None of them withstands somebody who wants them gone; they keep honest people from mixing pictures up.
 No torch in here, for `io` reads it in the worker; Pillow is imported when a picture is written.
@@ -16,7 +20,7 @@ import io
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +41,13 @@ LEAST_WIDTH = 2 * BITS
 """Pixels; a narrower picture is widened before the band is laid under it."""
 BAND_SHARE, LEAST_BAND = 0.08, 16
 """Height of the band: a share of the picture's height, and its least number of rows."""
+LETTERS = (0.7, 0.6, 0.5, 0.42)
+"""Heights of the band's letters, as shares of its white part: the largest that fits is taken."""
+LEGIBLE_WIDTH = 512
+"""Pixels; a narrower picture is enlarged by a whole number until it is as wide, so that its band can be read."""
+ACROSS = "SYNTHETIC"
+ACROSS_LEVELS = 10
+"""Grey levels by which the words across the picture are brighter than it, or darker where it is bright."""
 CONTRAST = 64
 """Grey levels by which every one of the code is brighter than every zero."""
 
@@ -90,8 +101,12 @@ def with_band(picture_HW3: np.ndarray, model: str) -> np.ndarray:
     bar = max(4, rows // 4)
     band = Image.new("RGB", (width, rows - bar), (255, 255, 255))
     words = f"SYNTHETIC - AI GENERATED - omnivmed {model}".rstrip()
-    for text in (words, "SYNTHETIC - AI GENERATED", "SYNTHETIC", "AI"):
-        font = ImageFont.load_default(size=max(8, (rows - bar) * 0.7))
+    # Smaller letters before fewer words: the model's name goes last.
+    tries = [
+        (text, share) for text in (words, "SYNTHETIC - AI GENERATED", "SYNTHETIC", "AI") for share in LETTERS
+    ]
+    for text, share in tries:
+        font = ImageFont.load_default(size=max(8, (rows - bar) * share))
         left, top, right, bottom = font.getbbox(text)
         if right - left <= width - 4:
             break
@@ -102,8 +117,52 @@ def with_band(picture_HW3: np.ndarray, model: str) -> np.ndarray:
     return out
 
 
+def stamped(picture_HW3: np.ndarray, model: str) -> np.ndarray:
+    """The picture as a person gets to see it: uint8 (H, W, 3) → uint8 (n·H + b, max(n·W, 64), 3).
+
+    Enlarged by `enlargement`, with the words across it and the band below. Raises ValueError like `with_band`.
+    """
+    return with_band(with_words(enlarged(picture_HW3)), model)
+
+
+def enlargement(width: int) -> int:
+    """How many times a picture so wide is enlarged before it is stamped; a whole number, at least 1."""
+    return max(1, -(-LEGIBLE_WIDTH // max(1, width)))
+
+
+def enlarged(picture_HW3: np.ndarray) -> np.ndarray:
+    """The picture `enlargement` times as large, smoothly: it gains pixels and no detail."""
+    from PIL import Image
+
+    times = enlargement(picture_HW3.shape[1])
+    if times == 1:
+        return picture_HW3
+    size = (picture_HW3.shape[1] * times, picture_HW3.shape[0] * times)
+    return np.asarray(Image.fromarray(picture_HW3).resize(size, Image.Resampling.BICUBIC))
+
+
+def with_words(picture_HW3: np.ndarray) -> np.ndarray:
+    """The picture with `ACROSS` faintly over it, aslant and repeated: ±`ACROSS_LEVELS` where a letter is."""
+    from PIL import Image, ImageDraw, ImageFont
+
+    height, width = picture_HW3.shape[:2]
+    side = int(np.hypot(height, width)) + 1
+    font = ImageFont.load_default(size=max(8, side / 14))
+    step = max(1.0, side / 4)
+    letters = Image.new("1", (side, side))
+    draw = ImageDraw.Draw(letters)
+    line = "   ".join([ACROSS] * 6)
+    for row, y in enumerate(np.arange(0.0, side, step)):
+        draw.text((-(row % 2) * step, y), line, fill=1, font=font)
+    left, top = (side - width) // 2, (side - height) // 2
+    turned = letters.rotate(30).crop((left, top, left + width, top + height))
+    bright = picture_HW3.mean(axis=2, keepdims=True) > 127
+    shift = np.where(bright, -ACROSS_LEVELS, ACROSS_LEVELS) * np.asarray(turned)[..., None]
+    return np.clip(picture_HW3.astype(np.int16) + shift, 0, 255).astype(np.uint8)
+
+
 def png_bytes(picture_HW3: np.ndarray, origin: Origin) -> bytes:
-    """A PNG with band, text chunk and XMP. The only form in which a drawn picture may leave the program."""
+    """A PNG, `stamped`, with text chunk and XMP. The only form in which a drawn picture may leave the program."""
     from PIL import Image
     from PIL.PngImagePlugin import PngInfo
 
@@ -111,7 +170,17 @@ def png_bytes(picture_HW3: np.ndarray, origin: Origin) -> bytes:
     chunks.add_itxt(KEY, json.dumps(asdict(origin), ensure_ascii=False))
     chunks.add_itxt(XMP_KEY, xmp(origin.edited))
     out = io.BytesIO()
-    Image.fromarray(with_band(picture_HW3, origin.model)).save(out, "PNG", pnginfo=chunks)
+    Image.fromarray(stamped(picture_HW3, origin.model)).save(out, "PNG", pnginfo=chunks)
+    return out.getvalue()
+
+
+def preview_bytes(picture_HW3: np.ndarray, origin: Origin) -> bytes:
+    """A small JPEG of a picture that is still being drawn: `stamped` too, with XMP, and without the prompt."""
+    from PIL import Image
+
+    out = io.BytesIO()
+    picture = Image.fromarray(stamped(picture_HW3, origin.model))
+    picture.save(out, "JPEG", quality=80, xmp=xmp(origin.edited).encode())
     return out.getvalue()
 
 
@@ -132,16 +201,24 @@ def xmp(edited: bool = False) -> str:
 def recognise(source: bytes | str | Path) -> Origin | None:
     """The origin of a still (its path or its bytes) that carries a mark; None without one, or when it is no still.
 
-    For files that are trusted: uploads are opened in the worker, which asks `of_metadata` and `of_pixels`.
+    For files that are trusted: uploads are opened in the worker, which asks `origin_of`.
     """
     from PIL import Image
 
     try:
         with Image.open(io.BytesIO(source) if isinstance(source, bytes) else source) as picture:
-            found = of_metadata(picture.info)
-            return found or of_pixels(np.asarray(picture.convert("L")))
+            return origin_of(picture.info, np.asarray(picture.convert("L")))
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):
         return None
+
+
+def origin_of(info: Mapping[Any, Any], picture: np.ndarray) -> Origin | None:
+    """The origin by whatever is left of the marks: our text chunk, else the bar code, else another one's XMP."""
+    told = of_metadata(info)
+    if told is not None and told.ours:
+        return told
+    coded = of_pixels(picture)
+    return told if coded is None else replace(coded, edited=told is not None and told.edited)
 
 
 def of_metadata(info: Mapping[Any, Any]) -> Origin | None:

@@ -46,7 +46,7 @@ def read_image(upload: Upload, found: str, limits: Limits, desk: Desk) -> Readin
                     upright = ImageOps.exif_transpose(picture)
                 pixels = _pixels(upright)
                 inverted = _white_is_zero(picture)
-                origin = provenance.of_metadata(picture.info) or provenance.of_pixels(pixels)
+                origin = provenance.origin_of(picture.info, pixels)
         except StudyError:
             raise
         except UnidentifiedImageError:
