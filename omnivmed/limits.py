@@ -49,6 +49,9 @@ class Limits:
     max_new_tokens: int = 1_024
     max_history_turns: int = 16
     max_frames: int = 256
+    max_prompt_chars: int = 400  # of a picture to be drawn
+    max_draw_steps: int = 100
+    gallery_pictures: int = 12  # drawn pictures kept per page; the oldest goes first
     queue_size: int = 16
     waiting_uploads: int = 4  # times `upload_bytes`: sent but not opened yet, of all visitors together
     waiting_upload_minutes: int = 10  # a file that nobody opened by then is deleted
@@ -79,6 +82,11 @@ class Limits:
             ("question", f"{self.max_question_chars} characters"),
             ("answer", f"{self.max_new_tokens} tokens"),
             ("conversation", f"{self.max_history_turns} turns, {self.max_frames} slices or frames"),
+            (
+                "drawing",
+                f"{self.max_prompt_chars} characters, {self.max_draw_steps} steps, "
+                f"{self.gallery_pictures} pictures kept a page",
+            ),
             ("people waiting", f"{self.queue_size}"),
             ("files of a visitor", f"{self.idle_minutes} minutes after the last click"),
             (
@@ -114,6 +122,7 @@ PUBLIC = Limits(
     max_new_tokens=256,
     max_history_turns=8,
     max_frames=64,
+    max_draw_steps=50,
     open_study_bytes=4096 * MIB,
     visitor_files_bytes=4096 * MIB,
 )

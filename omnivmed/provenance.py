@@ -158,7 +158,8 @@ def with_words(picture_HW3: np.ndarray) -> np.ndarray:
     turned = letters.rotate(30).crop((left, top, left + width, top + height))
     bright = picture_HW3.mean(axis=2, keepdims=True) > 127
     shift = np.where(bright, -ACROSS_LEVELS, ACROSS_LEVELS) * np.asarray(turned)[..., None]
-    return np.clip(picture_HW3.astype(np.int16) + shift, 0, 255).astype(np.uint8)
+    marked: np.ndarray = np.clip(picture_HW3.astype(np.int16) + shift, 0, 255).astype(np.uint8)
+    return marked
 
 
 def png_bytes(picture_HW3: np.ndarray, origin: Origin) -> bytes:

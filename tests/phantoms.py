@@ -58,6 +58,11 @@ def ct_study(slices: int = 12, size: tuple[int, int] = (96, 112)) -> Study:
     )
 
 
+def image_study() -> Study:
+    """The radiograph as a study."""
+    return Study.from_array(radiograph(), kind="image", window=(1800, 2400))
+
+
 def clip_study(frames: int = 20, fps: float = 10.0) -> Study:
     """The moving clip as a video study."""
     return Study.from_array(moving_clip(frames), kind="video", times_s=np.arange(frames) / fps)

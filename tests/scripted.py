@@ -10,10 +10,18 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Unpack
 
+import numpy as np
+
 from omnivmed.errors import OmniVMedError
+from omnivmed.generation import CounterfactualResult, GeneratedImage
+from omnivmed.generation.abilities import Abilities
+from omnivmed.generation.result import preview, stamp
 from omnivmed.inference.assistant import Assistant, final
+from omnivmed.inference.desk import Desk
+from omnivmed.inference.drawing import Artist
 from omnivmed.inference.events import Answer, Done, Event, Failed, MaskReady, Stage, Text, Timings, Usage
 from omnivmed.inference.options import AskOptions, AskSettings, with_settings
+from omnivmed.limits import LOCAL, Limits
 from omnivmed.pruning import keep_mask
 from omnivmed.records import Turn
 from omnivmed.study import Study
@@ -41,10 +49,12 @@ class ScriptedAssistant:
         tokens_per_second: float = 200.0,
         script: Script = default_script,
         fail: Exception | None = None,
+        artist: Artist | None = None,
     ) -> None:
         self.tokens_per_second = tokens_per_second
         self.script = script
         self.fail = fail
+        self.artist = artist
         self.answers: dict[str, list[str]] = {}
         self.questions = {"image": ["What is this?", "Which organ is shown?"]}
         self.steps = 0
@@ -155,6 +165,64 @@ class ScriptedAssistant:
                 yield Done(answer, answer.stopped)
             finally:
                 self.running -= 1
+
+
+class ScriptedDrawer:
+    """A `Drawer` without a model: smooth noise by the seed, clearer with every step; stamped like everybody's."""
+
+    model_id = "scripted-draw"
+
+    def __init__(self, step_s: float = 0.0, side: int = 32) -> None:
+        self.step_s = step_s
+        self.side = side
+        self.steps = 0
+        self.drawn: list[dict[str, Any]] = []
+
+    def generate_image(self, prompt: str, image: Any = None, **settings: Any) -> GeneratedImage:
+        callback, seed, total = settings.pop("callback", None), settings.pop("seed", None), settings["steps"]
+        seed = 4711 if seed is None else seed
+        self.drawn.append({"prompt": prompt, "seed": seed, **settings})
+        rng = np.random.default_rng(seed)
+        rough = rng.integers(0, 256, (4, 4), dtype=np.uint8)
+        smooth = np.kron(rough, np.ones((self.side // 4, self.side // 4), np.uint8))
+        edited = image is not None
+        for step in range(1, total + 1):
+            time.sleep(self.step_s)
+            self.steps += 1
+            noise = rng.integers(0, 256, smooth.shape)
+            now = (smooth * step + noise * (total - step)) // total
+            pixels = np.repeat(now.astype(np.uint8)[..., None], 3, axis=2)
+            if callback is not None:
+                callback(step, total, lambda pixels=pixels: preview(pixels, self.model_id, edited=edited))
+        return stamp(pixels, prompt=prompt, seed=seed, model_id=self.model_id, params=settings, edited=edited)
+
+    def counterfactual(self, image: Any, instruction: str, **settings: Any) -> CounterfactualResult:
+        made = self.generate_image(instruction, image, **settings)
+        before = np.full((self.side, self.side, 3), 90, np.uint8)
+        change = np.zeros((self.side, self.side), np.float32)
+        change[4:10, 5:12] = 0.5
+        no_change = "nothing" in instruction
+        words = (
+            "[scripted] Nothing was changed." if no_change else f"[scripted] Changed as told: {instruction}."
+        )
+        return CounterfactualResult(made, before, change * (not no_change), words, no_change)
+
+
+ABILITIES = Abilities(
+    tasks=("text_to_image", "counterfactual"),
+    prompts=("axial CT of the abdomen", "PA X-ray of the chest"),
+    instructions={"counterfactual": ("add an opacity in the left lower zone", "remove the opacity")},
+    trust="[scripted] It draws noise.",
+    steps=8,
+)
+
+
+def scripted_artist(
+    drawer: ScriptedDrawer | None = None, abilities: Abilities = ABILITIES, limits: Limits = LOCAL
+) -> Artist:
+    """An `Artist` at a desk of its own."""
+    desk = Desk(limits.queue_size, lambda error: isinstance(error, MemoryError), lambda: None)
+    return Artist(desk, lambda: drawer or ScriptedDrawer(), abilities, ScriptedDrawer.model_id, limits)
 
 
 def as_assistant(scripted: ScriptedAssistant) -> Assistant:

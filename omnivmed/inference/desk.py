@@ -15,11 +15,13 @@ import time
 from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from typing import TypeVar
 
 from omnivmed.errors import Busy, Cancelled, ModelError
-from omnivmed.inference.events import Event, Stage, TimingName, Timings
+from omnivmed.inference.events import Stage, TimingName, Timings
 from omnivmed.inference.turns import LostTurn, Ticket, Turns
 
+E = TypeVar("E")
 WAIT_TICK_S = 0.5
 #: A waiting listener hears of its place at least this often, so that one who left is noticed.
 WAIT_TELL_S = 2.0
@@ -88,7 +90,7 @@ class Desk:
         finally:
             self.turns.leave(job.ticket)
 
-    def wait(self, job: Job) -> Generator[Event, None, None]:
+    def wait(self, job: Job) -> Generator[Stage, None, None]:
         """Wait for the turn; yields the place in the queue whenever it changes. Raises Cancelled, LostTurn."""
         begun = time.perf_counter()
         told, told_at = (0, 0), begun
@@ -103,7 +105,7 @@ class Desk:
                 break
         job.add("wait", begun)
 
-    def hand_out(self, job: Job, events: Generator[Event, None, None]) -> Generator[Event, None, None]:
+    def hand_out(self, job: Job, events: Generator[E, None, None]) -> Generator[E, None, None]:
         """The events one by one; a listener who takes none for long loses the turn. Raises LostTurn."""
         try:
             for event in events:

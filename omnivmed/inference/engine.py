@@ -25,6 +25,7 @@ from omnivmed.inference.background import in_background
 from omnivmed.inference.batch import Batch, BatchRuntime
 from omnivmed.inference.desk import Desk
 from omnivmed.inference.events import Answer, Done, Event, Failed, MaskReady, Stage, Text
+from omnivmed.inference.making import Making
 from omnivmed.inference.options import AskOptions, AskSettings, with_settings
 from omnivmed.inference.pieces import Pieces
 from omnivmed.inference.store import Store
@@ -46,7 +47,7 @@ CACHE_BYTES = 1 << 30
 LEAST_ROOM = 16
 
 
-class LocalAssistant:
+class LocalAssistant(Making):
     """A model on this machine, as an `Assistant` (`omnivmed.inference.assistant`). Made by `load_model`.
 
     Attributes:
@@ -55,6 +56,7 @@ class LocalAssistant:
         silent: attributes that it does not beat guessing at, per kind of study: held back (`withhold`).
         budget: how many visual tokens a study may spend.
         follows: whether earlier turns are known to help it.
+        artist: who draws with it; None where the drawing weights are not.
     """
 
     def __init__(

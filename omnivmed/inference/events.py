@@ -20,7 +20,18 @@ from omnivmed.errors import OmniVMedError
 if TYPE_CHECKING:
     from omnivmed.pruning import KeepMask
 
-StageName = Literal["waiting", "reading", "patches", "pruning", "encoding", "reading the study", "answering"]
+StageName = Literal[
+    "waiting",
+    "reading",
+    "patches",
+    "pruning",
+    "encoding",
+    "reading the study",
+    "answering",
+    "loading the pen",
+    "reading the prompt",
+    "drawing a picture",
+]
 
 #: Why an answer ended: the model closed it, the token limit cut it, or the listener asked to stop.
 StopReason = Literal["end", "length", "cancelled"]
@@ -31,7 +42,8 @@ class Stage:
     """Progress with a meaning: `done` of `total` units of stage `name`.
 
     Units: waiting = place in the queue (1 = next) of people waiting; reading and patches = frames;
-    pruning = 1; encoding = frames; reading the study = prompt tokens; answering = `max_new_tokens`.
+    pruning = 1; encoding = frames; reading the study = prompt tokens; answering = `max_new_tokens`; loading the pen
+    and reading the prompt = 1; drawing a picture = steps.
     """
 
     name: StageName

@@ -37,6 +37,8 @@ NAMES = {
     "view": "the view",
     "state": "normal or abnormal",
 }
+#: What the note about things held back begins with.
+HELD_NOTE = "Held back: "
 #: Words that tell what a question is about, for those who mistype them.
 TELLING = re.findall(
     r"\w+",
@@ -176,7 +178,7 @@ class Withhold:
         if not self.held:
             return ""
         words = ", ".join(NAMES[a] for a in self.held)
-        return f"Held back: {words} ({self.kind}) did not pass the ship rule; see the model card."
+        return f"{HELD_NOTE}{words} ({self.kind}) did not pass the ship rule; see the model card."
 
     # ------------------------------------------------------------------------------------------ one sentence
 
@@ -311,4 +313,4 @@ def asks(attribute: str, question: str) -> bool:
     return re.search(ASKS[attribute], question.lower()) is not None
 
 
-__all__ = ["NAMES", "Withhold", "asks", "withheld"]
+__all__ = ["HELD_NOTE", "NAMES", "Withhold", "asks", "withheld"]
