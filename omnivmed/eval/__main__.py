@@ -130,7 +130,10 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(required=True)
     for name, run in (("check", check), ("predict", predict)):
         command = commands.add_parser(name, help=(run.__doc__ or "").splitlines()[0])
-        command.add_argument("benchmark", choices=sorted(BENCHMARKS))
+        command.add_argument(
+            "benchmark",
+            help=f"{', '.join(sorted(BENCHMARKS))}; other clips of a surgical set: cholec80:16x0.5",
+        )
         command.add_argument("--data", type=Path, required=True, help="folder of the data set")
         command.add_argument("--split", help="default: the split that is reported")
         command.set_defaults(run=run)

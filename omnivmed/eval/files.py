@@ -22,29 +22,50 @@ def need(path: Path, what: str) -> Path:
 def read_json(path: Path) -> Any:
     """A JSON document. Raises LayoutError when it is not valid JSON."""
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
+        return json.loads(path.read_bytes())
     except json.JSONDecodeError as error:
         raise LayoutError(f"{path.name} is not valid JSON (line {error.lineno})") from None
+    except (ValueError, RecursionError):
+        raise LayoutError(
+            f"{path.name} is not valid JSON: its text is not UTF-8, or nested too deeply"
+        ) from None
 
 
-def read_rows(path: Path) -> list[dict[str, Any]]:
-    """A list of objects from JSON, or one object per line from JSONL."""
-    if path.suffix == ".jsonl":
-        lines = path.read_text(encoding="utf-8").splitlines()
-        try:
-            rows = [json.loads(line) for line in lines if line.strip()]
-        except json.JSONDecodeError:
-            raise LayoutError(f"{path.name} holds a line that is not JSON") from None
-    else:
-        rows = read_json(path)
-    if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
-        raise LayoutError(f"{path.name} should be a list of objects")
-    return rows
+def named_rows(path: Path) -> Iterator[tuple[str, dict[str, Any] | None]]:
+    """(name, object) of a JSON list or of JSONL: "rows.jsonl line 3", "rows.json[2]".
+
+    An entry that is no object, and a line of JSONL that is no JSON, come as None: one broken row is no broken file.
+    Raises LayoutError for a JSON document that is not a list, or is not whole.
+    """
+    if path.suffix != ".jsonl":
+        document = read_json(path)
+        if not isinstance(document, list):
+            raise LayoutError(f"{path.name} should be a list of objects")
+        for place, value in enumerate(document):
+            yield f"{path.name}[{place}]", value if isinstance(value, dict) else None
+        return
+    with path.open("rb") as file:  # as bytes: lines end at \n only, and one wrong byte spoils one line only
+        for number, line in enumerate(file, start=1):
+            if line.strip():
+                yield f"{path.name} line {number}", _json_object(line)
+
+
+def _json_object(line: bytes) -> dict[str, Any] | None:
+    try:
+        value = json.loads(line)
+    except (ValueError, RecursionError):  # UnicodeDecodeError is a ValueError
+        return None
+    return value if isinstance(value, dict) else None
+
+
+NOT_AN_OBJECT = "not a JSON object"
 
 
 def question_lines(path: Path) -> Iterator[tuple[int, list[str]]]:
     """(line number from 1, fields) of a file with `|` between fields; blank lines are left out."""
-    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
+    # A name in another encoding spoils its own line: the answer is then on no label list, and is named.
+    text = path.read_text(encoding="utf-8", errors="replace")
+    for number, line in enumerate(text.split("\n"), start=1):
         if line.strip():
             yield number, [part.strip() for part in line.split("|")]
 

@@ -11,8 +11,9 @@ from pathlib import Path
 from typing import Literal
 
 from omnivmed.eval.files import LayoutError, inside, need, read_json
+from omnivmed.eval.kinds import task_of
 from omnivmed.eval.protocol import M3D_CLOSED, M3D_OPEN
-from omnivmed.records import Item, Media, Reading, Skipped
+from omnivmed.records import About, Item, Media, Reading, Skipped
 
 PROTOCOLS = (M3D_CLOSED, M3D_OPEN)
 SPLITS = ("train", "val", "test", "test5k")
@@ -39,6 +40,7 @@ def read(root: Path, split: str, form: Literal["closed", "open"] = "closed") -> 
     if rows and not needed <= rows[0].keys():
         raise LayoutError(f"{table.name} lacks the columns {sorted(needed - rows[0].keys())}")
     for place, row in enumerate(rows):
+        where = f"{table.name} row {place + 1}"  # not lines: a question may hold a line break
         media, reason = _volume(root, row["Image Path"] or "")
         letter = (row["Answer Choice"] or "").strip().upper()
         choices = tuple((row.get(f"Choice {c}") or "").strip() for c in _LETTERS)
@@ -48,7 +50,7 @@ def read(root: Path, split: str, form: Literal["closed", "open"] = "closed") -> 
         if form == "closed" and (letter not in list(_LETTERS) or not choices[_LETTERS.find(letter)]):
             reason = reason or "answer is not one of the choices"
         if media is None or kind is None or reason:
-            skipped.append(Skipped(f"row {place} ({row['Image Path']})", reason or "unreadable"))
+            skipped.append(Skipped(f"{where} ({row['Image Path']})", reason or "unreadable"))
             continue
         closed = form == "closed"
         items.append(
@@ -61,6 +63,7 @@ def read(root: Path, split: str, form: Literal["closed", "open"] = "closed") -> 
                 category=kind,
                 group=row["Image Path"],
                 choices=choices if closed else (),
+                about=About("ct", task_of(kind), "M3D-VQA", patient_of(row["Image Path"])),
             )
         )
     return Reading(tuple(items), tuple(skipped), f"{form} form, five question types")
@@ -80,7 +83,7 @@ def read_captions(root: Path, split: str) -> Reading:
         media, reason = _volume(root, name)
         report = _report(root, str(row.get("text", "")))
         if media is None or not report:
-            skipped.append(Skipped(f"row {place} ({name})", reason or "no report"))
+            skipped.append(Skipped(f"M3D_Cap.json {split}[{place}] ({name})", reason or "no report"))
             continue
         items.append(
             Item(
@@ -91,9 +94,15 @@ def read_captions(root: Path, split: str) -> Reading:
                 closed=False,
                 category="report",
                 group=str(Path(name).parent),
+                about=About("ct", "report", "M3D-Cap", patient_of(name)),
             )
         )
     return Reading(tuple(items), tuple(skipped), "reports")
+
+
+def patient_of(image: str) -> str:
+    """The case a volume belongs to: "M3D_Cap/ct_case/000006/Axial.npy" and "…/Coronal.npy" are one case."""
+    return str(Path(image).parent)
 
 
 def _volume(root: Path, name: str) -> tuple[Media | None, str]:

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from omnivmed.errors import StudyError
+from omnivmed.eval.clips import PICTURES
 from omnivmed.records import Media
 from omnivmed.study import Study
 
@@ -24,9 +25,9 @@ def open_media(media: Media) -> list[Study]:
         return []
     if media.kind == "image":
         return [_open_file(path, media.window) for path in media.paths]
-    if len(media.paths) > 1:
-        return [_stack(media)]
     path = media.paths[0]
+    if len(media.paths) > 1 or (media.kind == "video" and path.suffix.lower() in PICTURES):
+        return [_stack(media)]
     study = _open_array(path, media.window) if path.suffix == ".npy" else _open_file(path, media.window)
     if media.num_slices is None or study.shape[0] <= media.num_slices:
         return [study]

@@ -12,6 +12,7 @@ from omnivmed.eval.predictions import Answerer, Reply
 from omnivmed.inference import AskOptions, Assistant
 from omnivmed.records import Item
 from omnivmed.study import Study
+from omnivmed.vision import sample_frames
 
 SHORT = AskOptions(max_new_tokens=64)
 """Benchmarks are answered in a few words."""
@@ -20,6 +21,7 @@ SHORT = AskOptions(max_new_tokens=64)
 def ask(assistant: Assistant, options: AskOptions = SHORT, blank: bool = False) -> Answerer:
     """An answerer by a loaded model. Errors of the study or the model become `Reply.error`, the run goes on.
 
+    A clip whose frame in question the model's budget would leave out is an error too ("FrameNotShown").
     blank: show a grey picture of the same size instead, to see what the words alone bring.
     """
 
@@ -30,6 +32,8 @@ def ask(assistant: Assistant, options: AskOptions = SHORT, blank: bool = False) 
             if len(studies) != 1:
                 return Reply("", error=f"{len(studies)} studies in one question")
             with _blank(studies[0]) if blank else studies[0] as study:
+                if not _shown(item, study, assistant, options):
+                    return Reply("", error="FrameNotShown")
                 given = assistant.answer(study, prompt, options=options)
                 assistant.forget(study)
         except OmniVMedError as error:
@@ -42,6 +46,14 @@ def ask(assistant: Assistant, options: AskOptions = SHORT, blank: bool = False) 
         )
 
     return answer
+
+
+def _shown(item: Item, study: Study, assistant: Assistant, options: AskOptions) -> bool:
+    """Whether the frame that a question is about is among those the model is given."""
+    focus = item.media.focus
+    if focus is None or study.shape[0] != len(item.media.paths):
+        return True
+    return focus in sample_frames(study, assistant.budget, options.max_frames)
 
 
 def _blank(study: Study) -> Study:

@@ -21,4 +21,6 @@ def read(root: Path, split: str) -> Reading:
     if split not in SPLITS:
         raise ValueError(f"no split {split!r}; choose from {SPLITS}")
     folder = need(root / split, "save the hub copy as one folder per split")
-    return read_image_folder(folder, f"pathvqa/{split}", "hub copy: closed = yes/no answers")
+    # Pictures of pathology books: nearly all through a microscope, some of whole organs; the set does not say which.
+    note = "hub copy: closed = yes/no answers"
+    return read_image_folder(folder, f"pathvqa/{split}", note, "PathVQA", "microscopy")

@@ -1,16 +1,18 @@
 """PSI-AVA-VQA: `{Train,Val}/C1_location.txt`, `C3_phase.txt`, `C4_step.txt` with `image|question|answer`.
 
-Pictures under `keyframes/`. 35 labels: 4 places, 11 phases and 20 steps, the latter two named in Spanish.
-`C2_action.txt` exists and is not used by the published protocol.
+Pictures under `keyframes/`; where `frames/` holds more of a case, clips are made of those. 35 labels: 4 places, 11
+phases and 20 steps, the latter two named in Spanish. `C2_action.txt` exists and is not used by the published protocol.
 """
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
+from omnivmed.eval.clips import Clip, Frames, frames_in
 from omnivmed.eval.files import inside, need, question_lines
 from omnivmed.eval.protocol import surgical
-from omnivmed.eval.surgical import one
+from omnivmed.eval.surgical import Surgery
 from omnivmed.records import Item, Reading, Skipped
 
 SPLITS = {"train": "Train", "test": "Val"}
@@ -27,24 +29,51 @@ LABELS = (
     "Sujetar_Prostata",
 )  # fmt: skip
 PROTOCOLS = (surgical(LABELS),)
+FRAMES_A_SECOND = 1.0
+"""Not verified; it sets a clip's times only."""
 
 
-def read(root: Path, split: str) -> Reading:
-    """The questions of one split; "test" is the public Val part, which the paper reports on."""
+def read(root: Path, split: str, clip: Clip | None = None) -> Reading:
+    """The questions of one split, about stills or, with `clip`, about clips; "test" is the public Val part, which the
+    paper reports on. Raises LayoutError, ValueError."""
     if split not in SPLITS:
         raise ValueError(f"no split {split!r}; choose from {tuple(SPLITS)}")
     folder = need(root / SPLITS[split], "unpack PSI-AVA-VQA and point to its folder")
-    images = need(root / "keyframes", "put the PSI-AVA key frames beside Train and Val")
+    need(root / "keyframes", "put the PSI-AVA key frames beside Train and Val")
+    surgery = Surgery("psi_ava", "PSI-AVA-VQA", LABELS, clip)
+    cases: dict[tuple[str, str], Frames] = {}
     items: list[Item] = []
     skipped: list[Skipped] = []
     for name, category in FILES.items():
-        for number, fields in question_lines(need(folder / name, "unpack PSI-AVA-VQA whole")):
-            image = inside(images, fields[0]) if len(fields) == 3 else None
+        for line, fields in question_lines(need(folder / name, "unpack PSI-AVA-VQA whole")):
+            frames, number = Frames({}, FRAMES_A_SECOND, 1), None
+            if len(fields) == 3:
+                frames, number = _frames(root, fields[0], cases, clip is not None)
             case = fields[0].split("/")[0]
-            key = f"{category}/{number}"
-            item, reason = one("psi_ava", key, image, fields[1:], list(LABELS), case, category)
+            key = f"{category}/{line}"
+            item, reason = surgery.question(key, frames, number, fields[1:], case, category)
             if item is None:
-                skipped.append(Skipped(f"{name} line {number}", reason))
+                skipped.append(Skipped(f"{SPLITS[split]}/{name} line {line}", reason))
             else:
                 items.append(item)
-    return Reading(tuple(items), tuple(skipped), f"{len(LABELS)} labels; places, phases and steps")
+    return Reading(tuple(items), tuple(skipped), f"{surgery.note}; places, phases and steps")
+
+
+def _frames(
+    root: Path, name: str, cases: dict[tuple[str, str], Frames], dense: bool
+) -> tuple[Frames, int | None]:
+    """The frames of a picture's case, and its number among them; None for a picture that is not there."""
+    found = re.search(r"(\d+)$", Path(name).stem)
+    empty = Frames({}, FRAMES_A_SECOND, 1)
+    if found is None:
+        return empty, None
+    for part in ("frames", "keyframes") if dense else ("keyframes",):
+        folder = inside(root / part, str(Path(name).parent))
+        if folder is None:
+            return empty, None
+        key = (part, str(folder))
+        if key not in cases:
+            cases[key] = frames_in(folder, FRAMES_A_SECOND)
+        if int(found[1]) in cases[key].files:
+            return cases[key], int(found[1])
+    return empty, None

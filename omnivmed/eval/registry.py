@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
 from omnivmed.eval import cholec80, endovis18, m3d, pathvqa, psi_ava, slake, vqa_rad
+from omnivmed.eval.clips import Clip
 from omnivmed.eval.protocol import Protocol
 from omnivmed.records import Reading
 
 
 @dataclass(frozen=True)
 class Benchmark:
-    """read(root, split) -> Reading; train_split feeds the baselines, test_split is what is reported."""
+    """One published set under one reading of it.
+
+    read(root, split) -> Reading; train_split feeds the baselines, test_split is what is reported."""
 
     name: str
     read: Callable[[Path, str], Reading]
@@ -22,6 +25,13 @@ class Benchmark:
     train_split: str = "train"
     test_split: str = "test"
 
+
+SURGICAL: dict[str, Callable[..., Reading]] = {
+    "cholec80": cholec80.read,
+    "endovis18": endovis18.read,
+    "psi_ava": psi_ava.read,
+}
+"""Sets of surgical video: read as clips, or as single frames under "<name>-stills"."""
 
 BENCHMARKS: dict[str, Benchmark] = {
     b.name: b
@@ -39,18 +49,29 @@ BENCHMARKS: dict[str, Benchmark] = {
         Benchmark("pathvqa", pathvqa.read, pathvqa.PROTOCOLS),
         Benchmark("m3d-closed", partial(m3d.read, form="closed"), (m3d.PROTOCOLS[0],)),
         Benchmark("m3d-open", partial(m3d.read, form="open"), (m3d.PROTOCOLS[1],)),
-        Benchmark("cholec80", cholec80.read, cholec80.PROTOCOLS),
-        Benchmark("endovis18", endovis18.read, endovis18.PROTOCOLS),
-        Benchmark("psi_ava", psi_ava.read, psi_ava.PROTOCOLS),
+        Benchmark("cholec80", partial(cholec80.read, clip=Clip()), cholec80.PROTOCOLS),
+        Benchmark("cholec80-stills", cholec80.read, cholec80.PROTOCOLS),
+        Benchmark("endovis18", partial(endovis18.read, clip=Clip()), endovis18.PROTOCOLS),
+        Benchmark("endovis18-stills", endovis18.read, endovis18.PROTOCOLS),
+        Benchmark("psi_ava", partial(psi_ava.read, clip=Clip()), psi_ava.PROTOCOLS),
+        Benchmark("psi_ava-stills", psi_ava.read, psi_ava.PROTOCOLS),
     )
 }
 
 
 def find(name: str) -> Benchmark:
-    """The benchmark of that name. Raises ValueError listing the names."""
-    if name not in BENCHMARKS:
-        raise ValueError(f"no benchmark {name!r}; choose from {', '.join(BENCHMARKS)}")
-    return BENCHMARKS[name]
+    """The benchmark of that name. "cholec80:16x0.5+4" reads other clips than the usual (`Clip.parse`).
+
+    Raises ValueError listing the names, or for a clip of a set that is no video.
+    """
+    base, _, clip = name.partition(":")
+    if base not in BENCHMARKS:
+        raise ValueError(f"no benchmark {base!r}; choose from {', '.join(BENCHMARKS)}")
+    if not clip:
+        return BENCHMARKS[base]
+    if base not in SURGICAL:
+        raise ValueError(f"{base} is not read as clips; those that are: {', '.join(SURGICAL)}")
+    return replace(BENCHMARKS[base], name=name, read=partial(SURGICAL[base], clip=Clip.parse(clip)))
 
 
 def find_protocol(benchmark: Benchmark, name: str | None) -> Protocol:

@@ -15,15 +15,18 @@ import hashlib
 from pathlib import Path
 from typing import Any, Literal
 
-from omnivmed.eval.files import LayoutError, inside, is_yes_no, need, read_rows
+from omnivmed.eval.files import NOT_AN_OBJECT, LayoutError, inside, is_yes_no, named_rows, need
+from omnivmed.eval.kinds import task_by_wording, task_of
 from omnivmed.eval.protocol import LLAVA_MED, RULE_ONLY
-from omnivmed.records import Item, Media, Reading, Skipped
+from omnivmed.records import About, Item, Media, Reading, Skipped
 
 Convention = Literal["original", "hub"]
 PROTOCOLS = (LLAVA_MED, RULE_ONLY)
 SPLITS = ("train", "test")
 QUESTION_FILES = ("VQA_RAD Dataset Public.json", "qa.json")
 IMAGE_FOLDERS = ("VQA_RAD Image Folder", "images")
+MODALITY_OF_ORGAN = {"CHEST": "x-ray", "ABD": "ct", "ABDOMEN": "ct"}
+"""Looked at one by one: abdomen is always CT, chest always a radiograph; heads are both CT and MR, so not said."""
 TEST_SHARE = 0.2
 """Share of images in the test part of the split by image: the pictures that nano has never seen (train/nano)."""
 
@@ -63,21 +66,24 @@ def _read_original(root: Path, split: str) -> Reading:
         raise LayoutError(f"{IMAGE_FOLDERS[0]}/ not found beside {questions.name}")
     items, skipped = [], []
     seen: dict[str, int] = {}
-    for place, row in enumerate(read_rows(questions)):
+    for place, (where, row) in enumerate(named_rows(questions)):
+        if row is None:
+            skipped.append(Skipped(where, NOT_AN_OBJECT))
+            continue
         name = str(row.get("image_name", ""))
         qid = str(row.get("qid", place))
         if base != (part_by_image(name) if by_image else _official_part(row)):
             continue
         path = inside(images, name)
         if not name or path is None or not path.is_file():
-            skipped.append(Skipped(f"qid {qid} ({name or 'no image'})", "image missing"))
+            skipped.append(Skipped(f"{where}, qid {qid} ({name or 'no image'})", "image missing"))
             continue
         # Eight answers of the public file are numbers; some types carry a trailing space.
         answer = str(row.get("answer", "")).strip()
         question = str(row.get("question", "")).strip()
         kind = str(row.get("answer_type", "")).strip().upper()
         if not answer or not question or kind not in ("OPEN", "CLOSED"):
-            skipped.append(Skipped(f"qid {qid}", "no question, answer or answer type"))
+            skipped.append(Skipped(f"{where}, qid {qid}", "no question, answer or answer type"))
             continue
         seen[qid] = seen.get(qid, 0) + 1
         items.append(
@@ -89,6 +95,14 @@ def _read_original(root: Path, split: str) -> Reading:
                 closed=kind == "CLOSED",
                 category=str(row.get("question_type", "")).strip().upper(),
                 group=name,
+                about=About(
+                    MODALITY_OF_ORGAN.get(
+                        str(row.get("image_organ", row.get("organ", ""))).strip().upper(), ""
+                    ),
+                    task_of(row.get("question_type")),
+                    "VQA-RAD",
+                    name,
+                ),
             )
         )
     note = "original answer_type" + (", split by image" if by_image else ", official split (shares images)")
@@ -103,21 +117,28 @@ def _official_part(row: dict[str, Any]) -> str:
 
 def _read_hub(root: Path, split: str) -> Reading:
     folder = need(root / split, "save the hub copy as one folder per split")
-    return read_image_folder(folder, "vqa_rad-hub", "hub copy: closed = yes/no answers")
+    return read_image_folder(folder, "vqa_rad-hub", "hub copy: closed = yes/no answers", "VQA-RAD")
 
 
-def read_image_folder(folder: Path, name: str, note: str) -> Reading:
-    """A folder with pictures and `metadata.jsonl` (file_name, question, answer): the hub's ImageFolder layout."""
+def read_image_folder(folder: Path, name: str, note: str, source: str, modality: str = "") -> Reading:
+    """A folder with pictures and `metadata.jsonl` (file_name, question, answer): the hub's ImageFolder layout.
+
+    source, modality: of all rows; what a row asks is told by its wording alone.
+    """
     items, skipped = [], []
-    for place, row in enumerate(read_rows(need(folder / "metadata.jsonl", "one line per question"))):
+    table = need(folder / "metadata.jsonl", "one line per question")
+    for place, (where, row) in enumerate(named_rows(table)):
+        if row is None:
+            skipped.append(Skipped(where, NOT_AN_OBJECT))
+            continue
         file_name = str(row.get("file_name", ""))
         path = inside(folder, file_name)
         if not file_name or path is None or not path.is_file():
-            skipped.append(Skipped(f"row {place} ({file_name or 'no image'})", "image missing"))
+            skipped.append(Skipped(f"{where} ({file_name or 'no image'})", "image missing"))
             continue
         question, answer = str(row.get("question", "")).strip(), str(row.get("answer", "")).strip()
         if not question or not answer:
-            skipped.append(Skipped(f"row {place}", "no question or answer"))
+            skipped.append(Skipped(where, "no question or answer"))
             continue
         items.append(
             Item(
@@ -128,6 +149,7 @@ def read_image_folder(folder: Path, name: str, note: str) -> Reading:
                 closed=is_yes_no(answer),
                 category="yes/no" if is_yes_no(answer) else "open",
                 group=file_name,
+                about=About(modality, task_by_wording(question), source, file_name),
             )
         )
     return Reading(tuple(items), tuple(skipped), note)

@@ -70,7 +70,7 @@ def test_pathvqa(tmp_path: Path) -> None:
     trees.image_folder(tmp_path, "validation")
     reading = pathvqa.read(tmp_path, "validation")
     assert [(i.closed, i.answer) for i in reading.items] == [(True, "yes"), (False, "a cyst"), (True, "No")]
-    assert reading.skipped[0].name == "row 3 (lost.png)"
+    assert reading.skipped[0].name == "metadata.jsonl line 4 (lost.png)"
 
 
 def test_m3d_vqa_both_forms(tmp_path: Path) -> None:

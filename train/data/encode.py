@@ -68,6 +68,8 @@ def encode(
     """Raises BadSample when the media cannot be opened or the sample is longer than `max_length` positions."""
     kind = sample.media.kind
     patches = _patches(sample, budget)
+    if sample.media.focus is not None and sample.media.focus not in patches[0].frame_index:
+        raise BadSample(sample.id, "the frame asked about is not shown under this budget")
     tokens_per_frame: list[int] = []
     keep = None
     if kind in ("volume", "video") and threshold is not None:

@@ -11,13 +11,18 @@ from omnivmed.records import Item, Sample
 def from_items(items: Sequence[Item], prompt: str = "") -> tuple[Sample, ...]:
     """Benchmark questions as single-turn samples; `prompt` is put after each question on a line of its own."""
     suffix = f"\n{prompt}" if prompt else ""
-    return tuple(Sample(item.id, item.media, ((item.question + suffix, item.answer),)) for item in items)
+    return tuple(
+        Sample(item.id, item.media, ((item.question + suffix, item.answer),), item.about) for item in items
+    )
 
 
 def manifest_hash(samples: Sequence[Sample]) -> str:
-    """16 hex digits over ids, conversations and file names: changes when anything is added, removed or edited."""
+    """16 hex digits over ids, conversations, file names and how the files are shown: changes when anything is added,
+    removed or edited."""
     digest = hashlib.sha256()
     for sample in samples:
         names = [path.name for path in sample.media.paths]
-        digest.update(repr((sample.id, sample.media.kind, names, sample.turns)).encode())
+        media = sample.media
+        seen = (media.window, media.fps, media.num_slices, media.focus)
+        digest.update(repr((sample.id, media.kind, names, sample.turns, seen)).encode())
     return digest.hexdigest()[:16]

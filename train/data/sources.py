@@ -1,16 +1,20 @@
 """Every reader of the recipes by name: (folder, split) -> samples. One reader per public layout, shared with the
-evaluation where a benchmark also has a training part."""
+evaluation where a benchmark also has a training part. Surgical sets give clips; "cholec80:16x0.5" gives other ones,
+"cholec80-stills" single frames (`omnivmed.eval.registry`)."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
-from omnivmed.eval import cholec80, endovis18, m3d, pathvqa, psi_ava, slake, vqa_rad
+from omnivmed.eval import m3d, pathvqa, slake, vqa_rad
+from omnivmed.eval.files import LayoutError
 from omnivmed.eval.protocol import M3D_CLOSED
-from omnivmed.records import Reading, SampleSet
+from omnivmed.eval.registry import SURGICAL, find
+from omnivmed.records import Reading, Sample, SampleSet, by_reason
 from train.data import conversations
 from train.data.samples import from_items
 from train.recipes.config import Source
@@ -31,7 +35,7 @@ def _m3d_vqa(root: Path, split: str) -> SampleSet:
     """Every row twice: as multiple choice and as an open question."""
     closed, opened = m3d.read(root, split, "closed"), m3d.read(root, split, "open")
     asked = [(M3D_CLOSED.prompt(item), item) for item in closed.items]
-    samples = [conversations.Sample(item.id, item.media, ((text, item.answer),)) for text, item in asked]
+    samples = [Sample(item.id, item.media, ((text, item.answer),), item.about) for text, item in asked]
     return SampleSet((*samples, *from_items(opened.items)), closed.skipped)
 
 
@@ -44,21 +48,35 @@ READERS: dict[str, Callable[[Path, str], SampleSet]] = {
     "pathvqa": _questions(pathvqa.read),
     "m3d_vqa": _m3d_vqa,
     "m3d_cap": _questions(m3d.read_captions, prompt=""),
-    "cholec80": _questions(cholec80.read),
-    "endovis18": _questions(endovis18.read),
-    "psi_ava": _questions(psi_ava.read),
+    **{
+        name + ending: _questions(find(name + ending).read) for name in SURGICAL for ending in ("", "-stills")
+    },
 }
+
+
+def reader(name: str) -> Callable[[Path, str], SampleSet]:
+    """The reader of that name. Raises ValueError listing the names."""
+    if name in READERS:
+        return READERS[name]
+    if name.partition(":")[0] in SURGICAL:
+        return _questions(find(name).read)
+    raise ValueError(f"no reader {name!r}; choose from {', '.join(READERS)}")
 
 
 def read_source(source: Source, data: Path, seed: int) -> SampleSet:
     """The samples of a source below the data folder; with `limit`, a draw fixed by the seed, in file order.
 
-    Raises ValueError for an unknown reader, LayoutError when the data set is not there.
+    Raises ValueError for an unknown reader, LayoutError when the data set is not there or gives no sample at all.
     """
-    if source.reader not in READERS:
-        raise ValueError(f"no reader {source.reader!r}; choose from {', '.join(READERS)}")
-    found = READERS[source.reader](data / source.path, source.split)
+    found = reader(source.reader)(data / source.path, source.split)
+    if not found.samples:
+        why = "; ".join(f"{count} x {reason}" for reason, count in by_reason(found.skipped).items())
+        first = f", first {found.skipped[0].name}" if found.skipped else ""
+        raise LayoutError(
+            f"{source.path} ({source.reader}, {source.split}) gives no sample: {why or 'it holds no row'}{first}."
+            " Put the data set there, or take the source out of the recipe"
+        )
     if source.limit is None or len(found.samples) <= source.limit:
         return found
     chosen = np.random.default_rng([seed, 1]).permutation(len(found.samples))[: source.limit]
-    return SampleSet(tuple(found.samples[i] for i in sorted(chosen)), found.skipped)
+    return replace(found, samples=tuple(found.samples[i] for i in sorted(chosen)))

@@ -1,7 +1,7 @@
 """A recipe from data folder to model folder: stage after stage, each resumable, each with its own run folder.
 
 RUN/config.json          the recipe, enough to run it again
-RUN/<stage>/             checkpoints, metrics.jsonl, loss.svg, generations.jsonl, skipped.jsonl, manifest.json
+RUN/<stage>/             checkpoints, metrics.jsonl, loss.svg, generations.jsonl, dropped.jsonl, skipped.jsonl, …
 RUN/<stage>/final/       the model after the stage: format omnivmed/1, the app and the next stage read it
 """
 
@@ -19,10 +19,11 @@ import torch
 import transformers
 
 from omnivmed.model.upstream import is_flash_attn_2_available
-from omnivmed.records import Sample
+from omnivmed.records import Sample, SampleSet
 from train.data.batches import BatchPlan
 from train.data.costs import cached_costs
 from train.data.dataset import Encoder, PassDataset
+from train.data.dropped import Account, take
 from train.data.mixture import epoch_order
 from train.data.samples import manifest_hash
 from train.data.skips import SkipLog
@@ -82,7 +83,9 @@ def run_stage(
     say: Callable[[str], None] = print,
 ) -> bool:
     """One stage into `folder`; False when it was stopped before its end."""
-    training, validation, sizes, hashes = read_data(config, stage, data)
+    found: dict[str, SampleSet] = {}
+    training, validation, sizes, hashes = read_data(config, stage, data, found)
+    take(Account(found), folder if rank() == 0 else None, config.max_skip_rate, say)
     built = _start(config, data, start)
     built.model.loss_chunk_tokens = config.loss_chunk
     model: torch.nn.Module = built.model
@@ -144,11 +147,12 @@ def run_stage(
 
 
 def read_data(
-    config: TrainConfig, stage: Stage, data: Path
+    config: TrainConfig, stage: Stage, data: Path, read: dict[str, SampleSet] | None = None
 ) -> tuple[list[Sample], list[Sample], list[int], dict[str, str]]:
     """(training samples of all sources end to end, validation samples, sizes by source, manifest hashes).
 
     A sample is held out by a hash of its id: the same ones in every stage and run, whatever is added later.
+    read: takes what every source held, the rows left out among it.
     """
     training: list[Sample] = []
     validation: list[Sample] = []
@@ -159,7 +163,10 @@ def read_data(
         training += kept
         validation += [s for s in found.samples if held_out(s.id, config.validate)]
         sizes.append(len(kept))
-        hashes[f"{source.reader}:{source.path}:{source.split}"] = manifest_hash(found.samples)
+        name = f"{source.reader}:{source.path}:{source.split}"
+        hashes[name] = manifest_hash(found.samples)
+        if read is not None:
+            read[name] = found
     return training, validation, sizes, hashes
 
 

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from omnivmed.eval.files import LayoutError
+from omnivmed.eval.kinds import TASKS
 from tests.eval import trees
 from train.data import conversations, phantoms
 from train.data.samples import manifest_hash
@@ -87,6 +88,125 @@ def test_conversations_are_put_straight_or_left_out(tmp_path: Path) -> None:
     ]
 
 
+def test_messages_and_fields(tmp_path: Path) -> None:
+    parts = [{"type": "image", "image": "a.png"}, {"type": "text", "text": "What is it?"}]
+    said = [{"role": "user", "content": parts}, {"role": "assistant", "content": "A cyst."}]
+    found = rows(
+        tmp_path,
+        {"messages": said, "modality": "Magnetic Resonance Imaging", "task": "Disease Diagnosis"},
+        {
+            "images": ["a.png", "b.png"],
+            "messages": [
+                {"role": "user", "content": "<image><image>Which?"},
+                {"role": "assistant", "content": "B"},
+            ],
+            "patient": "Doe, Jane",
+        },
+        {"messages": [{"role": "user", "content": [{"type": "audio"}]}, said[1]]},
+        {"messages": [{"role": "tool", "content": "x"}, said[1]]},
+    )
+    first, second = found.samples
+    assert (first.media.kind, first.media.paths[0].name) == ("image", "a.png")
+    assert first.turns == (("What is it?", "A cyst."),)
+    assert (first.about.modality, first.about.task) == ("mr", "finding")
+    assert second.turns == (("Which?", "B"),)
+    assert second.about.patient
+    assert "Doe" not in repr(second)
+    assert not found.altered
+    assert [(r.name.split(" (")[0], r.reason) for r in found.skipped] == [
+        ("rows.jsonl line 3", "a part of a message that is neither text nor image"),
+        ("rows.jsonl line 4", "turns do not alternate"),
+    ]
+
+
+def test_what_is_read_otherwise_than_written_is_told(tmp_path: Path) -> None:
+    ask = talk(("human", "Q"), ("gpt", "A"))
+    found = rows(
+        tmp_path,
+        {"image": "a.png", "conversations": [{"from": "system", "value": "Be brief."}, *ask]},
+        {"image": "a.png", "conversations": talk(("human", "See <image> here"), ("gpt", "A"))},
+        {"image": "a.png", "conversations": [*ask, *talk(("human", "<image>\nQ"), ("gpt", "A"))]},
+        {"image": "a.png", "conversations": [{"from": "gpt", "value": "Hello"}, *ask]},
+        {"conversations": ASK},
+        {
+            "image": ["a.png", "b.png", "a.png"],
+            "conversations": talk(("human", "<image><image>Q"), ("gpt", "A")),
+        },
+        {"image": "a.png", "conversations": talk(("human", "<image>\n<image>\nQ"), ("gpt", "A"))},
+        {"image": "a.png", "conversations": ASK},
+        {"image": ["a.png", "b.png"], "conversations": ASK},  # one tag for all pictures is the custom
+    )
+    assert len(found.samples) == 8
+    assert all("<" not in q for s in found.samples for q, _ in s.turns)
+    assert [(r.name.split(" (")[0], r.reason) for r in found.altered] == [
+        ("rows.jsonl line 1", conversations.SYSTEM),
+        ("rows.jsonl line 2", conversations.MOVED),
+        ("rows.jsonl line 3", conversations.MOVED),
+        ("rows.jsonl line 4", conversations.GREETING),
+        ("rows.jsonl line 5", conversations.NO_PICTURE),
+        ("rows.jsonl line 6", conversations.FEW_TAGS),
+    ]
+    assert [(r.name.split(" (")[0], r.reason) for r in found.skipped] == [
+        ("rows.jsonl line 7", "2 media tags for 1 in the row")
+    ]
+
+
+def test_one_broken_line_is_one_row(tmp_path: Path) -> None:
+    good = json.dumps({"conversations": talk(("human", "Q"), ("gpt", "A\u2028B"))}, ensure_ascii=False)
+    path = tmp_path / "bad.jsonl"
+    lines = [
+        good.encode(),
+        b'{"conversations": [',
+        b"",
+        b"[1]",
+        b'{"a": "\xff"}',
+        b"[" * 100_000,
+        good.encode(),
+    ]
+    path.write_bytes(b"\n".join(lines))
+    found = conversations.read(path, "bad")
+    assert [s.turns[0][1] for s in found.samples] == ["A\u2028B"] * 2  # no line ends inside a text
+    assert [(r.name, r.reason) for r in found.skipped] == [
+        (f"bad.jsonl line {n}", "not a JSON object") for n in (2, 4, 5, 6)
+    ]
+    listed = tmp_path / "bad.json"
+    listed.write_text(json.dumps([json.loads(good), 7]))
+    assert [r.name for r in conversations.read(listed, "bad").skipped] == ["bad.json[1]"]
+    listed.write_bytes(b'["\xff"]')
+    with pytest.raises(LayoutError, match="UTF-8"):
+        conversations.read(listed, "bad")
+
+
+@pytest.mark.parametrize(
+    ("row", "reason"),
+    [
+        ({"video": "frames", "fps": 0}, "fps is not above 0"),
+        ({"video": "frames", "fps": "fast"}, "fps is not a number"),
+        ({"volume": {"path": "frames", "window": 400}}, "a window is [level, width]"),
+        ({"volume": {"path": "frames", "level": 40}}, "window is not a number"),
+        ({"volume": {"path": "frames", "num_slices": 0}}, "num_slices is a number of slices"),
+        ({"image": "a" * 5000 + ".png"}, "file missing"),
+        ({"image": "a\0b.png"}, "file missing"),
+        ({"image": {"path": "a.png"}}, "file missing"),
+    ],
+)
+def test_odd_values_are_a_row_left_out(tmp_path: Path, row: dict[str, Any], reason: str) -> None:
+    found = rows(tmp_path, {**row, "conversations": talk(("human", "Q"), ("gpt", "A"))})
+    assert [r.reason for r in found.skipped] == [reason]
+
+
+def test_a_source_without_a_sample_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "set" / "rows.jsonl"
+    path.parent.mkdir()
+    path.write_text(json.dumps({"image": "gone.png", "conversations": ASK}) + "\n")
+    source = Source("conversations", "set/rows.jsonl")
+    with pytest.raises(LayoutError, match=r"set/rows.jsonl .* 1 x file missing, first rows.jsonl line 1"):
+        read_source(source, tmp_path, 0)
+    path.write_text("")
+    with pytest.raises(LayoutError, match="holds no row"):
+        read_source(source, tmp_path, 0)
+
+
 def test_pubmedvision(tmp_path: Path) -> None:
     for name in ("images/pmc_1_0.jpg", "images/pmc_1_1.jpg"):
         trees.picture(tmp_path / name)
@@ -100,6 +220,8 @@ def test_pubmedvision(tmp_path: Path) -> None:
     (tmp_path / "PubMedVision_Alignment_VQA.json").write_text(json.dumps([row]))
     found = READERS["pubmedvision"](tmp_path, "alignment")
     assert len(found.samples[0].media.paths) == 2
+    about = found.samples[0].about
+    assert (about.modality, about.task, about.source) == ("ct", "description", "PubMedVision")
     with pytest.raises(LayoutError, match="PubMedVision_InstructionTuning_VQA"):
         READERS["pubmedvision"](tmp_path, "instruction")
     with pytest.raises(ValueError, match="alignment or instruction"):
@@ -129,6 +251,7 @@ def test_benchmark_layouts_as_training_data(
     assert all(path.exists() for s in found.samples for path in s.media.paths)
     if not reader.startswith("m3d"):
         assert all(question.endswith(SHORT) for s in found.samples for question, _ in s.turns)
+    assert all(s.about.source and s.about.task in TASKS for s in found.samples)
 
 
 def test_a_limit_draws_the_same_samples_every_time(tmp_path: Path) -> None:
