@@ -17,6 +17,8 @@ from omnivmed.window import CT_PRESETS, Window
 StudyKind = Literal["image", "volume", "video"]
 Unit = Literal["HU", "raw", "rgb"]
 SpacingAt = Literal["patient", "detector", "estimate"]
+TimesFrom = Literal["file", "assumed"]
+ModalityFrom = Literal["header", "numbers"]
 Spacing = tuple[float | None, float, float]
 
 
@@ -31,6 +33,7 @@ class StudyInfo:
         "patient"  # where the spacing holds; "estimate": detector by a magnification factor
     )
     times_s: NDArray[np.float64] | None = None
+    times_from: TimesFrom = "file"  # "assumed": the file gives none, the reader's usual step was taken
     slice_mm: NDArray[np.float64] | None = None  # (T,) position along the slice normal, first slice 0
     window: Window | None = None  # the window in force
     file_window: Window | None = None  # what the file asked for
@@ -39,7 +42,11 @@ class StudyInfo:
     letters: tuple[str, str, str, str] | None = None  # stills without an affine, from PatientOrientation
     inverted: bool = False
     modality: str | None = None
+    modality_from: ModalityFrom = "header"  # "numbers": guessed from their range, where the file names none
     body_part: str | None = None
+    technical: tuple[
+        tuple[str, str | float], ...
+    ] = ()  # allow-listed (name, value), see `omnivmed.io.technical`
     unit: Unit = "raw"
     slope: float = 1.0
     intercept: float = 0.0
@@ -104,6 +111,11 @@ class Described:
         return self._info.times_s
 
     @property
+    def times_from(self) -> TimesFrom:
+        """Whether `times_s` are the "file"'s, or "assumed" because it gives none."""
+        return self._info.times_from
+
+    @property
     def slice_mm(self) -> NDArray[np.float64] | None:
         """(T,) where each slice of a volume lies along the normal, in mm from the first; gaps show here."""
         if self._info.slice_mm is not None:
@@ -140,8 +152,19 @@ class Described:
 
     @property
     def modality(self) -> str | None:
-        """DICOM's word (CT, MR, CR, US …), or None where the file names none."""
+        """DICOM's word (CT, MR, CR, US …), or None where the file names none; see `modality_from`."""
         return self._info.modality
+
+    @property
+    def modality_from(self) -> ModalityFrom:
+        """Where `modality` is from: the "header", or the "numbers" (a NIfTI file whose values look like HU)."""
+        return self._info.modality_from
+
+    @property
+    def technical(self) -> dict[str, str | float]:
+        """How the picture was made, as far as the header tells it in numbers and defined terms: slice_thickness_mm,
+        contrast ("named" or "none"), view_position and others of `omnivmed.io.technical.TAGS`."""
+        return dict(self._info.technical)
 
     @property
     def body_part(self) -> str | None:

@@ -23,6 +23,7 @@ from omnivmed.io.orient import usable
 from omnivmed.io.stack import Place, measure, place_of
 from omnivmed.limits import Limits, size
 from omnivmed.orientation import plane_of
+from omnivmed.study_info import TimesFrom
 
 EAGER_BYTES = 96 * 1024 * 1024  # larger loops are decoded when their frames are asked for
 _STACK_MODALITIES = ("CT", "MR", "PT", "NM", "RTDOSE", "SEG", "OPT", "MG", "BMD")
@@ -178,7 +179,9 @@ def read_loop(file: DicomFile, limits: Limits, desk: Desk, findings: Findings) -
     frames = Frames(file, limits, findings)
     first = frames.decode(0)
     times_s = loop_times(file.header, frames.count, findings)
+    times_from: TimesFrom = "file"
     if times_s is None:
+        times_from = "assumed"
         findings.note(f"The loop gives no frame times; {ASSUMED_RATE:g} frames per second are assumed.")
         times_s = np.arange(frames.count) / ASSUMED_RATE
     header = frame_headers(file.header, 1)[0]
@@ -188,6 +191,7 @@ def read_loop(file: DicomFile, limits: Limits, desk: Desk, findings: Findings) -
         kind="video",
         spacing_mm=plane_spacing(header),
         times_s=times_s,
+        times_from=times_from,
         letters=dicom.edge_letters(header),
     )
     note_stretch(info, findings)

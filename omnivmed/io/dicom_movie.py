@@ -10,6 +10,7 @@ from omnivmed.io import dicom, dicom_spacing, sniff
 from omnivmed.io.dicom_file import DAMAGED, DicomFile, transfer_syntax
 from omnivmed.io.dicom_fragments import fragments_of
 from omnivmed.io.job import Desk, Findings, Reading, Upload
+from omnivmed.io.technical import technical_of
 from omnivmed.io.video import read_video
 from omnivmed.limits import Limits
 
@@ -47,6 +48,7 @@ def read_movie(file: DicomFile, limits: Limits, desk: Desk, findings: Findings) 
         reading.info,
         modality=dicom.modality(file.header),
         body_part=dicom.body_part(file.header),
+        technical=technical_of(file.header),
         spacing_mm=None if pair is None else (None, *pair),
     )
     reading.info = findings.into(info)

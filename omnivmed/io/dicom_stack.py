@@ -21,10 +21,11 @@ from omnivmed.io.facts import stored_facts
 from omnivmed.io.job import Desk, Findings, Reading, check_bytes
 from omnivmed.io.orient import radiological, turned_affine, usable
 from omnivmed.io.stack import measure
+from omnivmed.io.technical import technical_of
 from omnivmed.limits import Limits
 from omnivmed.orientation import letters_of, plane_of
 from omnivmed.study import rescale
-from omnivmed.study_info import Spacing, StudyInfo
+from omnivmed.study_info import Spacing, StudyInfo, TimesFrom
 from omnivmed.window import Window, auto_window
 
 Geometry = tuple[
@@ -122,12 +123,14 @@ def read_sequence(
     one_scale = len(set(scales)) == 1
     array, good = _decode_all(ordered, scales, one_scale, decode, limits, desk, findings)
     ordered = [ordered[i] for i in good]
+    times_from: TimesFrom = "assumed" if times is None else "file"
     times = np.arange(len(good)) / ASSUMED_RATE if times is None else times[good] - times[good[0]]
     slope, intercept = scales[0] if one_scale else (1.0, 0.0)
     info = replace(
         common(header, array.ndim == 4, slope, intercept, findings),
         kind="video",
         times_s=times,
+        times_from=times_from,
         spacing_mm=plane_spacing(header),
         letters=dicom.edge_letters(header),
     )
@@ -155,6 +158,7 @@ def common(header: Any, rgb: bool, slope: float, intercept: float, findings: Fin
         inverted=not rgb and dicom.inverted(header),
         modality=dicom.modality(header),
         body_part=dicom.body_part(header),
+        technical=technical_of(header),
         unit="rgb" if rgb else unit_of(header, findings),
         slope=1.0 if rgb else slope,
         intercept=0.0 if rgb else intercept,

@@ -77,6 +77,7 @@ def read_nifti(upload: Upload, found: str, limits: Limits, series: int | None, d
         window = _window(header)
         affine = affines[way]
         more: dict[str, Any] = {"slope": slope, "intercept": intercept, "file_window": window}
+        more["modality_from"] = "numbers"
 
         def half_way(grid: NDArray[Any]) -> None:
             told = _modality(grid[z // 2][None], slope, intercept)

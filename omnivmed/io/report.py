@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from omnivmed.errors import WARNING_CODES
 from omnivmed.io.job import look
 from omnivmed.io.pool import MAX_SENTENCE
+from omnivmed.io.technical import passed
 from omnivmed.io.wire import Block
 from omnivmed.labels import Label
 from omnivmed.study_info import Spacing, StudyInfo
@@ -39,6 +40,7 @@ def info_of(message: dict[str, Any], blocks: list[Block]) -> StudyInfo:
         spacing_mm=_spacing(raw["spacing_mm"]),
         spacing_at=_one_of(raw["spacing_at"], PLACES),
         times_s=times_s,
+        times_from=_one_of(raw["times_from"], ("file", "assumed")),
         slice_mm=_numbers_or_none(raw["slice_mm"]),
         window=_window(raw["window"]),
         file_window=_window(raw["file_window"]),
@@ -47,7 +49,9 @@ def info_of(message: dict[str, Any], blocks: list[Block]) -> StudyInfo:
         letters=_letters(raw["letters"]),
         inverted=bool(raw["inverted"]),
         modality=_word(raw["modality"]),
+        modality_from=_one_of(raw["modality_from"], ("header", "numbers")),
         body_part=_word(raw["body_part"]),
+        technical=tuple(passed(name, told) for name, told in raw["technical"]),
         unit=_one_of(raw["unit"], UNITS),
         slope=_number(raw["slope"]),
         intercept=_number(raw["intercept"]),

@@ -17,7 +17,7 @@ from omnivmed.io.orient import radiological, turned_affine, usable
 from omnivmed.limits import Limits
 from omnivmed.orientation import plane_of
 from omnivmed.study import rescale
-from omnivmed.study_info import Spacing, StudyInfo
+from omnivmed.study_info import ModalityFrom, Spacing, StudyInfo
 from omnivmed.window import Window, auto_window
 
 CUT = "The volume ends before its declared size; export it again."
@@ -136,6 +136,7 @@ def volume_study(
     slope: float = 1.0,
     intercept: float = 0.0,
     modality: str | None = None,
+    modality_from: ModalityFrom = "header",
     series: tuple[dict[str, Any], ...] = (),
     file_window: Window | None = None,
     look_at: NDArray[Any] | None = None,
@@ -186,6 +187,7 @@ def volume_study(
         auto_window=auto,
         affine=affine,
         modality=modality,
+        modality_from=modality_from,
         unit="rgb" if rgb else "HU" if modality == "CT" else "raw",
         slope=slope,
         intercept=intercept,

@@ -164,6 +164,7 @@ def slice_in_time(
         one.info,
         kind="video",
         times_s=np.arange(count, dtype=np.float64) * (1.0 if step_s is None else step_s),
+        times_from="assumed" if step_s is None else "file",
         affine=None,
         letters=None if one.info.affine is None else letters_of(one.info.affine),
     )
