@@ -41,7 +41,7 @@ def read(root: Path, split: str, form: Literal["closed", "open"] = "closed") -> 
         raise LayoutError(f"{table.name} lacks the columns {sorted(needed - rows[0].keys())}")
     for place, row in enumerate(rows):
         where = f"{table.name} row {place + 1}"  # not lines: a question may hold a line break
-        media, reason = _volume(root, row["Image Path"] or "")
+        media, reason = volume_media(root, row["Image Path"] or "")
         letter = (row["Answer Choice"] or "").strip().upper()
         choices = tuple((row.get(f"Choice {c}") or "").strip() for c in _LETTERS)
         kind = TYPES.get((row["Question Type"] or "").strip())
@@ -80,7 +80,7 @@ def read_captions(root: Path, split: str) -> Reading:
     items, skipped = [], []
     for place, row in enumerate(document[split]):
         name = str(row.get("image", ""))
-        media, reason = _volume(root, name)
+        media, reason = volume_media(root, name)
         report = _report(root, str(row.get("text", "")))
         if media is None or not report:
             skipped.append(Skipped(f"M3D_Cap.json {split}[{place}] ({name})", reason or "no report"))
@@ -105,7 +105,8 @@ def patient_of(image: str) -> str:
     return str(Path(image).parent)
 
 
-def _volume(root: Path, name: str) -> tuple[Media | None, str]:
+def volume_media(root: Path, name: str) -> tuple[Media | None, str]:
+    """(media, "") of a volume below the data folder, or (None, reason)."""
     path = inside(root, name)
     if not name or path is None or not path.exists():
         return None, "volume missing"

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
-from omnivmed.eval import cholec80, endovis18, m3d, pathvqa, psi_ava, slake, vqa_rad
+from omnivmed.eval import cholec80, endovis18, m3d, m3d_tasks, pathvqa, psi_ava, slake, vqa_rad
 from omnivmed.eval.clips import Clip
 from omnivmed.eval.protocol import Protocol
 from omnivmed.records import Reading
@@ -49,6 +49,8 @@ BENCHMARKS: dict[str, Benchmark] = {
         Benchmark("pathvqa", pathvqa.read, pathvqa.PROTOCOLS),
         Benchmark("m3d-closed", partial(m3d.read, form="closed"), (m3d.PROTOCOLS[0],)),
         Benchmark("m3d-open", partial(m3d.read, form="open"), (m3d.PROTOCOLS[1],)),
+        Benchmark("m3d-retrieval", m3d_tasks.read_retrieval, m3d_tasks.RETRIEVAL_PROTOCOLS),
+        Benchmark("m3d-positioning", m3d_tasks.read_positioning, m3d_tasks.POSITIONING_PROTOCOLS),
         Benchmark("cholec80", partial(cholec80.read, clip=Clip()), cholec80.PROTOCOLS),
         Benchmark("cholec80-stills", cholec80.read, cholec80.PROTOCOLS),
         Benchmark("endovis18", partial(endovis18.read, clip=Clip()), endovis18.PROTOCOLS),

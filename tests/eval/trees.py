@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import gzip
 import json
 from pathlib import Path
 
@@ -93,6 +94,80 @@ def m3d(root: Path, split: str = "test5k") -> None:
         ]
     }
     (root / "M3D_Cap.json").write_text(json.dumps(index))
+
+
+def m3d_reports(root: Path, cases: int = 6) -> None:
+    """M3D-Cap of several cases with reports of their own, the first of them twice."""
+    rows = []
+    for k in range(cases):
+        path = root / "M3D_Cap_npy" / "ct_case" / f"{k:06d}" / "Axial.npy"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        np.save(path, np.full((1, 3, 28, 28), k / 10, dtype=np.float32))
+        rows.append(
+            {"image": str(path.relative_to(root)), "text": f"Finding number {k}. " + "More words. " * 40}
+        )
+    (root / "M3D_Cap.json").write_text(json.dumps({"train": [rows[0], *rows], "test": rows[:2]}))
+
+
+def m3d_seg(root: Path) -> None:
+    """A data set of M3D-Seg: a box that is there, one that is not, a class without a name, a missing mask."""
+    base = root / "M3D_Seg" / "0003"
+    (base / "1").mkdir(parents=True)
+    np.save(base / "1" / "image.npy", np.zeros((1, 8, 32, 32), dtype=np.float32))
+    there = np.zeros((1, 8, 32, 32), dtype=np.uint8)
+    there[0, 2:5, 8:17, 16:25] = 1
+    np.save(base / "1" / "mask_1.npy", there)
+    np.save(base / "1" / "mask_2.npy", np.zeros_like(there))
+    np.save(base / "1" / "mask_9.npy", there)
+    np.save(base / "1" / "mask_3.npy", np.zeros(5))
+    rows = [{"image": "0003/1/image.npy", "label": f"0003/1/mask_{k}.npy"} for k in (1, 2, 9, 4, 3)]
+    labels = {"0": "background", "1": "liver", "2": "spleen", "3": "kidney", "4": "aorta"}
+    index = {"labels": labels, "train": [*rows, {"image": "../x.npy", "label": "y"}, 7], "test": rows[:1]}
+    (base / "0003.json").write_text(json.dumps(index))
+
+
+REPORT = """                                 FINAL REPORT
+ EXAMINATION:  CHEST (PA AND LAT)
+
+ INDICATION:  ___F with cough  // pneumonia?
+
+ FINDINGS:
+
+ The lungs are clear.
+ No effusion.
+
+ IMPRESSION:
+
+ No acute process.
+"""
+
+
+def mimic_cxr(root: Path) -> None:
+    """Four studies of three patients: two views, one without a report, one without headings, one of the test part."""
+    rows = [
+        ("d1", "50000001", "10000001", "train", "LATERAL"),
+        ("d2", "50000001", "10000001", "train", "PA"),
+        ("d0", "50000001", "10000001", "train", "LL"),
+        ("d3", "50000002", "10000001", "train", "AP"),
+        ("d4", "50000003", "10000002", "train", "AP"),
+        ("d5", "50000004", "10000003", "test", "AP"),
+        ("d6", "50000005", "10000002", "train", "AP"),
+    ]
+    root.mkdir(parents=True, exist_ok=True)
+    with gzip.open(root / "mimic-cxr-2.0.0-split.csv.gz", "wt") as file:
+        file.write("dicom_id,study_id,subject_id,split\n")
+        file.writelines(",".join(row[:4]) + "\n" for row in rows)
+    views = "".join(f"{row[0]},{row[4]}\n" for row in rows)
+    (root / "mimic-cxr-2.0.0-metadata.csv").write_text("dicom_id,ViewPosition\n" + views)
+    for dicom, study, subject, _, _ in rows:
+        folder = root / "files" / f"p{subject[:2]}" / f"p{subject}" / f"s{study}"
+        if dicom != "d6":
+            picture(folder / f"{dicom}.jpg")
+        texts = {"50000002": None, "50000003": "Portable film. Lines in place.\n"}
+        if (text := texts.get(study, REPORT)) is not None:
+            report = root / "mimic-cxr-reports" / folder.relative_to(root).with_suffix(".txt")
+            report.parent.mkdir(parents=True, exist_ok=True)
+            report.write_text(text)
 
 
 def cholec80(root: Path) -> None:

@@ -10,12 +10,12 @@ from pathlib import Path
 
 import numpy as np
 
-from omnivmed.eval import m3d, pathvqa, slake, vqa_rad
+from omnivmed.eval import m3d, m3d_tasks, pathvqa, slake, vqa_rad
 from omnivmed.eval.files import LayoutError
 from omnivmed.eval.protocol import M3D_CLOSED
 from omnivmed.eval.registry import SURGICAL, find
 from omnivmed.records import Reading, Sample, SampleSet, by_reason
-from train.data import conversations
+from train.data import conversations, mimic_cxr
 from train.data.samples import from_items
 from train.recipes.config import Source
 
@@ -29,6 +29,12 @@ def _questions(read: Callable[[Path, str], Reading], prompt: str = SHORT) -> Cal
         return SampleSet(from_items(reading.items, prompt), reading.skipped)
 
     return reader
+
+
+def _m3d_retrieval(root: Path, split: str) -> SampleSet:
+    found = m3d_tasks.read_retrieval(root, split)
+    samples = [Sample(i.id, i.media, ((M3D_CLOSED.prompt(i), i.answer),), i.about) for i in found.items]
+    return SampleSet(tuple(samples), found.skipped)
 
 
 def _m3d_vqa(root: Path, split: str) -> SampleSet:
@@ -48,6 +54,9 @@ READERS: dict[str, Callable[[Path, str], SampleSet]] = {
     "pathvqa": _questions(pathvqa.read),
     "m3d_vqa": _m3d_vqa,
     "m3d_cap": _questions(m3d.read_captions, prompt=""),
+    "m3d_retrieval": _m3d_retrieval,
+    "m3d_positioning": _questions(m3d_tasks.read_positioning, prompt=""),
+    "mimic_cxr": mimic_cxr.read,
     **{
         name + ending: _questions(find(name + ending).read) for name in SURGICAL for ending in ("", "-stills")
     },

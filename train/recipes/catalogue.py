@@ -33,10 +33,12 @@ MIXED = Stage(
         Source("vqa_rad", "VQA-RAD"),
         Source("slake", "SLAKE"),
         Source("pathvqa", "PathVQA"),
-        Source("conversations", "MIMIC-CXR/reports.jsonl"),
+        Source("mimic_cxr", "MIMIC-CXR"),
         Source("pubmedvision", "PubMedVision", "instruction", limit=70_000),
-        Source("m3d_vqa", "M3D", limit=60_000),  # 75K of M3D in all; how they divide is ours
-        Source("m3d_cap", "M3D", limit=15_000),
+        Source("m3d_vqa", "M3D", limit=50_000),  # 75K of M3D in all; how they divide is ours
+        Source("m3d_cap", "M3D", limit=10_000),
+        Source("m3d_retrieval", "M3D", limit=5_000),
+        Source("m3d_positioning", "M3D", limit=10_000),
         Source("cholec80", "Cholec80-VQA"),
         Source("endovis18", "EndoVis18-VQA"),
         Source("psi_ava", "PSI-AVA-VQA"),

@@ -11,7 +11,7 @@ import pytest
 from omnivmed.eval.files import LayoutError
 from omnivmed.eval.kinds import TASKS
 from tests.eval import trees
-from train.data import conversations, phantoms
+from train.data import conversations, mimic_cxr, phantoms
 from train.data.samples import manifest_hash
 from train.data.sources import READERS, SHORT, read_source
 from train.recipes import Source
@@ -237,7 +237,11 @@ def test_pubmedvision(tmp_path: Path) -> None:
         ("pathvqa", lambda root: trees.image_folder(root, "train"), "train", 3),
         ("m3d_vqa", lambda root: trees.m3d(root, "train"), "train", 5),
         ("m3d_cap", trees.m3d, "train", 2),
+        ("m3d_retrieval", trees.m3d_reports, "train", 7),
+        ("m3d_positioning", trees.m3d_seg, "train", 3),
+        ("mimic_cxr", trees.mimic_cxr, "train", 1),
         ("cholec80", trees.cholec80, "test", 3),
+        ("cholec80-stills", trees.cholec80, "test", 3),
         ("endovis18", trees.endovis18, "test", 2),
         ("psi_ava", trees.psi_ava, "test", 2),
     ],
@@ -249,9 +253,29 @@ def test_benchmark_layouts_as_training_data(
     found = READERS[reader](tmp_path, split)
     assert len(found.samples) == count
     assert all(path.exists() for s in found.samples for path in s.media.paths)
-    if not reader.startswith("m3d"):
+    if not reader.startswith(("m3d", "mimic")):
         assert all(question.endswith(SHORT) for s in found.samples for question, _ in s.turns)
     assert all(s.about.source and s.about.task in TASKS for s in found.samples)
+
+
+def test_mimic_cxr_takes_findings_and_impression(tmp_path: Path) -> None:
+    trees.mimic_cxr(tmp_path)
+    found = mimic_cxr.read(tmp_path, "train")
+    (sample,) = found.samples
+    assert sample.id == "mimic_cxr/train/50000001"
+    assert [p.stem for p in sample.media.paths] == ["d2", "d0"]  # the frontal picture first, two at most
+    target = "Findings: The lungs are clear. No effusion.\nImpression: No acute process."
+    assert sample.turns == ((mimic_cxr.QUESTION, target),)
+    assert (sample.about.modality, sample.about.task) == ("x-ray", "report")
+    assert "10000001" not in sample.about.patient
+    assert [(r.name, r.reason, r.by_rule) for r in found.skipped] == [
+        ("s50000002", "report missing", False),
+        ("s50000003", "report without findings and impression", True),
+        ("s50000005", "picture missing", False),
+    ]
+    assert [s.id for s in mimic_cxr.read(tmp_path, "test").samples] == ["mimic_cxr/test/50000004"]
+    with pytest.raises(LayoutError, match=r"mimic-cxr-2\.0\.0-split\.csv"):
+        mimic_cxr.read(tmp_path / "files", "train")
 
 
 def test_a_limit_draws_the_same_samples_every_time(tmp_path: Path) -> None:
