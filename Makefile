@@ -1,12 +1,16 @@
 # `make app` and `make test` do all set-up themselves; the rest is for everyday work.
-PYTHON ?= python3
+# The first Python on this machine that is new enough; or name one: make app PYTHON=/path/to/python3.12
+PYTHON ?= $(or $(shell for python in python3 python3.14 python3.13 python3.12 python3.11; do \
+	$$python -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$python && break; done),python3)
 VENV ?= .venv
+# Where torch comes from: empty, the index of this machine's pip; or the index of the CPU build (README, Start).
+TORCH_INDEX ?=
 RUN := $(VENV)/bin/python
 
 .PHONY: app test check lint types slow wheel fuzz mutate sbom lock newest recipe-tiny
 
 app: $(VENV)/app.ready
-	$(RUN) app.py $(ARGS)
+	@$(RUN) app.py $(ARGS)
 
 test: $(VENV)/dev.ready
 	$(RUN) -m pytest $(ARGS)
@@ -46,19 +50,19 @@ fuzz: $(VENV)/dev.ready
 
 # Exactly what the lock holds, each file by its sha256; then torch, as the build that fits this machine (decision 0004).
 define locked
-	test -x $(RUN) || $(PYTHON) -m venv $(VENV)
-	$(RUN) -m pip install --quiet --no-deps --require-hashes --requirement $(1)
-	$(RUN) -m pip install --quiet --constraint requirements.txt torch
+	@command -v $(firstword $(PYTHON)) >/dev/null || { echo "OmniV-Med needs Python 3.11 or newer; none was found. \
+	Install it, or name one: make app PYTHON=/path/to/python3" >&2; exit 1; }
+	@$(PYTHON) locks/install.py $(VENV) $(1) --index "$(TORCH_INDEX)"
 endef
 
 $(VENV)/app.ready: locks/app.txt
 	$(call locked,$<)
-	touch $@
+	@touch $@
 
 $(VENV)/dev.ready: locks/dev.txt pyproject.toml
 	$(call locked,$<)
-	$(RUN) -m pip install --quiet --no-deps --no-build-isolation --editable .
-	touch $@
+	@$(RUN) -m pip install --quiet --no-deps --no-build-isolation --editable .
+	@touch $@
 
 # Renew the lock to the newest that the ranges in pyproject.toml allow; UPGRADE="--upgrade-package gradio" moves one
 # package, UPGRADE= none (after a change of pyproject.toml).

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from omnivmed import __version__, weights
 from omnivmed.errors import ModelError
+from omnivmed.inference.cards import title_of
 from omnivmed.resources import samples_dir
 
 PACKAGES = (
@@ -23,7 +24,8 @@ PACKAGES = (
 def run(args: argparse.Namespace) -> int:
     """Print what there is; exit code 1 when the embedded model cannot answer on this machine."""
     print(
-        f"omnivmed {__version__}, Python {platform.python_version()}, {platform.system()} {platform.machine()}"
+        f"OmniV-Med {__version__} with {title_of('nano')}, Python {platform.python_version()}, "
+        f"{platform.system()} {platform.machine()}"
     )
     missing = _packages()
     _decoder()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import logging
 import threading
+import time
 from typing import NoReturn
 
 from omnivmed.cli.parser import UsageError
@@ -14,6 +15,7 @@ from omnivmed.ui.visit.settings import check_address, settings_of
 
 def run(args: argparse.Namespace) -> int:
     """Check the settings, make the private folder, then import Gradio and serve."""
+    began = time.monotonic()
     settings = settings_of(args, _refuse)
     check_address(settings, _refuse)  # now, not after the seconds that importing takes
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
@@ -27,7 +29,7 @@ def run(args: argparse.Namespace) -> int:
         from omnivmed.ui.app import build_demo, launch, make_context
 
         context = make_context(settings, root)
-        launch(build_demo(context), context)
+        launch(build_demo(context), context, began=began)
     finally:
         root.remove()  # here, too: a process that ends by os._exit runs no exit handlers
     return 0

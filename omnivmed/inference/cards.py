@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 
 from omnivmed.errors import ModelError
 from omnivmed.vision import DEFAULT_BUDGET, VisionBudget
@@ -11,10 +12,12 @@ from omnivmed.weights.names import read_config, resolve
 
 @dataclass(frozen=True)
 class Card:
-    """budget: how many visual tokens a study may spend. follows: whether earlier turns are known to help."""
+    """budget: how many visual tokens a study may spend. follows: whether earlier turns are known to help.
+    version: of the weights, where the card tells."""
 
     budget: VisionBudget = DEFAULT_BUDGET
     follows: bool = True
+    version: str | None = None
 
 
 def card_of(name: str) -> Card:
@@ -33,7 +36,14 @@ def card_of(name: str) -> Card:
     card = config.get("card")
     if source.kind != "nano" or not isinstance(card, dict):
         return Card(budget)
-    return Card(budget, follows_of(card))
+    version = config.get("version")
+    return Card(budget, follows_of(card), version if isinstance(version, str) else None)
+
+
+def title_of(name: str) -> str:
+    """What a model is called where its version matters: "nano 1.1"; of a folder only its last part."""
+    version = card_of(name).version
+    return Path(name).name if version is None else f"{Path(name).name} {version}"
 
 
 def follows_of(card: dict[str, object]) -> bool:

@@ -7,6 +7,7 @@ from typing import Any
 
 import gradio as gr
 
+from omnivmed.inference.cards import title_of
 from omnivmed.ui import texts, upstream
 from omnivmed.ui.page import parts
 from omnivmed.ui.tabs import ask, compare, crop, paint, saw, teach
@@ -79,7 +80,9 @@ def build_demo(
                 for tab in tabs:
                     with gr.Tab(tab.title, id=tab.id):
                         build(tab)
-        gr.HTML(parts.footer(context.limits), elem_id="ov-foot", padding=False)
+        gr.HTML(
+            parts.footer(context.limits, title_of(context.settings.model)), elem_id="ov-foot", padding=False
+        )
         bench = Bench(context, screen, dict(pages)[ask.TAB].options)
         for panel, page in pages:
             panel.wire(bench, page)

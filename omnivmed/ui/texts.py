@@ -248,6 +248,8 @@ class Texts(BaseModel, frozen=True, extra="forbid", strict=False):
     COMMAND_KEY_SHORT: str
     COMMAND_MCP: str
     COMMAND_OPEN: str
+    COMMAND_READY: str
+    COMMAND_READY_ELSEWHERE: str
     FOLDER_NOT_PLAIN: str
     FOLDER_NOT_OURS: str
     UNKNOWN_GRADIO: str

@@ -128,7 +128,7 @@ def test_a2_the_promised_limits_hold_and_are_told_everywhere(capsys: pytest.Capt
     _decoder()
     told = capsys.readouterr().out
     for limits in (PUBLIC, LOCAL):
-        page = footer(limits)
+        page = footer(limits, "nano")
         for what, much in limits.describe():
             assert much in told, what
             assert f"{what} {much}" in page

@@ -51,6 +51,9 @@ def program(tmp_path: Path) -> Iterator[tuple[subprocess.Popen[bytes], str, Path
     yield process, url, files
     process.kill()
     process.wait()
+    said = (tmp_path / "log").read_text(encoding="utf-8")
+    assert f"Open {url} in a browser" in said
+    assert "public link" not in said, "the framework's invitation to open a tunnel"
 
 
 def children_of(pid: int) -> list[int]:

@@ -33,12 +33,12 @@ def header(settings: AppSettings, *, teaching: bool = False) -> str:
     )
 
 
-def footer(limits: Limits) -> str:
-    """The long form of the badge, the limits, the version."""
+def footer(limits: Limits, model: str) -> str:
+    """The long form of the badge, the limits, the versions of program and model (`inference.cards.title_of`)."""
     limit_text = "; ".join(f"{name} {value}" for name, value in limits.describe())
     return (
         f"{escape(texts.NOT_CLINICAL_LONG)}<br>{escape(texts.LIMITS)}: {escape(limit_text)}.<br>"
-        f"{escape(texts.FOOTER_PROGRAM.format(version=__version__))}"
+        f"{escape(texts.FOOTER_PROGRAM.format(version=__version__, model=model))}"
     )
 
 

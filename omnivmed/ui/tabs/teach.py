@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import gradio as gr
 import numpy as np
 
+from omnivmed.inference.cards import title_of
 from omnivmed.inference.options import AskOptions
 from omnivmed.ui import texts
 from omnivmed.ui.page import figures, parts
@@ -125,7 +126,7 @@ def build(context: Context) -> TeachPage:
             padding=False,
         )
         upload = study_upload("teach-upload")
-    gr.HTML(parts.footer(context.limits), elem_id="ov-foot", padding=False)
+    gr.HTML(parts.footer(context.limits, title_of(context.settings.model)), elem_id="ov-foot", padding=False)
     return TeachPage(study, upload, status, place, threshold, reference, tuple(boxes), chart)
 
 

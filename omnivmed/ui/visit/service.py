@@ -42,6 +42,29 @@ class ModelFacts(BaseModel, frozen=True, extra="forbid"):
     seconds_per_token: float | None  # measured prefill seconds for each token of a prompt
 
 
+class OnlyOnce:
+    """How long the first start spends on what no later one does: fetching the language model and converting it."""
+
+    STAGES = ("downloading", "converting")
+
+    def __init__(self) -> None:
+        self.seconds: dict[str, float] = {}
+        self._last: tuple[str, float] | None = None
+
+    def note(self, stage: str, now: float) -> None:
+        """A stage has got on; the time since the last call belongs to the stage of that call."""
+        if self._last is not None and self._last[0] in self.STAGES:
+            self.seconds[self._last[0]] = self.seconds.get(self._last[0], 0.0) + now - self._last[1]
+        self._last = (stage, now)
+
+    def told(self, whole: float) -> str:
+        """For the log's line: of `whole` seconds, how many were for once; empty at a later start."""
+        if not self.seconds:
+            return ""
+        parts = "".join(f" {stage}={seconds:.1f}" for stage, seconds in self.seconds.items())
+        return f" first_start=yes{parts} later_starts={whole - sum(self.seconds.values()):.1f}"
+
+
 class ModelService:
     """The model and its state. `start` returns at once; the page works meanwhile."""
 
@@ -59,6 +82,7 @@ class ModelService:
         self.error: ModelError | None = None
         self.step: Step | None = None
         self.seconds: float | None = None  # time to load
+        self.once = OnlyOnce()
         # To read one prompt token, for the viewer's cost estimate: measured once at the start, then from each answer.
         self.seconds_per_token: float | None = None
         self._settled = threading.Event()
@@ -132,7 +156,13 @@ class ModelService:
         self.seconds = time.monotonic() - began
         self._done.set()
         code = self.error.code if self.error is not None else "ok"
-        log.info("model state=%s seconds=%.1f code=%s", self._state, self.seconds, code)
+        log.info(
+            "model state=%s seconds=%.1f code=%s%s",
+            self._state,
+            self.seconds,
+            code,
+            self.once.told(self.seconds),
+        )
         self._gauge()
 
     def _gauge(self) -> None:
@@ -149,6 +179,7 @@ class ModelService:
 
     def _progress(self, stage: str, done: int, total: int) -> None:
         self.step = Step(stage, done, total)
+        self.once.note(stage, time.monotonic())
 
     def learn_cost(self, answer: Answer) -> None:
         """Note how long a prompt token takes to read, when this answer had to read a real prompt: of the few tokens

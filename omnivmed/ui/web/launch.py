@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 from collections.abc import Callable
 from typing import Any
 
 import gradio as gr
 from starlette.middleware import Middleware
 
+from omnivmed import __version__
+from omnivmed.inference.cards import title_of
 from omnivmed.inference.options import AskOptions
 from omnivmed.ui import texts
 from omnivmed.ui.page.theme import make_css, make_head, make_theme
@@ -39,14 +42,21 @@ EVENTS_AT_ONCE = 8  # of a kind that names no limit of its own
 
 
 def launch(
-    demo: gr.Blocks, context: Context, *, block: bool = True, warm: bool = True
+    demo: gr.Blocks,
+    context: Context,
+    *,
+    block: bool = True,
+    warm: bool = True,
+    began: float | None = None,
 ) -> tuple[Any, str, str]:
     """Serve the page: private defaults, bounded queue, sweeping of idle sessions.
 
-    block: wait until the server ends; warm: open the samples ahead of the first visitor. Returns what
-    `gr.Blocks.launch` returns (app, local address, share address).
+    block: wait until the server ends; warm: open the samples ahead of the first visitor; began: when the
+    program started (`time.monotonic`), for the log. Returns what `gr.Blocks.launch` returns (app, local address, share
+    address).
     """
     settings, limits = context.settings, context.limits
+    began = time.monotonic() if began is None else began
     keep_errors_terse()
     if not warm:
         context.service.start()
@@ -91,7 +101,7 @@ def launch(
         Middleware(AnonymousNames, context.uploads),
         Middleware(Leaving, context.store.gone, queue, listeners),
     ]
-    return demo.launch(
+    served = demo.launch(
         server_name=settings.host,
         server_port=settings.port or None,
         auth=settings.login,
@@ -106,13 +116,26 @@ def launch(
         allowed_paths=[],
         strict_cors=True,
         state_session_capacity=64,
-        prevent_thread_lock=not block,
-        quiet=not block,
+        prevent_thread_lock=True,
+        quiet=True,  # else it invites to make a public link
         theme=make_theme(),
         css=make_css(),
         head=make_head(),
         app_kwargs={"routes": [health_route(context), metrics_route(context, queue)], "middleware": layers},
         **LAUNCH,
+    )
+    if block:
+        print(invitation(context, served[1]), flush=True)
+        log.info("page served seconds=%.1f", time.monotonic() - began)
+        demo.block_thread()
+    return served
+
+
+def invitation(context: Context, address: str) -> str:
+    """What stands in the terminal once the page is served: who speaks, where to look, how to stop it."""
+    told = texts.COMMAND_READY if context.settings.host in LOOPBACK else texts.COMMAND_READY_ELSEWHERE
+    return told.format(
+        version=__version__, model=title_of(context.settings.model), address=address.rstrip("/")
     )
 
 
