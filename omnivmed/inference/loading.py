@@ -76,15 +76,9 @@ def _load_nano(
     source: Source, device: str, dtype: str, offline: bool, progress: Progress | None, limits: Limits
 ) -> LocalAssistant:
     config = read_nano_config(source)
-    weights.verify_folder(source.folder, NANO_FILES, NANO_ADVICE)
-    backbone = weights.fetch_backbone(weights.SMOLLM2, offline=offline, progress=progress)
-    if config["backbone"].get("gguf_sha256") != weights.SMOLLM2.gguf_sha256:
-        raise ModelError(
-            "ChecksumMismatch", f"This nano was trained on another language model. {NANO_ADVICE}"
-        )
+    backbone = nano_backbone(source, config, offline, progress)
     if progress is not None:
         progress("loading", 0, 1)
-    from safetensors.torch import load_file
 
     from omnivmed.inference.torch_runtime import TorchRuntime
     from omnivmed.model.hardware import choose, use_physical_cores
@@ -92,12 +86,8 @@ def _load_nano(
 
     use_physical_cores()
     hardware = choose(device, dtype)
-    state = {f"model.language_model.{k[6:]}": v for k, v in load_file(backbone / "model.safetensors").items()}
-    _adapt(
-        state, load_file(source.folder / "lora.safetensors"), float(config["lora"]["scale"]), hardware.dtype
-    )
-    state |= load_file(source.folder / "encoder_projector.safetensors")
     model_config = nano_model_config(config, read_config(backbone))
+    state = nano_state(source, config, backbone, hardware.dtype)
     model = build(model_config, state.items(), hardware.dtype, hardware.device)
     del state
     runtime = TorchRuntime(model, load_tokenizer(str(backbone / "tokenizer.json")), hardware.device)
@@ -117,6 +107,29 @@ def _load_nano(
         follows=follows_of(card),
         limits=limits,
     )
+
+
+def nano_backbone(source: Source, config: dict[str, Any], offline: bool, progress: Progress | None) -> Path:
+    """Folder of nano's language model (config.json, model.safetensors, tokenizer.json), fetched where it has to be;
+    nano's own files are verified first. Raises ModelError."""
+    weights.verify_folder(source.folder, NANO_FILES, NANO_ADVICE)
+    backbone = weights.fetch_backbone(weights.SMOLLM2, offline=offline, progress=progress)
+    if config["backbone"].get("gguf_sha256") != weights.SMOLLM2.gguf_sha256:
+        raise ModelError(
+            "ChecksumMismatch", f"This nano was trained on another language model. {NANO_ADVICE}"
+        )
+    return backbone
+
+
+def nano_state(
+    source: Source, config: dict[str, Any], backbone: Path, dtype: torch.dtype
+) -> dict[str, torch.Tensor]:
+    """Every tensor of nano by our parameter names, its adapter merged into the language model."""
+    from safetensors.torch import load_file
+
+    state = {f"model.language_model.{k[6:]}": v for k, v in load_file(backbone / "model.safetensors").items()}
+    _adapt(state, load_file(source.folder / "lora.safetensors"), float(config["lora"]["scale"]), dtype)
+    return state | load_file(source.folder / "encoder_projector.safetensors")
 
 
 def _adapt(

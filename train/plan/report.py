@@ -68,6 +68,10 @@ class StagePlan:
 
 def plan_stage(config: TrainConfig, stage: Stage, cards: Cards, tflops: float | None = None) -> StagePlan:
     """Raises ValueError when the global batch does not divide over the cards."""
+    if config.model.size not in MODELS:
+        raise ValueError(
+            f"the plan knows the sizes {', '.join(MODELS)}; {config.name} takes that of its checkpoint"
+        )
     model = MODELS[config.model.size]
     accumulation = config.accumulation(stage, cards.count)
     load = largest_load(config, stage)

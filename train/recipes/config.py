@@ -16,7 +16,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from omnivmed.vision.budget import VisionBudget
 
-Size = Literal["tiny", "1.5b", "7b"]
+Size = Literal["tiny", "1.5b", "7b", "any"]
 Start = Literal["random", "parts", "checkpoint"]
 Sharding = Literal["none", "zero1", "zero2", "zero3", "fsdp2"]
 PARTS = ("llm", "projector", "encoder")
@@ -87,6 +87,7 @@ class Stage:
 class ModelSpec:
     """Which model, and what it starts from.
 
+    size "any": whatever the checkpoint's folder holds; the plan does not know it.
     start "random": untrained; "parts": a stand-alone encoder and language model (paths or hub ids), the
     encoder's position table dropped (OmniV-Med §2.1) unless it has none; "checkpoint": a whole public checkpoint
     of this architecture, already converted by `python -m omnivmed convert`.
