@@ -5,6 +5,7 @@ A model that has not been trained is never loaded as an assistant: what it would
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from omnivmed import weights
