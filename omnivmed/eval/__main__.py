@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 from omnivmed.defaults import DEFAULT_THRESHOLD
+from omnivmed.errors import OmniVMedError
 from omnivmed.eval import baselines, predictions
 from omnivmed.eval.compare import compare
 from omnivmed.eval.files import LayoutError
@@ -23,7 +24,7 @@ def main(argv: list[str] | None = None) -> int:
     args = _parser().parse_args(argv)
     try:
         return int(args.run(args))
-    except (LayoutError, PredictionsError, ValueError) as error:
+    except (LayoutError, PredictionsError, OmniVMedError, ValueError) as error:
         print(error, file=sys.stderr)
         return 2
 
@@ -112,6 +113,48 @@ def score(args: argparse.Namespace) -> int:
     return 0
 
 
+def thresholds(args: argparse.Namespace) -> int:
+    """One model under several pruning thresholds on the same clips: scores, tokens, seconds (the paper's Table 5)."""
+    from omnivmed.eval import thresholds as ablation
+    from omnivmed.eval.model import ask
+    from omnivmed.inference import AskOptions, Assistant, load_model  # type: ignore[attr-defined,unused-ignore]
+
+    benchmark = find(args.benchmark)
+    protocol = find_protocol(benchmark, args.protocol)
+    split = args.split or benchmark.test_split
+    reading = benchmark.read(args.data, split)
+    items = reading.items[: args.limit] if args.limit else reading.items
+    loaded: list[Assistant] = []
+
+    def answerer(threshold: float) -> Answerer:
+        if not loaded:
+            loaded.append(load_model(args.model))
+        return ask(loaded[0], AskOptions(threshold=threshold, max_new_tokens=args.max_new_tokens))
+
+    text = ablation.run(
+        benchmark,
+        protocol,
+        items,
+        reading.note,
+        split,
+        args.model,
+        answerer,
+        args.thresholds,
+        args.out,
+        _progress,
+    )
+    print(f"\n{text}")
+    return 0
+
+
+def frames(args: argparse.Namespace) -> int:
+    """Numbered pictures of a video (<frame>.png), as the surgical readers want them."""
+    from omnivmed.eval.clips import write_frames
+
+    print(f"{write_frames(args.video, args.target, args.every)} frames in {args.target.name}/")
+    return 0
+
+
 def unpack(args: argparse.Namespace) -> int:
     """Turn a hub copy (Parquet) of VQA-RAD or PathVQA into folders."""
     from omnivmed.eval import hub
@@ -128,7 +171,7 @@ def _progress(done: int, total: int) -> None:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m omnivmed.eval", description=__doc__)
     commands = parser.add_subparsers(required=True)
-    for name, run in (("check", check), ("predict", predict)):
+    for name, run in (("check", check), ("predict", predict), ("thresholds", thresholds)):
         command = commands.add_parser(name, help=(run.__doc__ or "").splitlines()[0])
         command.add_argument(
             "benchmark",
@@ -137,6 +180,13 @@ def _parser() -> argparse.ArgumentParser:
         command.add_argument("--data", type=Path, required=True, help="folder of the data set")
         command.add_argument("--split", help="default: the split that is reported")
         command.set_defaults(run=run)
+        if run is thresholds:
+            command.add_argument("--model", required=True, help="a model name or folder")
+            command.add_argument("--protocol", help="default: the paper's")
+            command.add_argument("--out", type=Path, required=True, help="folder of answers and tables")
+            command.add_argument("--thresholds", type=float, nargs="+", default=[0.0, 0.1, 0.3])
+            command.add_argument("--max-new-tokens", type=int, default=64)
+            command.add_argument("--limit", type=int, help="only the first so many questions")
         if run is predict:
             command.add_argument(
                 "--model", required=True, help="majority, question-only, or a model name or folder"
@@ -147,6 +197,11 @@ def _parser() -> argparse.ArgumentParser:
             command.add_argument("--max-new-tokens", type=int, default=64)
             command.add_argument("--limit", type=int, help="only the first so many questions")
             command.add_argument("--blank", action="store_true", help="show a grey picture instead")
+    command = commands.add_parser("frames", help=(frames.__doc__ or "").splitlines()[0])
+    command.add_argument("video", type=Path)
+    command.add_argument("target", type=Path, help="folder to write")
+    command.add_argument("--every", type=int, default=25, help="every so-many-th frame, from 0")
+    command.set_defaults(run=frames)
     command = commands.add_parser("unpack", help=(unpack.__doc__ or "").splitlines()[0])
     command.add_argument("source", type=Path, help="the hub copy, with data/*.parquet")
     command.add_argument("target", type=Path, help="folder to write")

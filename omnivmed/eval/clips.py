@@ -111,3 +111,30 @@ def asked_about(question: str, media: Media) -> str:
         return question
     time_s = media.focus / media.fps
     return f"{question} The question is about the frame at {time_s:.1f}s."
+
+
+def write_frames(video: Path, folder: Path, every: int = 25) -> int:
+    """Save every so-many-th frame of a video as `<number>.png`, numbered from 0 in the video's own count.
+
+    Returns how many. Frames that are there already are not written again. Raises StudyError for what is no video,
+    ValueError for `every` below 1.
+    """
+    from PIL import Image
+
+    from omnivmed.errors import StudyError
+    from omnivmed.io import open_study  # type: ignore[attr-defined,unused-ignore]
+
+    if every < 1:
+        raise ValueError(f"every {every}th frame: give 1 or more")
+    folder.mkdir(parents=True, exist_ok=True)
+    with open_study(video, isolated=False) as study:
+        if study.kind != "video":
+            raise StudyError("Unsupported", "This file is no video; frames are taken from videos only.")
+        numbers = range(0, study.shape[0], every)
+        for number in numbers:
+            path = folder / f"{number}.png"
+            if not path.exists():
+                draft = path.with_suffix(".part")
+                Image.fromarray(study.frames(number, number + 1)[0]).save(draft, format="PNG")
+                draft.replace(path)
+    return len(numbers)

@@ -30,6 +30,11 @@ MEASURES: dict[str, tuple[tuple[str, bool | None, Value], ...]] = {
         ("closed accuracy (whole words)", True, lambda p, r: float(metrics.whole_words(p, r))),
     ),
     "B without judge": (("accuracy", None, _rule),),
+    "surgical": (("accuracy", None, lambda p, r: float(metrics.match_label(p, [r]) is not None)),),
+    "M3D": (
+        ("closed accuracy", True, lambda p, r: float(metrics.choice_letter_correct(p, r[0]))),
+        ("open recall", False, _recall),
+    ),
 }
 """Protocol -> (measure, closed questions only / open only / None for all, value of one answer)."""
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
-from omnivmed.eval import cholec80, endovis18, m3d, m3d_tasks, pathvqa, psi_ava, slake, vqa_rad
+from omnivmed.eval import cholec80, endovis18, folder, m3d, m3d_tasks, pathvqa, psi_ava, slake, vqa_rad
 from omnivmed.eval.clips import Clip
 from omnivmed.eval.protocol import Protocol
 from omnivmed.records import Reading
@@ -26,12 +26,13 @@ class Benchmark:
     test_split: str = "test"
 
 
-SURGICAL: dict[str, Callable[..., Reading]] = {
+WITH_CLIPS: dict[str, Callable[..., Reading]] = {
     "cholec80": cholec80.read,
     "endovis18": endovis18.read,
     "psi_ava": psi_ava.read,
+    "clips": folder.read,
 }
-"""Sets of surgical video: read as clips, or as single frames under "<name>-stills"."""
+"""Sets with questions about one frame: read as clips. The published ones have "<name>-stills" beside them."""
 
 BENCHMARKS: dict[str, Benchmark] = {
     b.name: b
@@ -51,6 +52,7 @@ BENCHMARKS: dict[str, Benchmark] = {
         Benchmark("m3d-open", partial(m3d.read, form="open"), (m3d.PROTOCOLS[1],)),
         Benchmark("m3d-retrieval", m3d_tasks.read_retrieval, m3d_tasks.RETRIEVAL_PROTOCOLS),
         Benchmark("m3d-positioning", m3d_tasks.read_positioning, m3d_tasks.POSITIONING_PROTOCOLS),
+        Benchmark("clips", folder.read, folder.PROTOCOLS, train_split="all", test_split="all"),
         Benchmark("cholec80", partial(cholec80.read, clip=Clip()), cholec80.PROTOCOLS),
         Benchmark("cholec80-stills", cholec80.read, cholec80.PROTOCOLS),
         Benchmark("endovis18", partial(endovis18.read, clip=Clip()), endovis18.PROTOCOLS),
@@ -71,9 +73,9 @@ def find(name: str) -> Benchmark:
         raise ValueError(f"no benchmark {base!r}; choose from {', '.join(BENCHMARKS)}")
     if not clip:
         return BENCHMARKS[base]
-    if base not in SURGICAL:
-        raise ValueError(f"{base} is not read as clips; those that are: {', '.join(SURGICAL)}")
-    return replace(BENCHMARKS[base], name=name, read=partial(SURGICAL[base], clip=Clip.parse(clip)))
+    if base not in WITH_CLIPS:
+        raise ValueError(f"{base} is not read as clips; those that are: {', '.join(WITH_CLIPS)}")
+    return replace(BENCHMARKS[base], name=name, read=partial(WITH_CLIPS[base], clip=Clip.parse(clip)))
 
 
 def find_protocol(benchmark: Benchmark, name: str | None) -> Protocol:

@@ -40,4 +40,16 @@ def test_difference_is_paired_and_says_when_it_shows_nothing() -> None:
     assert found["open recall"].clear
     assert found["closed accuracy"].value == 0.0
     assert "no difference shown" in found["closed accuracy"].text()
-    assert compare("M3D", asked, ("a", right), ("b", half)) == []
+    assert compare("no such protocol", asked, ("a", right), ("b", half)) == []
+
+
+def test_surgical_and_m3d_answers_are_compared_too() -> None:
+    surgical = [Item(str(i), Media("text"), "q", "Tool Manipulation", True) for i in range(4)]
+    said = {i.id: "tool_manipulation." for i in surgical}
+    (found,) = compare("surgical", surgical, ("a", said), ("b", dict.fromkeys(said, "perhaps")))
+    assert (found.measure, found.value) == ("accuracy", 1.0)
+    choices = [Item(str(i), Media("text"), "q", "B. liver", True) for i in range(4)]
+    (found,) = compare(
+        "M3D", choices, ("a", dict.fromkeys(said, "B. liver")), ("b", dict.fromkeys(said, "A. lung"))
+    )
+    assert (found.measure, found.value) == ("closed accuracy", 1.0)

@@ -13,7 +13,7 @@ import numpy as np
 from omnivmed.eval import m3d, m3d_tasks, pathvqa, slake, vqa_rad
 from omnivmed.eval.files import LayoutError
 from omnivmed.eval.protocol import M3D_CLOSED
-from omnivmed.eval.registry import SURGICAL, find
+from omnivmed.eval.registry import WITH_CLIPS, find
 from omnivmed.records import Reading, Sample, SampleSet, by_reason
 from train.data import conversations, mimic_cxr
 from train.data.samples import from_items
@@ -58,7 +58,9 @@ READERS: dict[str, Callable[[Path, str], SampleSet]] = {
     "m3d_positioning": _questions(m3d_tasks.read_positioning, prompt=""),
     "mimic_cxr": mimic_cxr.read,
     **{
-        name + ending: _questions(find(name + ending).read) for name in SURGICAL for ending in ("", "-stills")
+        name + ending: _questions(find(name + ending).read)
+        for name in ("cholec80", "endovis18", "psi_ava")
+        for ending in ("", "-stills")
     },
 }
 
@@ -67,7 +69,7 @@ def reader(name: str) -> Callable[[Path, str], SampleSet]:
     """The reader of that name. Raises ValueError listing the names."""
     if name in READERS:
         return READERS[name]
-    if name.partition(":")[0] in SURGICAL:
+    if name.partition(":")[0] in WITH_CLIPS:
         return _questions(find(name).read)
     raise ValueError(f"no reader {name!r}; choose from {', '.join(READERS)}")
 
