@@ -69,6 +69,9 @@ class ScriptedAssistant:
 
     def forget(self, study: Study) -> int:
         self.forgotten.append(study.content_id)
+        self._seen.discard(study.content_id)
+        for key in [key for key in list(self._patches) if key[0] == study.digest]:
+            self._patches.pop(key, None)
         return 0
 
     @property
@@ -117,9 +120,10 @@ class ScriptedAssistant:
         began = time.monotonic()
         yield Stage("reading", 0, 1)
         key = (study.digest, options.max_frames)
-        if key not in self._patches:
-            self._patches[key] = prepare(study, self.budget, max_frames=options.max_frames)
-        mask = keep_mask(self._patches[key], options.threshold, options.reference)
+        patches = self._patches.get(key)
+        if patches is None:
+            patches = self._patches[key] = prepare(study, self.budget, max_frames=options.max_frames)
+        mask = keep_mask(patches, options.threshold, options.reference)
         self.masks.append(mask)
         yield MaskReady(mask)
         with self._one:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import gradio as gr
@@ -15,6 +15,7 @@ from omnivmed.ui.tabs.api import add_api
 from omnivmed.ui.tabs.bench import Bench, Panel, Tab
 from omnivmed.ui.tabs.planning import wire_planning
 from omnivmed.ui.tabs.screen import Screen, build_pick, build_screen
+from omnivmed.ui.visit.clock import boot_clock
 from omnivmed.ui.visit.environment import PrivateRoot
 from omnivmed.ui.visit.line import Line
 from omnivmed.ui.visit.service import Loader, Meter, ModelService, SampleShelf
@@ -34,11 +35,18 @@ PANELS: tuple[Panel[Any], ...] = (paint.PANEL, crop.PANEL)
 
 
 def make_context(
-    settings: AppSettings, root: PrivateRoot, loader: Loader | None = None, meter: Meter | None = None
+    settings: AppSettings,
+    root: PrivateRoot,
+    loader: Loader | None = None,
+    meter: Meter | None = None,
+    clock: Callable[[], float] = boot_clock,
 ) -> Context:
-    """The shared parts of one app. `loader` and `meter` are those of `ModelService` (tests)."""
+    """The shared parts of one app. `loader` and `meter` are those of `ModelService` (tests).
+
+    clock: seconds by which sessions and waiting uploads grow old; another one for trying what a long sleep does.
+    """
     service = ModelService(settings, loader, meter)
-    store = SessionStore(root.sessions, root.served, settings.limits)
+    store = SessionStore(root.sessions, root.served, settings.limits, clock)
     on_forget(service.forget)
     return Context(
         settings,
@@ -46,7 +54,7 @@ def make_context(
         store,
         service,
         SampleShelf(settings),
-        Uploads(root.served),
+        Uploads(root.served, clock),
         line=Line(settings.limits.workers),
     )
 

@@ -1,0 +1,84 @@
+"""What stays behind: after mixed requests, and after pages that were opened and left."""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+from benchmarks.load.crowd import open_sent
+from benchmarks.load.program import Program, served
+from benchmarks.load.visitor import Visitor
+from omnivmed.resources import samples_dir
+
+#: Figures that must come back to where they were; memory is told beside them.
+BACK = ("files", "sessions", "descriptors", "folders", "zombies")
+SLACK = {"descriptors": 2}  # a connection that the system has not closed yet
+
+
+def mixed(requests: int, warm: int) -> dict[str, Any]:
+    """So many visits of four kinds (a volume, a broken file, two samples), each with a question, after `warm` others.
+
+    "grown_mb" is of resident memory; the other figures are counts, after at most 60 s.
+    """
+    with tempfile.TemporaryDirectory() as folder, served(words_per_second=5000) as program:
+        broken = Path(folder) / "broken.dcm"
+        broken.write_bytes(b"\0" * 128 + b"DICM" + b"\xff" * 500)
+        return _grown(program, requests, warm, lambda k: _visit(program, k, broken))
+
+
+def _visit(program: Program, k: int, broken: Path) -> None:
+    with Visitor(program.url) as page:
+        if k % 4 < 2:
+            file = samples_dir() / "ct_abdomen.nii.gz" if k % 4 == 0 else broken
+            open_sent(page, page.upload(file), file.name)
+        else:
+            page.see(page.open_sample(("chest_xray", "mr_head")[k % 2]))
+        page.first_word(f"visit{k}")
+        page.saw()
+
+
+def pages(n: int, at_once: int, warm: int) -> dict[str, Any]:
+    """`n` pages opened, with the study they show first, and left, `at_once` of them at a time, after `warm` others."""
+    with served() as program:
+
+        def visit(_: int) -> None:
+            with Visitor(program.url) as page:
+                if not page.see(page.open_first()):
+                    raise RuntimeError("no picture came")
+
+        def some(first: int) -> None:
+            with ThreadPoolExecutor(at_once) as pool:
+                list(pool.map(visit, range(first, first + at_once)))
+
+        told = _grown(program, max(1, n // at_once), max(1, warm // at_once), lambda k: some(k * at_once))
+        told["pages"] = max(1, n // at_once) * at_once
+        return told
+
+
+def _grown(program: Program, times: int, warm: int, visit: Any) -> dict[str, Any]:
+    for k in range(warm):
+        visit(k)
+    before, _ = program.settle({"sessions": 0, "files": 0})
+    before, _ = program.settle({"sessions": 0, "files": 0, "descriptors": before["descriptors"] - 1}, 5)
+    memory, began = [before["memory_mb"]], time.monotonic()
+    for part in range(10):
+        for k in range(part * times // 10, (part + 1) * times // 10):
+            visit(k)
+        memory.append(program.look()["memory_mb"])
+    took = time.monotonic() - began
+    within = {name: before[name] + SLACK.get(name, 0) for name in BACK}
+    after, waited = program.settle(within)
+    return {
+        "before": before,
+        "after": after,
+        "memory_mb": memory,
+        "grown_mb": after["memory_mb"] - before["memory_mb"],
+        "grown_second_half_mb": after["memory_mb"] - memory[5],
+        "left": {name: after[name] - before[name] for name in BACK},
+        "seconds": took,
+        "back_after_s": waited,
+        "whole": all(after[name] <= most for name, most in within.items()),
+    }
