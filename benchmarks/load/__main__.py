@@ -24,11 +24,11 @@ from benchmarks import report
 
 
 def main(argv: list[str] | None = None) -> int:
-    args = _parser().parse_args(argv)
+    args = parser().parse_args(argv)
     before = report.load_average()
     found = {
         "what": args.what,
-        "command": "python -m benchmarks.load " + _command(args),
+        "command": "python -m benchmarks.load " + repeated(args),
         "found": _measure(args),
         "machine": report.machine(),
         "load_average": {"before": before, "after": report.load_average()},
@@ -70,7 +70,8 @@ def _tell(line: dict[str, float]) -> None:
     print(" ".join(f"{name}={value:.3g}" for name, value in line.items()), file=sys.stderr, flush=True)
 
 
-def _parser() -> argparse.ArgumentParser:
+def parser() -> argparse.ArgumentParser:
+    """Six measurements and their sizes."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.load", description=__doc__.splitlines()[0])
     both = argparse.ArgumentParser(add_help=False)
     both.add_argument("--out", type=Path, help="write the figures there, too")
@@ -82,7 +83,9 @@ def _parser() -> argparse.ArgumentParser:
     crowd.add_argument("--times", type=int, default=2, help="how often each checkout is measured")
     crowd.add_argument("--against", type=Path, help="another checkout, measured in turn")
 
-    openings = kinds.add_parser("openings", parents=[both], help="a sample's opening, alone and beside uploads")
+    openings = kinds.add_parser(
+        "openings", parents=[both], help="a sample's opening, alone and beside uploads"
+    )
     openings.add_argument("--slices", type=int, default=208, help="of 512 x 512; 208 are 76 MB on the line")
     openings.add_argument("--uploads", type=int, default=4)
     openings.add_argument("--alone", type=int, default=60)
@@ -103,13 +106,15 @@ def _parser() -> argparse.ArgumentParser:
 
     soak = kinds.add_parser("soak", parents=[both], help="a long time in which much goes wrong")
     soak.add_argument("--minutes", type=float, default=60.0)
-    soak.add_argument("--every", type=float, default=4.0, help="seconds between two visits of one of three people")
+    soak.add_argument(
+        "--every", type=float, default=4.0, help="seconds between two visits of one of three people"
+    )
     soak.add_argument("--quiet-every", type=float, default=5.0, help="minutes until everybody leaves")
     soak.add_argument("--seed", type=int, default=0)
     return parser
 
 
-def _command(args: argparse.Namespace) -> str:
+def repeated(args: argparse.Namespace) -> str:
     """The command that repeats this run, without the folders of this machine."""
     words = [args.what]
     for name, value in vars(args).items():

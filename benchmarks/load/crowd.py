@@ -29,7 +29,7 @@ def rounds(users: int, turns: int, against: Path | None, times: int) -> dict[str
     for number in range(times):
         for name in builds if number % 2 == 0 else reversed(list(builds)):
             with served(builds[name]) as program:
-                one = _all_at_once(program, users, turns)
+                one = all_at_once(program, users, turns)
             said[name]["first_word_s"] += one.pop("first_word_s")
             said[name]["rounds"].append(one)
     for found in said.values():
@@ -43,7 +43,8 @@ def rounds(users: int, turns: int, against: Path | None, times: int) -> dict[str
     return said
 
 
-def _all_at_once(program: Program, users: int, turns: int) -> dict[str, Any]:
+def all_at_once(program: Program, users: int, turns: int) -> dict[str, Any]:
+    """One page, `users` people, `turns` questions each: seconds to the first words, and what went wrong."""
     lock = threading.Lock()
     found: dict[str, Any] = {"first_word_s": [], "answers": 0, "refused": 0, "crossed": 0, "errors": []}
     together = threading.Barrier(users, timeout=120)
@@ -92,11 +93,12 @@ def openings(slices: int, uploads: int, alone: int, against: Path | None) -> dic
         for name, checkout in {"ours": ROOT, "other": against}.items():
             if checkout is not None:
                 with served(checkout) as program:
-                    told[name] = _beside(program, file, uploads, alone)
+                    told[name] = beside(program, file, uploads, alone)
     return told
 
 
-def _beside(program: Program, file: Path, uploads: int, alone: int) -> dict[str, Any]:
+def beside(program: Program, file: Path, uploads: int, alone: int) -> dict[str, Any]:
+    """Openings of a sample alone, then while `file` is decoded for `uploads` pages: seconds, and their ratio."""
     quiet: list[float] = []
     busy: list[float] = []
     waves: list[float] = []

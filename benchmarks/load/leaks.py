@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tempfile
 import time
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from omnivmed.resources import samples_dir
 
 #: Figures that must come back to where they were; memory is told beside them.
 BACK = ("files", "sessions", "descriptors", "folders", "zombies")
+PATIENCE_S = 60.0
 SLACK = {"descriptors": 2}  # a connection that the system has not closed yet
 
 
@@ -26,10 +28,11 @@ def mixed(requests: int, warm: int) -> dict[str, Any]:
     with tempfile.TemporaryDirectory() as folder, served(words_per_second=5000) as program:
         broken = Path(folder) / "broken.dcm"
         broken.write_bytes(b"\0" * 128 + b"DICM" + b"\xff" * 500)
-        return _grown(program, requests, warm, lambda k: _visit(program, k, broken))
+        return grown(program, requests, warm, lambda k: visit(program, k, broken))
 
 
-def _visit(program: Program, k: int, broken: Path) -> None:
+def visit(program: Program, k: int, broken: Path) -> None:
+    """Number k of the mixed visits; `broken` is a file that cannot be read."""
     with Visitor(program.url) as page:
         if k % 4 < 2:
             file = samples_dir() / "ct_abdomen.nii.gz" if k % 4 == 0 else broken
@@ -44,25 +47,25 @@ def pages(n: int, at_once: int, warm: int) -> dict[str, Any]:
     """`n` pages opened, with the study they show first, and left, `at_once` of them at a time, after `warm` others."""
     with served() as program:
 
-        def visit(_: int) -> None:
+        def come_and_go(_: int) -> None:
             with Visitor(program.url) as page:
                 if not page.see(page.open_first()):
                     raise RuntimeError("no picture came")
 
         def some(first: int) -> None:
             with ThreadPoolExecutor(at_once) as pool:
-                list(pool.map(visit, range(first, first + at_once)))
+                list(pool.map(come_and_go, range(first, first + at_once)))
 
-        told = _grown(program, max(1, n // at_once), max(1, warm // at_once), lambda k: some(k * at_once))
+        told = grown(program, max(1, n // at_once), max(1, warm // at_once), lambda k: some(k * at_once))
         told["pages"] = max(1, n // at_once) * at_once
         return told
 
 
-def _grown(program: Program, times: int, warm: int, visit: Any) -> dict[str, Any]:
+def grown(program: Program, times: int, warm: int, visit: Callable[[int], None]) -> dict[str, Any]:
+    """What the program holds more after `visit(k)` for so many k than before, after `warm` such visits."""
     for k in range(warm):
         visit(k)
     before, _ = program.settle({"sessions": 0, "files": 0})
-    before, _ = program.settle({"sessions": 0, "files": 0, "descriptors": before["descriptors"] - 1}, 5)
     memory, began = [before["memory_mb"]], time.monotonic()
     for part in range(10):
         for k in range(part * times // 10, (part + 1) * times // 10):
@@ -70,7 +73,7 @@ def _grown(program: Program, times: int, warm: int, visit: Any) -> dict[str, Any
         memory.append(program.look()["memory_mb"])
     took = time.monotonic() - began
     within = {name: before[name] + SLACK.get(name, 0) for name in BACK}
-    after, waited = program.settle(within)
+    after, waited = program.settle(within, PATIENCE_S)
     return {
         "before": before,
         "after": after,

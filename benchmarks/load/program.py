@@ -34,7 +34,8 @@ class Program:
 
     def order(self, name: str, **more: Any) -> Any:
         """Have `served.Orders.<name>` done. Raises RuntimeError when it fails or the program is gone."""
-        assert self.process.stdin is not None and self.process.stdout is not None
+        assert self.process.stdin is not None
+        assert self.process.stdout is not None
         self.process.stdin.write(json.dumps({"order": name, **more}) + "\n")
         self.process.stdin.flush()
         line = self.process.stdout.readline()
@@ -95,6 +96,9 @@ def served(
                 process.wait(10)
             process.kill()
             process.wait()
+            for pipe in (process.stdin, process.stdout):
+                if pipe is not None:
+                    pipe.close()
 
 
 UNSHARED = ["unshare", "--user", "--map-root-user", "--mount", "sh", "-c"]

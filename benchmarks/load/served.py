@@ -45,7 +45,7 @@ class Orders:
     def set_time(self, seconds: float) -> None:
         """As if the time of day had been set, by so many seconds from now on; negative ones go back."""
         real = self._time
-        time.time = lambda: real() + seconds  # type: ignore[assignment]
+        time.time = lambda: real() + seconds
 
     def fill(self) -> int:
         """Fill the disk but for `DISK_LEFT`; only where the folder is a small disk of its own."""
@@ -91,7 +91,9 @@ class Orders:
             if name != "alive" and samples not in (Path(at), *Path(at).parents)
         ]
         files = [path for path in files if path != self.ballast]
-        folders = [name for base in ("sessions", "served") for name in next(os.walk(run / base), ("", [], []))[1]]
+        folders = [
+            name for base in ("sessions", "served") for name in next(os.walk(run / base), ("", [], []))[1]
+        ]
         used = process.cpu_times()
         return {
             "memory_mb": process.memory_info().rss / 2**20,

@@ -61,8 +61,12 @@ class Diary:
 class Soak:
     """`run()` goes on for so many minutes and comes back with everything it saw."""
 
-    def __init__(self, program: Program, minutes: float, pace_s: float, quiet_s: float, seed: int) -> None:
+    def __init__(
+        self, program: Program, minutes: float, pace_s: float, quiet_s: float, seed: int = 0
+    ) -> None:
         self.program = program
+        self.minute_s = 60.0  # between two lines of figures
+        self.patience_s = 15.0  # for somebody to be there when a decoder is to be killed
         self.minutes = minutes
         self.pace_s = pace_s
         self.quiet_s = quiet_s
@@ -170,7 +174,7 @@ class Soak:
         self.note("events", event)
         self.shaken = time.monotonic()
         if event.startswith("kill"):
-            end = time.monotonic() + 15  # somebody has to be there to be killed
+            end = time.monotonic() + self.patience_s
             while not self.program.order("kill", who=event.split()[1]) and time.monotonic() < end:
                 time.sleep(0.02)
         elif event == "night":
@@ -246,7 +250,7 @@ class Soak:
         for one in people:
             one.start()
         end = self.began + 60 * self.minutes
-        next_line, next_event = self.began + 60, self.began + self.quiet_s / 4
+        next_line, next_event = self.began + self.minute_s, self.began + self.quiet_s / 4
         next_quiet, number = self.began + self.quiet_s, 0
         try:
             while time.monotonic() < end:
@@ -259,7 +263,7 @@ class Soak:
                     self.everybody_leaves()
                     next_quiet = time.monotonic() + self.quiet_s
                 if now >= next_line:
-                    next_line += 60
+                    next_line += self.minute_s
                     tell(self.line())
         finally:
             self.over.set()
@@ -341,13 +345,17 @@ class _Alone:
         for _ in range(AT_ONCE):
             self._room.acquire()
 
-    def __exit__(self, *_: object) -> None:
+    def __exit__(self, *ending: object) -> None:
         for _ in range(AT_ONCE):
             self._room.release()
 
 
 def soak(
-    minutes: float, pace_s: float = EVERY_S, quiet_s: float = 60 * QUIET_MINUTES, seed: int = 0, tell: Any = None
+    minutes: float,
+    pace_s: float = EVERY_S,
+    quiet_s: float = 60 * QUIET_MINUTES,
+    seed: int = 0,
+    tell: Any = None,
 ) -> dict[str, Any]:
     """The whole of it, on a page of its own."""
     with served(small_disk_mb=DISK_MB) as program:

@@ -9,6 +9,8 @@ Measured with 6.31.0; everything here was there from 6.20, the lowest version al
 
 from __future__ import annotations
 
+import copy
+import functools
 import importlib
 import inspect
 import json
@@ -21,6 +23,7 @@ from typing import Any
 
 import gradio as gr
 from gradio.block_function import BlockFunction
+from gradio.components.base import Component
 from gradio.components.plot import PlotData
 from gradio.queueing import Event
 
@@ -28,6 +31,8 @@ from omnivmed.ui import texts
 
 log = logging.getLogger("omnivmed.ui")
 PRINTING = ("gradio.queueing", "gradio.routes", "gradio.route_utils")  # modules that print tracebacks
+
+LOOKING = ("gradio.blocks", "gradio.component_meta")  # modules that look up what a component's class takes
 
 
 class UnknownGradio(RuntimeError):
@@ -48,6 +53,11 @@ def missing() -> list[str]:
         "gradio.block_function.BlockFunction": {"api_name", "api_visibility", "concurrency_id", "queue"}
         <= set(BlockFunction.__init__.__code__.co_names),
     }
+    for module in LOOKING:
+        names[f"{module}.inspect"] = hasattr(importlib.import_module(module), "inspect")
+    names["gradio.components.Component._api_info_cache"] = (
+        "_api_info_cache" in Component.api_info.__code__.co_names
+    )
     for module in PRINTING:
         names[f"{module}.traceback"] = hasattr(importlib.import_module(module), "traceback")
     return [name for name, there in names.items() if not there]
@@ -80,6 +90,46 @@ def keep_errors_terse() -> None:
     """From now on no error that the framework prints repeats what a visitor sent."""
     for name in PRINTING:
         vars(importlib.import_module(name))["traceback"] = TerseErrors()
+
+
+class RememberedSignatures:
+    """Stands in for the module `inspect` where the framework looks up what a component's class takes.
+
+    It does so for every component of a page whenever one is opened, and again for each one that an update touches, in
+    the thread that serves everybody: a third of that thread's time while uploads told how far they were.
+    """
+
+    def __init__(self) -> None:
+        self.signature = functools.lru_cache(maxsize=512)(inspect.signature)
+        self.getfullargspec = functools.lru_cache(maxsize=512)(inspect.getfullargspec)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(inspect, name)
+
+
+def remember_classes() -> None:
+    """From now on what the framework says of a component's class (arguments, schema of its value) is worked out once.
+
+    An update of a component makes a new one, and the schema of its value was built again for each of them.
+    """
+    remembered = RememberedSignatures()
+    for name in LOOKING:
+        vars(importlib.import_module(name))["inspect"] = remembered
+    built: dict[Any, dict[str, Any]] = {}
+    original = Component.api_info
+    if hasattr(original, "__wrapped__"):
+        return
+
+    @functools.wraps(original)
+    def api_info(self: Component) -> dict[str, Any]:
+        if self._api_info_cache is None and self.data_model in built:
+            self._api_info_cache = copy.deepcopy(built[self.data_model])  # type: ignore[assignment]
+        info = original(self)
+        if self.data_model is not None and self.data_model not in built:
+            built[self.data_model] = copy.deepcopy(info)
+        return info
+
+    Component.api_info = api_info  # type: ignore[method-assign]
 
 
 def event_data(event: gr.EventData) -> dict[str, Any]:

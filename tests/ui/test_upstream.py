@@ -133,3 +133,32 @@ def test_asyncio_is_not_needed_to_look() -> None:
         return upstream.missing()
 
     assert run(look()) == []
+
+
+def test_what_a_component_takes_is_looked_up_once_and_stays_right(monkeypatch: pytest.MonkeyPatch) -> None:
+    import inspect
+
+    from gradio import blocks, component_meta
+    from gradio.components.base import Component
+
+    monkeypatch.setattr(blocks, "inspect", inspect)  # put back afterwards
+    monkeypatch.setattr(component_meta, "inspect", inspect)
+    monkeypatch.setattr(Component, "api_info", Component.api_info)
+
+    def told() -> list[Any]:
+        chat, file = gr.Chatbot(value=[], label="Talk"), gr.File(label="Study", file_count="multiple")
+        return [blocks.BlocksConfig.config_for_block(0, [], one) for one in (chat, file, gr.Plot())]
+
+    def without_numbers(found: list[Any]) -> list[Any]:
+        return [{key: value for key, value in one.items() if key not in ("id", "key")} for one in found]
+
+    before = without_numbers(told())
+    upstream.remember_classes()
+    first = told()
+    first[0]["api_info"]["spoilt"] = first[1]["props"]["spoilt"] = True  # nobody else sees it
+    assert without_numbers(told()) == before
+    look_up = vars(blocks)["inspect"].signature
+    known = look_up.cache_info()
+    told()
+    assert look_up.cache_info().misses == known.misses
+    assert look_up.cache_info().hits > known.hits

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator
+from copy import deepcopy
+from functools import lru_cache
 from typing import Any
 
 import gradio as gr
@@ -50,8 +52,14 @@ class ApiStudyFile(UnopenedFile):
 
     def api_info(self) -> dict[str, Any]:
         """The schema of one file."""
-        schema = FileData.model_json_schema()
-        return {**schema, "additional_description": schema.pop("description", None)}
+        return deepcopy(_one_file())
+
+
+@lru_cache(maxsize=1)
+def _one_file() -> dict[str, Any]:
+    """Worked out once: the framework asks three times for every new page."""
+    schema = FileData.model_json_schema()
+    return {**schema, "additional_description": schema.pop("description", None)}
 
 
 def add_api(bench: Bench) -> None:

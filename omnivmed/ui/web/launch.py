@@ -17,7 +17,7 @@ from omnivmed.inference.options import AskOptions
 from omnivmed.ui import texts
 from omnivmed.ui.page.theme import make_css, make_head, make_theme
 from omnivmed.ui.tabs.bench import ANSWERING_AT_ONCE
-from omnivmed.ui.upstream import LAUNCH, EventQueue, keep_errors_terse
+from omnivmed.ui.upstream import LAUNCH, EventQueue, keep_errors_terse, remember_classes
 from omnivmed.ui.visit import studies
 from omnivmed.ui.visit.clock import boot_clock
 from omnivmed.ui.visit.samples import SAMPLES
@@ -58,6 +58,7 @@ def launch(
     settings, limits = context.settings, context.limits
     began = time.monotonic() if began is None else began
     keep_errors_terse()
+    remember_classes()
     if not warm:
         context.service.start()
     else:
