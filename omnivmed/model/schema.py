@@ -180,6 +180,9 @@ def vision_budget(values: dict[str, Any]) -> VisionBudget | None:
             )
         if value is None and names[name] is None:
             continue
+        if name == "ct_windows":
+            _three_windows(value)
+            continue
         low, high = BUDGET_LIMITS[name]
         wanted = (int, float) if isinstance(names[name], float) else int
         if isinstance(value, bool) or not isinstance(value, wanted) or not low <= value <= high:
@@ -192,6 +195,16 @@ def vision_budget(values: dict[str, Any]) -> VisionBudget | None:
     if merges != (values.get("image_merge_size"), values.get("video_merge_size")):
         raise ModelError("Unsupported", "The budget in config.json merges patches otherwise than the model.")
     return budget
+
+
+def _three_windows(value: Any) -> None:
+    try:
+        VisionBudget(ct_windows=value)
+    except (TypeError, ValueError):
+        raise ModelError(
+            "Unsupported",
+            'The setting "ct_windows" in budget of config.json is not three (level, width) in HU.',
+        ) from None
 
 
 def encoder_config(values: dict[str, Any]) -> VideoLlama3VisionConfig:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 from omnivmed.study_info import StudyKind
@@ -38,6 +39,21 @@ class VisionBudget:
     """Cap for a still image; None: ``max_tokens``."""
     frame_max_tokens: int | None = None
     """Cap for each slice or frame; None: an equal share of ``max_tokens``."""
+    ct_windows: tuple[tuple[float, float], ...] | None = None
+    """Three (level, width) in HU, shown as red, green and blue of one picture, in place of the study's own window.
+    Only for grey studies whose numbers are HU. A model is asked as it was trained: the setting travels with it."""
+
+    def __post_init__(self) -> None:
+        if self.ct_windows is None:
+            return
+        pairs = tuple(
+            (float(level), float(width)) for level, width in self.ct_windows
+        )  # lists, when read from JSON
+        if len(pairs) != 3 or not all(
+            math.isfinite(level) and 0 < width < math.inf for level, width in pairs
+        ):
+            raise ValueError(f"ct_windows are three (level, width > 0) in HU, got {self.ct_windows}")
+        object.__setattr__(self, "ct_windows", pairs)
 
     @property
     def name(self) -> str:

@@ -6,8 +6,9 @@ N = T·gh·gw patches, D = 3·14·14 = 588 values per patch.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 
@@ -17,6 +18,7 @@ from omnivmed.study_info import StudyKind
 from omnivmed.vision.budget import DEFAULT_BUDGET, VisionBudget
 from omnivmed.vision.resize import resize_frames, target_size
 from omnivmed.vision.sampling import sample_frames
+from omnivmed.window import apply_window
 
 READ_CHUNK = 16
 """Frames decoded and resized at a time: full-size frames never pile up."""
@@ -121,6 +123,16 @@ def square_size(study: Study) -> tuple[float, float]:
     return (height * aspect, width) if aspect > 1 else (height, width / aspect)
 
 
+def three_windows(study: Study, windows: Sequence[tuple[float, float]], index: np.ndarray) -> np.ndarray:
+    """uint8 (n, H, W, 3) of slices: each window in a channel of its own. Raises StudyError for a slice that cannot be
+    decoded."""
+    out = []
+    for i in index:
+        values = study.values(int(i), int(i) + 1)[0]
+        out.append(np.stack([apply_window(values, level, width) for level, width in windows], axis=-1))
+    return np.stack(out)
+
+
 def prepare(
     study: Study,
     budget: VisionBudget = DEFAULT_BUDGET,
@@ -136,7 +148,8 @@ def prepare(
         max_frames: overrides ``budget.max_frames``.
         frame_index: take exactly these frames instead of sampling.
         progress: called with ("reading", frames done, frames in all).
-        take: in place of `study.take`, for a caller that measures or counts what is read.
+        take: in place of `study.take`, for a caller that measures or counts what is read; not asked where the budget
+            shows a CT under three windows.
 
     Raises:
         ValueError: ``max_frames`` below 1.
@@ -157,10 +170,14 @@ def prepare(
         patch_size=budget.patch_size,
     )
     gh, gw = size[0] // budget.patch_size, size[1] // budget.patch_size
+    read = take or study.take
+    coloured = budget.ct_windows is not None and study.unit == "HU" and study.channels == 1
+    if coloured:
+        read = partial(three_windows, study, budget.ct_windows or ())
     rows = np.empty((len(index) * gh * gw, 3 * budget.patch_size**2), dtype=np.float32)
     for start in range(0, len(index), READ_CHUNK):
         chunk = index[start : start + READ_CHUNK]
-        cut, _ = patchify(resize_frames((take or study.take)(chunk), size), merge_size, budget.patch_size)
+        cut, _ = patchify(resize_frames(read(chunk), size), merge_size, budget.patch_size)
         rows[start * gh * gw : start * gh * gw + len(cut)] = cut
         if progress is not None:
             progress("reading", min(start + READ_CHUNK, len(index)), len(index))
@@ -173,8 +190,8 @@ def prepare(
         rects=token_rects((gh // merge_size, gw // merge_size), source_size),
         source_size=source_size,
         resized_size=size,
-        window=study.window,
-        unit=study.unit,
+        window=None if coloured else study.window,
+        unit="rgb" if coloured else study.unit,
         kind=study.kind,
         times_s=None if study.times_s is None else np.asarray(study.times_s)[index],
         budget=budget.name,

@@ -5,6 +5,7 @@ Workers may prepare passes in parallel: nothing in here depends on state or on r
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -29,8 +30,11 @@ class Encoder:
     stage: Stage
     packed: bool = False
 
-    def batch(self, samples: Sequence[Sample]) -> dict[str, Any]:
-        """Encode and collate; `sample_ids` and `bad` ((id, reason) pairs) tell what is in it."""
+    def batch(self, samples: Sequence[Sample], progress: float = 1.0) -> dict[str, Any]:
+        """Encode and collate; `sample_ids` and `bad` ((id, reason) pairs) tell what is in it.
+
+        progress: share of the stage's steps that are done, for its phase-in; 1 asks as after training.
+        """
         good: list[Encoded] = []
         bad: list[tuple[str, str]] = []
         for sample in samples:
@@ -41,7 +45,7 @@ class Encoder:
                         self.tokenizer,
                         self.placeholders,
                         self.stage.vision,
-                        threshold=self.stage.threshold,
+                        threshold=threshold_at(self.stage, progress, sample.id),
                         max_length=self.stage.max_length,
                     )
                 )
@@ -50,6 +54,23 @@ class Encoder:
         merge = self.stage.vision.image_merge_size
         out = collate(good, self.pad_id, packed=self.packed, dummy_merge=merge)
         return out | {"sample_ids": [s.id for s in good], "bad": bad}
+
+
+def threshold_at(stage: Stage, progress: float, sample_id: str) -> float | None:
+    """The pruning threshold of a sample when `progress` (0..1) of the stage's steps are done; None: nothing pruned.
+
+    In the soft part it is drawn evenly from 0 to the stage's own, by a hash of sample and progress: the same after a
+    resume, and on any number of cards.
+    """
+    if stage.phase_in is None or stage.threshold is None:
+        return stage.threshold
+    soft, hard = stage.phase_in
+    if progress < soft:
+        return None
+    if progress >= hard:
+        return stage.threshold
+    digest = hashlib.sha256(f"{sample_id}/{progress:.9f}".encode()).digest()
+    return stage.threshold * int.from_bytes(digest[:8], "big") / 2**64
 
 
 class PassDataset(Dataset[dict[str, Any]]):
@@ -80,7 +101,8 @@ class PassDataset(Dataset[dict[str, Any]]):
     def __getitem__(self, index: int) -> dict[str, Any]:
         if not 0 <= index < len(self):
             raise IndexError(index)
-        return self.encoder.batch([self.samples[i] for i in self.members(index)])
+        progress = index // self.accumulation / self.steps
+        return self.encoder.batch([self.samples[i] for i in self.members(index)], progress)
 
 
 class InOrder(Sampler[list[int]]):

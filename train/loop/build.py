@@ -146,8 +146,9 @@ def save_state(
         save_file(adapters, folder / LORA_FILE, metadata={"scale": repr(scale)})
         names.append(LORA_FILE)
     if budget is not None:
-        merges = {"image_merge_size": config.image_merge_size, "video_merge_size": config.video_merge_size}
-        budget = dataclasses.replace(budget, **merges)
+        budget = dataclasses.replace(
+            budget, image_merge_size=config.image_merge_size, video_merge_size=config.video_merge_size
+        )
     values = json.dumps(model_json(config, source, budget), indent=1)
     (folder / "config.json").write_text(values + "\n", encoding="utf-8")
     tokenizer.backend_tokenizer.save(str(folder / "tokenizer.json"))

@@ -72,9 +72,22 @@ class Stage:
     weight_decay: float = 0.0
     max_length: int = 16_384
     vision: VisionBudget = field(default_factory=lambda: VisionBudget(max_frames=180))
+    phase_in: tuple[float, float] | None = None
+    """Shares of the stage's steps at which pruning becomes soft and then hard: (0.2, 0.6) prunes nothing for a fifth
+    of the steps, then each sample at a threshold drawn from 0 to the stage's, and from three fifths on at the stage's
+    own. None: at the stage's from the first step, as in the paper."""
     steps: int | None = None
     mean_tokens: int = 2_048
     """Positions of a typical sample after pruning, for the estimate of time only."""
+
+    def __post_init__(self) -> None:
+        if self.phase_in is None:
+            return
+        soft, hard = self.phase_in
+        if self.threshold is None or not 0 <= soft <= hard <= 1:
+            raise ValueError(
+                f"phase_in is (soft, hard), 0 to 1 and in order, of a stage that prunes; got {self.phase_in}"
+            )
 
     def planned_steps(self, samples: int | None = None) -> int:
         """Optimizer steps of the stage."""
