@@ -6,6 +6,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from omnivmed.eval import anchors
 from omnivmed.eval.predictions import Header
 from omnivmed.eval.protocol import Score
 
@@ -38,6 +39,9 @@ def markdown(title: str, rows: Sequence[Row], command: str = "") -> str:
             cells = [_cell(member, measure) for member in members]
             out.append(f"| {measure} | " + " | ".join(cells) + " |")
         out += ["", *[_line(member) for member in members], ""]
+        published = anchors.lines(benchmark, members[0].header.protocol)
+        if published:
+            out += ["Published under this protocol, not measured here:", "", *published, ""]
     out.append("Values in %, 95 % interval in brackets. Not for clinical use.")
     return "\n".join(out) + "\n"
 

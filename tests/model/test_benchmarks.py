@@ -100,3 +100,28 @@ def test_report_is_json_and_a_table_without_folders(
     assert "keep mask with distances" in table
     assert "| 3 | masks equal: True |" in table
     assert str(Path.cwd()) not in json.dumps(result) + table
+
+
+def test_long_video_arms_differ_in_tokens_alone() -> None:
+    from benchmarks import long_video
+    from omnivmed.pruning import prune
+    from omnivmed.study import Study
+
+    clip = long_video.draw(12)
+    assert clip.shape == (12, long_video.SIDE, long_video.SIDE, 3)
+    times = list(range(12))
+    pruned = prune(Study.from_array(clip, "video", times_s=times), 0.1, budget="published")
+    whole = prune(
+        Study.from_array(long_video._never_alike(clip), "video", times_s=times), 0.0, budget="published"
+    )
+    assert whole.kept == whole.total == pruned.total
+    assert pruned.kept < 0.25 * pruned.total
+    row = {"frames": 12, "threshold": 0.1, "loaded_gb": 1.0, "peak_gb": 1.5}
+    text = long_video.table(
+        [
+            {**row, "tokens_before": 100, "tokens_after": 20, "first_token_s": 0.5},
+            {**row, "threshold": None, "error": "TooLong"},
+        ]
+    )
+    assert "| 12 | 0.1 | 20 of 100 | 0.50 | 0.50 |" in text
+    assert "| 12 | none | does not fit: TooLong | | 0.50 |" in text

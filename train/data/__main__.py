@@ -50,8 +50,10 @@ def main(argv: list[str] | None = None) -> int:
             found[f"{source.reader}:{source.path}:{source.split}"] = read
             parts.append((read.samples, source.weight))
         statistics = statistics_of(parts)
-        command = f"python -m train.data {args.recipe} --stage {stage.name}"
-        text = markdown(statistics, f"{config.name}, {stage.name}: what an epoch is made of", command)
+        command = f"python -m train.data {path.name} --stage {stage.name}"
+        text = markdown(
+            statistics, f"{config.name}, {stage.name}: what an epoch is made of", command, stage.samples
+        )
         account = Account(found)
         print(text)
         for line in account.lines():

@@ -68,16 +68,17 @@ def statistics_of(parts: Sequence[tuple[Sequence[Sample], float]]) -> Statistics
     return Statistics(dict(counts), len(patients))
 
 
-def markdown(statistics: Statistics, title: str, command: str) -> str:
-    """Counts and shares by source, modality x dimension, and task."""
+def markdown(statistics: Statistics, title: str, command: str, planned: int | None = None) -> str:
+    """Counts and shares by source, modality x dimension, and task. planned: samples an epoch as the recipe says."""
     total = statistics.total
+    of_plan = "" if planned is None else f" of {planned:,} planned"
     named = [m for m in statistics.by(1) if m in MODALITIES]
     tasks = [t for t in statistics.by(2) if t in TASKS]
     lines = [
         f"# {title}",
         "",
-        f"{total:,.0f} samples an epoch, {len(named)} of {len(MODALITIES)} modalities, {len(tasks)} of {len(TASKS)}"
-        f" tasks, {statistics.patients:,} patients or cases named. `{command}`",
+        f"{total:,.0f} samples an epoch{of_plan}, {len(named)} of {len(MODALITIES)} modalities,"
+        f" {len(tasks)} of {len(TASKS)} tasks, {statistics.patients:,} patients or cases named. `{command}`",
         "",
         "| source | samples | share |",
         "|---|---|---|",

@@ -55,6 +55,10 @@ def test_transfer_asks_volumes_of_unseen_patients(setting: Setting, parts: Parts
     rows = read(folder / "predictions/2D-only-4.jsonl")
     assert {r.group for r in rows if r.kind == "volume"} == {"other"}
     assert ("2D only, black frames", "volumes and clips") in cells(folder)
+    shown = (folder / "examples/examples.md").read_text()
+    pictures = sorted((folder / "examples").glob("*.png"))
+    assert len(pictures) == shown.count("Truth:") == shown.count("- 2D only:") > 0
+    assert "not asked" not in shown
 
 
 def test_pruning_arms_differ_in_tokens_alone(setting: Setting, parts: Parts) -> None:

@@ -101,7 +101,7 @@ def test_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     out = tmp_path / "out"
     assert main([str(tmp_path / "r.json"), "--data", str(tmp_path), "--out", str(out)]) == 1
     said = capsys.readouterr()
-    assert "5 samples an epoch" in said.out
+    assert "5 samples an epoch of 252,000 planned" in said.out
     assert "left out by the set's own rule: not English" in said.out
     assert "nowhere (pathvqa) is not there" in said.err
     assert (out / "mixed.png").read_bytes().startswith(b"\x89PNG")
