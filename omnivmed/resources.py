@@ -30,3 +30,8 @@ def samples_dir() -> Path:
 def nano_dir() -> Path:
     """Folder of the trained part of the embedded model."""
     return assets_dir() / "nano"
+
+
+def nano_draw_dir() -> Path:
+    """Folder of the drawing expert of the embedded model; empty or absent where it does not draw."""
+    return assets_dir() / "nano_draw"

@@ -78,6 +78,11 @@ class KVCache:
         held = rows[:end].transpose(0, 1)[None]
         return held[:, : self._heads], held[:, self._heads :]
 
+    def read(self, layer: int) -> tuple[torch.Tensor, torch.Tensor]:
+        """Keys and values of a layer that are held, each ``(1, G, T, D)``; views, in the decoder's order of numbers."""
+        held = self._layers[layer][: self._length].transpose(0, 1)[None]
+        return held[:, : self._heads], held[:, self._heads :]
+
     def advance(self, count: int) -> None:
         """Count ``count`` further positions as held."""
         self._length += count

@@ -1,0 +1,65 @@
+"""What is different between a picture and its changed self: the map, the words, and whether there is any change.
+
+The words say what the map shows, never what was asked for.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+
+VISIBLE = 8.0
+"""Grey levels of 255 by which a pixel, smoothed over its neighbours, must differ to count as changed."""
+LEAST_PIXELS = 16
+"""Changed pixels below which it is said that nothing changed."""
+
+
+@dataclass(frozen=True)
+class Change:
+    """after: uint8 (H, W, 3). difference_map: float32 (H, W), 0 to 1 of the grey scale. mask: bool (H, W)."""
+
+    after: np.ndarray
+    difference_map: np.ndarray
+    mask: np.ndarray
+    sentence: str
+    no_change: bool
+
+
+def change_of(before: np.ndarray, levels: np.ndarray) -> Change:
+    """A picture uint8 (H, W, 3) and what the model adds to it, float (H, W) in grey levels, negative = darker.
+
+    Changes that nobody would see are left out, so that the rest of the picture comes back to the bit.
+    """
+    smooth = cv2.GaussianBlur(levels.astype(np.float32), (0, 0), 1.0)
+    mask = largest_parts(np.abs(smooth) > VISIBLE)
+    if int(mask.sum()) < LEAST_PIXELS:
+        nothing = np.zeros(levels.shape, np.float32)
+        return Change(before.copy(), nothing, nothing > 0, "The picture came back without a change.", True)
+    near = cv2.GaussianBlur(cv2.dilate(mask.astype(np.float32), np.ones((5, 5))), (0, 0), 1.0)
+    applied = levels.astype(np.float32) * near
+    after = np.clip(before.astype(np.float32) + applied[..., None], 0, 255).round().astype(np.uint8)
+    moved = np.abs(after.astype(np.float32) - before).mean(-1) / 255
+    return Change(after, moved.astype(np.float32), mask, _sentence(levels, mask), False)
+
+
+def largest_parts(mask: np.ndarray, least: int = LEAST_PIXELS) -> np.ndarray:
+    """The mask without its specks: connected parts of fewer than ``least`` pixels."""
+    count, labels, stats, _ = cv2.connectedComponentsWithStats(mask.astype(np.uint8), connectivity=8)
+    keep = [i for i in range(1, count) if stats[i, cv2.CC_STAT_AREA] >= least]
+    return np.isin(labels, keep)
+
+
+def _sentence(levels: np.ndarray, mask: np.ndarray) -> str:
+    rows, columns = np.nonzero(mask)
+    height, width = mask.shape
+    third = ("upper", "middle", "lower")[min(2, int(rows.mean() * 3 / height))]
+    half = "right" if columns.mean() > width / 2 else "left"
+    mean = float(levels[mask].mean())
+    how = "brighter" if mean > 0 else "darker"
+    share = 100 * float(mask.mean())
+    return (
+        f"A region in the {third} third, in the {half} half of the picture, became {how} "
+        f"by {abs(mean):.0f} grey levels on average; {share:.1f} % of the picture changed, the rest did not."
+    )

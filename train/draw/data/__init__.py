@@ -1,0 +1,1 @@
+"""What there is to draw: square pictures, wordings, pairs for edits."""

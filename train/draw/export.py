@@ -1,0 +1,41 @@
+"""The folder that ships: averaged expert and autoencoder in bfloat16, configuration with its card, checksums."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from omnivmed import weights
+from omnivmed.generation.config import DrawConfig
+from omnivmed.generation.loading import FILES
+from train.draw import recipe
+
+VERSION = "nano-draw/1"
+CARD = Path(__file__).with_name("card.json")
+
+
+def averaged(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    """The averaged weights, with the buffers, which have no average."""
+    average = {k.removeprefix("ema."): v for k, v in tensors.items() if k.startswith("ema.")}
+    return {k: average.get(k, v) for k, v in tensors.items() if not k.startswith("ema.")}
+
+
+def export(expert: Path, autoencoder: Path, out: Path) -> None:
+    """Write the folder. The encoder stays float32: latents must be those the expert was trained on."""
+    out.mkdir(parents=True, exist_ok=True)
+    config = DrawConfig(VERSION, "nano", recipe.AUTOENCODER, recipe.EXPERT, json.loads(CARD.read_text()))
+    values = config.as_json()
+    (out / FILES[0]).write_text(json.dumps(values, indent=1, ensure_ascii=False) + "\n")
+    decoder = {
+        k: (v.to(torch.bfloat16) if k.startswith("refinement.") else v).contiguous()
+        for k, v in load_file(autoencoder).items()
+    }
+    save_file(decoder, out / FILES[1])
+    save_file(
+        {k: v.to(torch.bfloat16).contiguous() for k, v in averaged(load_file(expert)).items()}, out / FILES[2]
+    )
+    weights.write_manifest(out, FILES)

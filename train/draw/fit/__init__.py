@@ -1,0 +1,1 @@
+"""What is trained: the autoencoder's decoder, the expert."""

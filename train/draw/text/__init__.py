@@ -1,0 +1,1 @@
+"""How people ask for pictures, and for changes of pictures."""
