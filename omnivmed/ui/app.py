@@ -81,6 +81,7 @@ def build_demo(
         gr.HTML(parts.header(context.settings), elem_id="ov-top", padding=False)
         with gr.Row(elem_id="ov-pick"):
             pick = build_pick()
+        gr.HTML(parts.switch(), elem_id="ov-switch", padding=False)
         with gr.Row(elem_id="ov-work"):
             with gr.Column(scale=7, elem_id="ov-left"):
                 screen = Screen(context, build_screen(pick, lambda: [build(panel) for panel in panels]))

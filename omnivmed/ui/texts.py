@@ -49,6 +49,7 @@ class Texts(BaseModel, frozen=True, extra="forbid", strict=False):
     # Opening
     STILL_SHOWN: str
     OPENING: str
+    BOOTING: str
     UPLOADING_DONE: str
     STAGES: dict[str, str]
     STAGE_UNITS: dict[str, str]
@@ -56,6 +57,7 @@ class Texts(BaseModel, frozen=True, extra="forbid", strict=False):
     # The model
     MODEL_LOADING: str
     MODEL_FAILED: str
+    MODEL_WAIT: str
     MODEL_MISSING: str
     MAY_ASK: str
     MAY_ASK_KINDS: dict[str, str]
@@ -64,6 +66,7 @@ class Texts(BaseModel, frozen=True, extra="forbid", strict=False):
     # Asking
     QUESTION: str
     ASK_TAB: str
+    SWITCH: dict[str, str]
     ASK: str
     STOP: str
     ASK_PLACEHOLDER: str

@@ -30,7 +30,7 @@ def shot(page: Any, name: str) -> None:
 def upload(watched: Watched, path: Path, data: bytes, *shape: int) -> None:
     """Open the file and wait until a study of this (frames, rows, columns) is on the screen."""
     path.write_bytes(data)
-    watched.wait_for_study(1)
+    watched.wait_for_study(112)
     watched.page.locator("#ov-upload input[type=file]").set_input_files(str(path))
     watched.page.wait_for_function(
         "s => { const r = document.querySelector('#viewer [data-ready]'); const h = r.view.header;"

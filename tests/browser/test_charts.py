@@ -25,7 +25,7 @@ TOLD = """box => { const p = document.querySelector(box + ' .js-plotly-plot');
 def test_charts_of_the_run_are_studied_in_their_tab(open_page: Opener, dark: bool) -> None:
     watched = open_page(dark=dark)
     page = watched.page
-    watched.wait_for_study(1)
+    watched.wait_for_study(112)
     page.click("#sample-mr_head")
     watched.wait_for_study(189)
     page.fill("#ov-question textarea", "Which plane?")

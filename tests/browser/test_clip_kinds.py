@@ -27,7 +27,7 @@ def test_a_mirrored_clip_is_shown_the_right_way_round(open_page: Opener, tmp_pat
     path = tmp_path / "front.mp4"
     path.write_bytes(matrixed(encoded(range(40), "mp4", "libx264", 2, pictures=stored), -1, 0, 0, 1))
     watched = open_page()
-    watched.wait_for_study(1)
+    watched.wait_for_study(112)
     upload_clip(watched, path, 40)
     asked = [1, 38, 20, 6, 13]
     _, seen = seek(watched, asked)
@@ -40,7 +40,7 @@ def test_a_joined_recording_is_one_time_line(open_page: Opener, tmp_path: Path) 
     takes = [range(24), range(24, 50)]
     path.write_bytes(b"".join(encoded(t, "mpegts", "libx264", 2, pictures=pictures(t)) for t in takes))
     watched = open_page()
-    watched.wait_for_study(1)
+    watched.wait_for_study(112)
     upload_clip(watched, path, 50)
     asked = [0, 49, 23, 24, 25, 7, 40]
     _, seen = seek(watched, asked)

@@ -27,7 +27,7 @@ def wait_text(page: Any, text: str) -> None:
 def test_sample_scroll_ask_stop_ask_again(open_page: Opener) -> None:
     watched = open_page()
     page = watched.page
-    watched.wait_for_study(1)
+    watched.wait_for_study(112)
     assert page.locator("h1").count() == 1
     assert page.locator("#ov-not-clinical").is_visible()
 
@@ -75,7 +75,7 @@ def test_sample_scroll_ask_stop_ask_again(open_page: Opener) -> None:
 def test_side_by_side_fills_its_table(open_page: Opener) -> None:
     watched = open_page()
     page = watched.page
-    watched.wait_for_study(1)
+    watched.wait_for_study(112)
     page.click("#sample-ct_abdomen")
     watched.wait_for_study(112)
     page.click("button[role=tab]:has-text('Side by side')")
@@ -124,7 +124,7 @@ def test_the_cost_is_told_before_a_first_answer_and_follows_the_threshold(open_p
     """Kept, total, share and seconds move together while the line of the histogram is dragged; nothing is asked."""
     watched = open_page(height=1350)
     page = watched.page
-    watched.wait_for_study(1)
+    watched.wait_for_study(112)
     page.click("#sample-ct_abdomen")
     watched.wait_for_study(112)
     page.wait_for_function("() => document.querySelector('.omv-count').innerText.includes('≈')")

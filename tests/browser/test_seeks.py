@@ -61,7 +61,7 @@ def test_a_hard_clip(open_page: Opener, tmp_path: Path, frames: int) -> None:
         bf="3",
     )
     watched = open_page()
-    watched.wait_for_study(1)
+    watched.wait_for_study(112)
     upload_clip(watched, coded.turned_back(tmp_path / "hard.mp4", lying), frames)
     converted = watched.view("v.player.hasClip")
     assert converted == (frames > 240), "short clips travel as pictures"
@@ -77,7 +77,7 @@ def test_a_hard_clip(open_page: Opener, tmp_path: Path, frames: int) -> None:
 def test_200_random_seeks_at_720p(open_page: Opener, tmp_path: Path, name: str) -> None:
     frames = 600
     watched = open_page()
-    watched.wait_for_study(1)
+    watched.wait_for_study(112)
     upload_clip(watched, coded.ENCODINGS[name](tmp_path, frames), frames)
     assert watched.view("v.player.hasClip")
     drawn = np.random.default_rng(7).integers(0, frames, 201)
@@ -116,7 +116,7 @@ def test_an_hour(open_page: Opener, tmp_path: Path) -> None:
     )
     watched = open_page(height=1000)
     page = watched.page
-    watched.wait_for_study(1)
+    watched.wait_for_study(112)
     page.evaluate(
         """() => { const r = document.querySelector('#viewer [data-ready]'); const was = r.dataset.study;
         window.first = 0; const t0 = performance.now(); const look = () => {
@@ -157,7 +157,7 @@ def test_clips_of_one_frame_more_or_less(open_page: Opener, tmp_path: Path) -> N
     """The ends: the first and the last frame of a converted clip can be reached and are themselves."""
     frames = 250
     watched = open_page()
-    watched.wait_for_study(1)
+    watched.wait_for_study(112)
     upload_clip(watched, coded.constant(tmp_path, frames, size=(480, 360)), frames)
     ends: list[Any] = [frames - 1, 0, frames - 2, 1, frames - 1]
     _, seen = seek(watched, ends)

@@ -75,7 +75,7 @@ def test_a_ct_of_300_slices(open_page: Opener, files: dict[str, Path], name: str
     """First slice within 2 s of the end of the upload, all within 10 s, less than 600 MB of browser memory."""
     watched = open_page(height=1100)
     page = watched.page
-    watched.wait_for_study(1)
+    watched.wait_for_study(112)
     page.evaluate(CLOCK)
     before = renderer_mib()  # the page itself, with the sample it opens on
     page.set_input_files("#ov-upload input[type=file]", str(files[name]))
@@ -125,7 +125,7 @@ def test_keys_while_an_answer_streams(browser: Any, talking: str) -> None:
     page.set_default_timeout(60_000)
     watched = Watched(page, talking)
     page.goto(talking)
-    watched.wait_for_study(1)
+    watched.wait_for_study(112)
     page.click("#sample-ct_abdomen")
     watched.wait_for_study(112)
     page.evaluate(KEYS)

@@ -42,7 +42,7 @@ def test_every_file(open_page: Opener, tmp_path: Path) -> None:
     )
     watched = open_page(height=1100)
     page = watched.page
-    watched.wait_for_study(1)
+    watched.wait_for_study(112)
     page.set_input_files(
         "#ov-upload input[type=file]", str(put(tmp_path, "patient-scan.zip", series_zip(slices)))
     )

@@ -59,7 +59,7 @@ def test_the_page_lives_within_its_policy(open_page: Opener) -> None:
     for path in ("/", "/teach"):
         watched = open_page(path)
         if path == "/":
-            watched.wait_for_study(1)
+            watched.wait_for_study(112)
             watched.page.click("#sample-ct_abdomen")
             watched.wait_for_study(112)
             watched.page.fill("#ov-question textarea", "Which organ is shown?")

@@ -140,7 +140,7 @@ test('a caption names program, model, threshold, window', () => {
     mode: 'run', window_shown: [40, 400], unit: 'HU', model: 'nano', version: '1.2',
   };
   const line = caption(f).join(' ');
-  for (const word of ['1.2', 'model nano', 'Slice 5', '5 / 9', 'stands still for', 'threshold 0.1', '20 HU', 'L 40 W 400', 'Not for clinical use']) {
+  for (const word of ['1.2', 'model nano', 'Slice 5', '5 / 9', 'unchanged for', 'threshold 0.1', '20 HU', 'L 40 W 400', 'Not for clinical use']) {
     assert.ok(line.includes(word), word);
   }
   assert.ok(caption({ kind: 'image', frame: 0 }).join(' ').includes('no model'));

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from omnivmed.progress import Progress
 from omnivmed.ui.canvas.container import Layout, PayloadInfo, write
+from omnivmed.ui.canvas.pictures import encode, small_picture
 from omnivmed.ui.canvas.planes import even, ladder, plane_specs
 
 if TYPE_CHECKING:
@@ -97,6 +98,12 @@ def pack_study(
     header = _common_header(study)
     layout = Layout()
     small: list[NDArray[Any]] = []
+    preview = small_picture(study, mask)
+    if preview is not None:
+        index, data = preview
+        header["preview"] = {"index": index, "type": "image/jpeg"}
+        layout.add("preview", data.dtype, data.shape)
+        small.append(data)
     if study.times_s is not None:
         times = np.asarray(study.times_s, "<f8")
         layout.add("times_s", times.dtype, times.shape)
@@ -255,7 +262,7 @@ def _pack_pictures(
     total = 0
     for at in range(0, len(index), CHUNK_SLICES):
         for frame in study.take(index[at : at + CHUNK_SLICES]):
-            pictures.append(_encode(frame, size, kind))
+            pictures.append(encode(frame, size, kind))
             total += len(pictures[-1])
         if progress is not None:
             progress("preparing the picture", len(pictures), len(index))
@@ -279,24 +286,6 @@ def _pack_pictures(
         yield b"".join(pictures)
 
     return write(path, header, layout, parts(), level=0)
-
-
-# Full colour resolution: red on black in endoscopy, and thin coloured marks in ultrasound, would smear.
-JPEG = [1, 90, 7, 0x111111]  # cv2.IMWRITE_JPEG_QUALITY, cv2.IMWRITE_JPEG_SAMPLING_FACTOR = 4:4:4
-
-
-def _encode(frame: NDArray[np.uint8], size: tuple[int, int], kind: str) -> bytes:
-    """One RGB frame as PNG or JPEG bytes, without any metadata."""
-    import cv2
-
-    if (frame.shape[1], frame.shape[0]) != size:
-        frame = np.asarray(cv2.resize(frame, size, interpolation=cv2.INTER_AREA), dtype=np.uint8)
-    bgr = cv2.cvtColor(frame, cv2.COLOR_RGB2BGR)
-    options = [cv2.IMWRITE_PNG_COMPRESSION, 3] if kind == "png" else JPEG
-    done, data = cv2.imencode(".png" if kind == "png" else ".jpg", bgr, options)
-    if not done:
-        raise RuntimeError(f"could not encode a {size[0]} x {size[1]} picture as {kind}")
-    return bytes(data)
 
 
 # -------------------------------------------------------------------------------------------- mask

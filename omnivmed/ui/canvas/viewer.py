@@ -75,6 +75,7 @@ MODULES = (
     "input.js",
     "player.js",
     "loader.js",
+    "preview.js",
     "thumbs.js",
     "viewer.js",
     "main.js",

@@ -16,6 +16,17 @@
     return plainFetch(input, { ...init, headers });
   };
 
+  // On a phone picture and question take turns.
+  window.omnivmedShow = (show) => {
+    const work = document.getElementById('ov-work');
+    if (work) work.dataset.shown = show;
+    for (const button of /** @type {NodeListOf<HTMLElement>} */ (document.querySelectorAll('[data-show]'))) button.setAttribute('aria-selected', String(button.dataset.show === show));
+  };
+  document.addEventListener('click', (event) => {
+    const button = event.target instanceof Element && event.target.closest('[data-show]');
+    if (button instanceof HTMLElement) window.omnivmedShow(button.dataset.show === 'question' ? 'question' : 'picture');
+  });
+
   // A slice or a time named in an answer (or a picture under "What the model saw") moves the viewer.
   document.addEventListener('click', (event) => {
     const link = event.target instanceof Element && event.target.closest('a[href*="#slice-"], a[href*="#time-"]');
@@ -23,6 +34,7 @@
     event.preventDefault();
     const found = /#(slice|time)-([\d.]+)$/.exec(link.getAttribute('href') || '');
     if (!found || !window.omnivmedViewer) return;
+    window.omnivmedShow('picture');
     const value = Number(found[2]);
     window.omnivmedViewer.goto(found[1] === 'slice' ? { number: value } : { time_s: value });
   }, true);

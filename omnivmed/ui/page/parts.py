@@ -33,12 +33,23 @@ def header(settings: AppSettings, *, teaching: bool = False) -> str:
     )
 
 
+def switch() -> str:
+    """On a phone: whether the picture or the question is on the screen (`app.js`)."""
+    buttons = "".join(
+        f'<button type="button" role="tab" aria-selected="{str(show == "picture").lower()}" data-show="{show}">'
+        f"{escape(word)}</button>"
+        for show, word in texts.SWITCH.items()
+    )
+    return f'<div class="ov-switch" role="tablist">{buttons}</div>'
+
+
 def footer(limits: Limits, model: str) -> str:
-    """The long form of the badge, the limits, the versions of program and model (`inference.cards.title_of`)."""
+    """The long form of the badge, the versions of program and model (`inference.cards.title_of`); limits on a click."""
     limit_text = "; ".join(f"{name} {value}" for name, value in limits.describe())
+    program = escape(texts.FOOTER_PROGRAM.format(version=__version__, model=model))
     return (
-        f"{escape(texts.NOT_CLINICAL_LONG)}<br>{escape(texts.LIMITS)}: {escape(limit_text)}.<br>"
-        f"{escape(texts.FOOTER_PROGRAM.format(version=__version__, model=model))}"
+        f"{escape(texts.NOT_CLINICAL_LONG)} {program}"
+        f"<details><summary>{escape(texts.LIMITS)}</summary>{escape(limit_text)}.</details>"
     )
 
 
@@ -94,7 +105,7 @@ def notes(opened: OpenStudy | None) -> str:
 
 
 def may_be_asked(answers: Mapping[str, Sequence[str]]) -> str:
-    """What a model was tested to answer, per kind of study, folded away; nothing for a model that says nothing."""
+    """What a model was tested to answer, per kind of study; nothing for a model that says nothing."""
     rows = [
         f"<dt>{escape(texts.MAY_ASK_KINDS[kind])}</dt><dd>{escape('; '.join(answers[kind]) or texts.MAY_ASK_NONE)}</dd>"
         for kind in texts.MAY_ASK_KINDS
@@ -102,23 +113,26 @@ def may_be_asked(answers: Mapping[str, Sequence[str]]) -> str:
     ]
     if not rows:
         return ""
-    return f"<details><summary>{escape(texts.MAY_ASK)}</summary><dl>{''.join(rows)}</dl></details>"
+    return f"<p>{escape(texts.MAY_ASK)}</p><dl>{''.join(rows)}</dl>"
 
 
 def model_card(service: ModelService) -> str:
-    """Which model speaks, in which state, and what it can be trusted with."""
+    """Which model speaks, in which state, and what it can be trusted with: one line, the rest on a click."""
     name = escape(service.name)
     if service.state == "ready" and service.assistant is not None:
         assistant = service.assistant
+        trust = escape(assistant.trust)
         return (
-            f'<div class="ov-model"><span class="ov-dot ready"></span><b>{name}</b> · '
-            f"{escape(assistant.description)}<br>{escape(assistant.trust)}{may_be_asked(assistant.answers)}</div>"
+            f'<details class="ov-model"><summary><span class="ov-dot ready"></span><span><b>{name}</b> · {trust}'
+            f"</span></summary><p>{trust}</p><p>{escape(assistant.description)}</p>"
+            f"{may_be_asked(assistant.answers)}</details>"
         )
     if service.state == "failed":
         message = service.error.message if service.error is not None else texts.MODEL_MISSING
         return (
-            f'<div class="ov-model"><span class="ov-dot failed"></span><b>{escape(texts.MODEL_FAILED)}</b> · '
-            f"{escape(message)}<br>{escape(texts.MODEL_MISSING)}</div>"
+            f'<details class="ov-model"><summary><span class="ov-dot failed"></span>'
+            f"<span><b>{escape(texts.MODEL_FAILED)}</b> · {escape(message)}</span></summary>"
+            f"<p>{escape(message)}</p><p>{escape(texts.MODEL_MISSING)}</p></details>"
         )
     step = service.step
     detail = ""
@@ -127,6 +141,7 @@ def model_card(service: ModelService) -> str:
         if step.total > 1:
             detail += f" {100 * step.done // step.total} %"
     return (
-        f'<div class="ov-model"><span class="ov-dot loading"></span><b>{escape(texts.MODEL_LOADING)}</b> · '
-        f"{name}{escape(detail)}</div>"
+        f'<details class="ov-model"><summary><span class="ov-dot loading"></span>'
+        f"<span><b>{escape(texts.MODEL_LOADING)}</b> · {name}{escape(detail)}</span></summary>"
+        f"<p>{escape(texts.MODEL_WAIT)}</p></details>"
     )

@@ -26,7 +26,7 @@ from omnivmed.ui.visit import opening, studies
 from omnivmed.ui.visit.background import Abandoned, run_with_progress
 from omnivmed.ui.visit.opened import OpenStudy
 from omnivmed.ui.visit.opening import Openings
-from omnivmed.ui.visit.samples import SAMPLES
+from omnivmed.ui.visit.samples import FIRST, SAMPLES
 from omnivmed.ui.visit.session import Session
 from omnivmed.ui.visit.sessions import Crowded
 from omnivmed.ui.visit.studies import Context
@@ -135,8 +135,11 @@ class Screen:
         self, request: gr.Request, threshold: Any, reference: Any, max_frames: Any
     ) -> Iterator[Updates]:
         """A new page opens on the first sample."""
-        yield from self.sample_opener(SAMPLES[0].key)(request, threshold, reference, max_frames)
+        yield from self.sample_opener(FIRST.key)(request, threshold, reference, max_frames)
         self.context.service.start()
+        opened = self.session(request).current
+        if opened is not None and opened.sample == FIRST.key:
+            self.context.first.make(opened)
 
     def sample_opener(self, key: str) -> Any:
         """A click handler that opens this sample."""

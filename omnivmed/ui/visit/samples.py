@@ -43,7 +43,6 @@ SAMPLES: tuple[Sample, ...] = (
         synthetic=True,
     ),
 )
-FIRST = SAMPLES[0]
 
 
 def find_sample(key: str) -> Sample:
@@ -52,6 +51,9 @@ def find_sample(key: str) -> Sample:
         if sample.key == key:
             return sample
     raise KeyError(key)
+
+
+FIRST = find_sample("ct_abdomen")  # a volume: pruning shows at once, and its threshold has a meaning in HU
 
 
 @lru_cache(maxsize=16)

@@ -17,8 +17,10 @@ from omnivmed.progress import Progress
 from omnivmed.ui import texts
 from omnivmed.ui.canvas import payload
 from omnivmed.ui.canvas.container import payload_path
+from omnivmed.ui.canvas.pictures import opening_frame
 from omnivmed.ui.visit.counts import Counts
 from omnivmed.ui.visit.environment import PrivateRoot
+from omnivmed.ui.visit.first import FirstLook
 from omnivmed.ui.visit.line import Line
 from omnivmed.ui.visit.opened import OpenStudy
 from omnivmed.ui.visit.samples import find_sample
@@ -55,6 +57,7 @@ class Context:
     uploads: Uploads
     line: Line = field(default_factory=lambda: Line(2))  # of uploads that wait to be decoded
     counts: Counts = field(default_factory=Counts)
+    first: FirstLook = field(default_factory=FirstLook)  # the picture that comes with the page itself
     ended: threading.Event = field(default_factory=threading.Event)  # the program is about to stop
 
     def end(self) -> None:
@@ -330,8 +333,7 @@ def first_look(opened: OpenStudy) -> int | None:
     """Slice a volume opens on: the one nearest the middle that the model is given, so its tokens show at once."""
     if opened.mask is None or opened.study.kind != "volume":
         return None
-    middle = opened.study.shape[0] // 2
-    return int(min(opened.mask.frame_index, key=lambda index: abs(int(index) - middle)))
+    return opening_frame(opened.study, opened.mask)
 
 
 def label_of(study: Study) -> str:

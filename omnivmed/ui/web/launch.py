@@ -15,12 +15,13 @@ from omnivmed import __version__
 from omnivmed.inference.cards import title_of
 from omnivmed.inference.options import AskOptions
 from omnivmed.ui import texts
+from omnivmed.ui.page.shell import shell
 from omnivmed.ui.page.theme import make_css, make_head, make_theme
 from omnivmed.ui.tabs.bench import ANSWERING_AT_ONCE
 from omnivmed.ui.upstream import LAUNCH, EventQueue, keep_errors_terse, remember_classes
 from omnivmed.ui.visit import studies
 from omnivmed.ui.visit.clock import boot_clock
-from omnivmed.ui.visit.samples import SAMPLES
+from omnivmed.ui.visit.samples import FIRST, SAMPLES
 from omnivmed.ui.visit.settings import LOOPBACK
 from omnivmed.ui.visit.studies import Context
 from omnivmed.ui.web.doorbell import Doorbell
@@ -31,6 +32,7 @@ from omnivmed.ui.web.health import health_route, hourly_line, metrics_route
 from omnivmed.ui.web.leaving import Leaving, Listeners
 from omnivmed.ui.web.names import AnonymousNames
 from omnivmed.ui.web.receiving import Receiving
+from omnivmed.ui.web.shell import Shell
 from omnivmed.ui.web.walled import Walled
 from omnivmed.ui.web.walls import HUB_FRAMES, Walls
 
@@ -96,6 +98,7 @@ def launch(
             behind_proxy=settings.behind_proxy,
             frames=HUB_FRAMES if settings.hub else (),
         ),
+        Middleware(Shell, lambda: shell(context.first.picture)),
         Middleware(Doorbell, behind_proxy=settings.behind_proxy),
         Middleware(Gate, rules, queue, no_upload, context.counts.refuse),
         Middleware(Receiving, context.uploads),
@@ -147,13 +150,13 @@ def _warm_up(context: Context) -> None:
     options = AskOptions.bounded(context.limits, context.settings.threshold)
     try:
         warm_up()
-        studies.open_sample(context, SAMPLES[0].key, options)
+        context.first.make(studies.open_sample(context, FIRST.key, options))
     except Exception as error:
         log.warning("warm-up failed code=%s", type(error).__name__)
     context.service.start()  # only now: importing the model's libraries would keep the picture waiting
     try:
         context.service.wait(WARM_UP_PATIENCE_S)  # the model first, then the other samples
-        for sample in SAMPLES[1:]:
+        for sample in SAMPLES:
             studies.open_sample(context, sample.key, options)
     except Exception as error:
         log.warning("warm-up failed code=%s", type(error).__name__)

@@ -8,6 +8,7 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from omnivmed.pruning import keep_mask
@@ -43,7 +44,8 @@ def sent(tmp_path_factory: pytest.TempPathFactory) -> list[tuple[str, dict[str, 
     folder = tmp_path_factory.mktemp("payloads")
     out: list[tuple[str, dict[str, Any]]] = []
     still = Study.from_array(phantoms.ct_study().frames(0, 1)[0])
-    for study in (phantoms.ct_study(), phantoms.clip_study(), still):
+    large = Study.from_array(np.zeros((320, 480, 3), np.uint8))  # comes with a small picture of itself
+    for study in (phantoms.ct_study(), phantoms.clip_study(), still, large):
         patches = prepare(study, NANO_BUDGET)
         mask = keep_mask(patches, 0.1)
         for given in (mask, None):

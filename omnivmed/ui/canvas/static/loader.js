@@ -71,7 +71,9 @@ export class Loader {
           this.progress(bytes / viewer.header.data_bytes);
           if (viewer.header.mask && !viewer.scope.run && bytes >= pixelsAt) this.ownMask();
           // Redraw only when what is wanted may have come; the rest arrives unseen.
-          if (viewer.store.setLoaded(bytes) && viewer.shown !== viewer.cursor[0]) viewer.invalidate();
+          const more = viewer.store.setLoaded(bytes);
+          viewer.preview.loaded(bytes);
+          if (more && (viewer.shown !== viewer.cursor[0] || viewer.preview.shown)) viewer.invalidate();
         },
       });
       viewer.ui.load.hidden = true;

@@ -112,6 +112,8 @@ export class Pane {
   prepare() {
     const { viewer, spec } = this;
     const { store, table } = viewer;
+    const early = spec.axis === 0 && viewer.preview.at(viewer.cursor[0]);
+    if (early) return early;
     if (!table) return this.prepareBitmap();
     let index = viewer.cursor[spec.axis];
     if (spec.axis === 0 && !store.has(index)) index = store.nearest(index);

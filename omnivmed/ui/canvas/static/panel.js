@@ -48,8 +48,8 @@ export function buildPanel(root, act) {
   buildTokens(ui, act);
   ui.live = el('div', { class: 'omv-hidden', 'aria-live': 'polite' });
   ui.labels = el('ul', { class: 'omv-labels', 'aria-label': TEXT.legend, hidden: true, tabindex: 0 });
-  ui.dark = el('div', { class: 'omv-dark' }, ui.bar, ui.stage, ui.labels, ui.time, ui.strip);
-  root.replaceChildren(ui.dark, ui.tokens, ui.live);
+  ui.dark = el('div', { class: 'omv-dark' }, ui.stage, ui.labels, ui.time, ui.strip);
+  root.replaceChildren(el('div', { class: 'omv-body' }, ui.bar, ui.dark, ui.tokens), ui.live);
   root.setAttribute('role', 'group');
   root.setAttribute('aria-label', TEXT.root);
   return ui;
@@ -147,7 +147,7 @@ function buildTokens(ui, act) {
   ui.still = el('p', { class: 'omv-quiet', hidden: true });
   ui.histogram = el('canvas', { class: 'omv-hist', title: TEXT.histogram, role: 'img', 'aria-label': TEXT.histogram });
   ui.threshold = el('input', { type: 'range', class: 'omv-range', min: 0, max: 0.5, step: 0.005, 'aria-label': TEXT.threshold, oninput: (e) => act.threshold(Number(e.target.value)), onchange: act.release });
-  ui.thresholdBox = el('input', { type: 'number', class: 'omv-number', min: 0, max: 2, step: 0.01, 'aria-label': TEXT.threshold, onchange: (e) => { const value = Math.min(2, Math.max(0, Number(e.target.value))); e.target.value = String(value); act.threshold(value); act.release(); } });
+  ui.thresholdBox = el('input', { type: 'number', class: 'omv-number', min: 0, max: 2, step: 0.01, 'aria-label': TEXT.threshold, onchange: (e) => act.typed(e.target) });
   ui.meaning = el('span', { class: 'omv-quiet' });
   ui.beyond = el('span', { class: 'omv-quiet omv-beyond' });
   ui.mode = segmented(TEXT.mode, [['kept', TEXT.modeKept, TEXT.modeKeptHint], ['distance', TEXT.modeDistance, TEXT.modeDistanceHint], ['run', TEXT.modeRun, TEXT.modeRunHint]], act.setMode);

@@ -95,6 +95,7 @@ export interface StudyHeader extends Header {
   picture_index?: number[];
   picture_ends?: number[];
   picture_type?: string;
+  preview?: { index: number; type: string }; // of the array `preview`: a small picture of that slice or frame, sent first
 }
 
 /** Settings beside the addresses of a value; `ViewerState` of viewer.py. */
@@ -210,6 +211,7 @@ declare global {
       version: number;
     };
     omnivmedPage?: boolean;
+    omnivmedShow?(show: 'picture' | 'question'): void;
   }
   interface HTMLElement {
     view?: object;

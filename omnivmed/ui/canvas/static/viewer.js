@@ -8,6 +8,7 @@ import { barSpan } from './paint.js';
 import { buildPanel, fillLabels, fillMenus } from './panel.js';
 import { Pane } from './pane.js';
 import { bindPane, bindKeys, bindTrack } from './input.js';
+import { Preview } from './preview.js';
 import { Thumbs } from './thumbs.js';
 import { Player } from './player.js';
 import { ViewState } from './state.js';
@@ -24,6 +25,7 @@ export class Viewer extends ViewState {
     this.panes = [];
     this.stats = { draws: [] };
     this.player = new Player(this);
+    this.preview = new Preview(this);
     this.loader = new Loader(this);
     this.ui = buildPanel(root, this.actions());
     this.thumbs = new Thumbs(this);
@@ -45,6 +47,7 @@ export class Viewer extends ViewState {
     act.play = () => this.player.toggle();
     act.speed = (value) => this.player.speed(value);
     act.threshold = (value) => this.moveThreshold(value);
+    act.typed = (box) => this.typedThreshold(box);
     act.reference = (value) => { this.scope.setReference(value); this.release(); };
     act.backToRun = () => { this.scope.backToRun(); this.release(); };
     act.opacity = (value) => { this.opacity = value; this.invalidate(); };
@@ -61,6 +64,7 @@ export class Viewer extends ViewState {
     this.player.setClip(null);
     if (this.thumbs) this.thumbs.drop();
     if (this.store) this.store.close();
+    this.preview.clear();
     free(this.data);
     this.forget();
     this.shown = undefined;
@@ -197,6 +201,16 @@ export class Viewer extends ViewState {
   }
 
   nextMode() { this.setMode(this.scope.nextMode(this.mode)); }
+
+  /** A number was typed into the threshold's box: an empty box says nothing, so what was there comes back. */
+  typedThreshold(box) {
+    const typed = box.value.trim() === '' ? NaN : Number(box.value);
+    const value = Number.isFinite(typed) ? Math.min(2, Math.max(0, typed)) : this.scope.wanted.threshold;
+    box.value = String(Number(value.toFixed(4)));
+    if (!Number.isFinite(typed)) return;
+    this.moveThreshold(value);
+    this.release();
+  }
 
   release() {
     this.holding = false;

@@ -1,0 +1,105 @@
+"""The first seconds: nothing moves, everything about pruning is in sight, a slow line shows a picture."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import pytest
+
+from tests.browser.conftest import Watched
+
+pytestmark = [pytest.mark.browser, pytest.mark.timeout(300)]
+SHIFTS = """() => { window.shifts = []; new PerformanceObserver((list) => {
+  for (const e of list.getEntries()) if (!e.hadRecentInput) window.shifts.push(e.value);
+}).observe({ type: 'layout-shift', buffered: true }); }"""
+# What can be tapped and is lower than a finger is broad. (Links inside a sentence are not meant.)
+TAPPED = "button:not([tabindex='-1']), summary, nav a, input:not([type=file]), select, textarea"
+LOW = (
+    f'() => [...document.querySelectorAll("{TAPPED}")]'
+    + """
+  .filter((e) => e.checkVisibility({ visibilityProperty: true, opacityProperty: true }))
+  .map((e) => [e.outerHTML.slice(0, 80), e.getBoundingClientRect().height])
+  .filter(([, high]) => high > 0 && high < 40)"""
+)
+SLOW_LINE = 1.5e6 / 8  # bytes a second
+
+
+def visit(browser: Any, server: str, width: int, height: int, **options: Any) -> tuple[Any, Watched]:
+    context = browser.new_context(viewport={"width": width, "height": height}, **options)
+    page = context.new_page()
+    page.add_init_script(f"({SHIFTS})()")
+    return context, Watched(page, server)
+
+
+@pytest.mark.parametrize(("width", "height"), [(1280, 720), (390, 844)])
+def test_nothing_moves_and_pruning_is_in_sight(browser: Any, server: str, width: int, height: int) -> None:
+    phone = width < 700
+    context, watched = visit(browser, server, width, height, has_touch=phone, is_mobile=phone)
+    page = watched.page
+    page.goto(server)
+    watched.wait_for_study(112)  # a volume, tokens drawn
+    page.wait_for_function("document.querySelector('#viewer [data-ready]').dataset.loaded === 'true'")
+    page.wait_for_selector(".ov-dot.ready", state="attached")
+    watched.settle()
+    assert sum(page.evaluate("window.shifts")) < 0.02
+    assert page.evaluate("document.querySelector('#viewer [data-ready]').dataset.overlay") == "true"
+    if phone:
+        assert not (low := page.evaluate(LOW)), low
+        samples = page.locator("#ov-samples button")
+        for k in range(samples.count()):
+            box = samples.nth(k).bounding_box()
+            assert box["x"] >= 0
+            assert box["x"] + box["width"] <= width
+        assert not page.locator("#ov-question").is_visible()
+        page.click("[data-show=question]")
+        assert page.locator("#ov-question").is_visible()
+        assert not page.locator("#viewer").is_visible()
+        assert not (low := page.evaluate(LOW)), low
+    else:
+        for part in (".omv-canvas", ".omv-big", ".omv-hist", ".omv-number", "#ov-question", "#ov-ask"):
+            box = page.locator(part).first.bounding_box()
+            assert box["y"] >= 0, part
+            assert box["y"] + box["height"] <= height, part
+        assert "HU" in page.inner_text(".omv-tokens")
+        card = page.locator("#ov-model details")
+        assert card.bounding_box()["height"] <= 26
+        assert card.get_attribute("open") is None
+        assert page.locator("#ov-foot details").get_attribute("open") is None
+    assert watched.errors == []
+    assert watched.external == []
+    context.close()
+
+
+def test_a_slow_line_shows_a_picture_within_three_seconds(browser: Any, server: str) -> None:
+    """At 1.5 Mbit/s the page's own small picture is there long before the framework's script; then the viewer's."""
+    context, watched = visit(browser, server, 1280, 720)
+    page = watched.page
+    line = context.new_cdp_session(page)
+    line.send("Network.enable")
+    line.send(
+        "Network.emulateNetworkConditions",
+        {"offline": False, "latency": 40, "downloadThroughput": SLOW_LINE, "uploadThroughput": SLOW_LINE},
+    )
+    page.goto(server)  # has it drawn: only the second visitor of a server may count on it
+    watched.wait_for_study(112)
+    began = time.monotonic()
+    page.goto("about:blank")
+    watched.errors.clear()  # streams that broke off with the page before
+    page.goto(server, wait_until="commit")
+    page.wait_for_function(
+        "() => { const i = document.querySelector('#ov-boot i'); return i && i.getBoundingClientRect().height > 200"
+        " && getComputedStyle(i).backgroundImage.startsWith('url(') }"
+    )
+    assert time.monotonic() - began < 3.0
+    watched.wait_for_study(112)
+    assert page.locator("#ov-boot").count() == 0
+    # A study whose single picture takes 20 s on this line is seen small first.
+    page.click("#sample-chest_xray")
+    began = time.monotonic()
+    watched.wait_for_study(1)
+    assert time.monotonic() - began < 3.0
+    assert page.evaluate("document.querySelector('#viewer [data-ready]').dataset.loaded") == "false"
+    assert watched.view("v.preview.shown")
+    assert watched.errors == []
+    context.close()
