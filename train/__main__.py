@@ -12,12 +12,15 @@ import tempfile
 from dataclasses import replace
 from pathlib import Path
 
+from omnivmed.errors import ModelError
 from omnivmed.eval.files import LayoutError
+from train.data.skips import TooManyBadSamples
+from train.loop.world import NotFinite, ShardingError, rank
 from train.recipes import RECIPES, TrainConfig, recipe
 
 
 def main(argv: list[str] | None = None) -> int:
-    """0 when done, 2 for a mistake in the call."""
+    """0 when done, 1 for a run that ended in trouble, 2 for a mistake in the call, the recipe or the data."""
     parser = argparse.ArgumentParser(prog="python -m train", description=__doc__)
     parser.add_argument("recipe", help=f"{', '.join(RECIPES)}, or a saved config.json")
     parser.add_argument("--data", type=Path, help="folder with the data sets")
@@ -50,11 +53,29 @@ def main(argv: list[str] | None = None) -> int:
             return 0
         from train.loop.run import run
 
-        print(f"model in {run(config, data, out, stages=tuple(args.stage), workers=args.workers)}")
-    except (ValueError, LayoutError) as error:
-        print(error, file=sys.stderr)
-        return 2
+        say = print if rank() == 0 else _nothing
+        say(f"model in {run(config, data, out, stages=tuple(args.stage), workers=args.workers, say=say)}")
+    except (ValueError, LayoutError, ModelError, TooManyBadSamples, ShardingError) as error:
+        return told(error, 2)
+    except (NotFinite, OSError) as error:
+        return told(error, 1)
     return 0
+
+
+def told(error: Exception, code: int) -> int:
+    """One line for the person at the screen, with the process's number where it is not the first; returns `code`."""
+    said = str(error)
+    if isinstance(error, OSError):
+        place = f" ({Path(error.filename).name})" if error.filename else ""
+        said = (
+            f"{error.strerror or error}{place}; the newest checkpoint is whole, start again to go on from it"
+        )
+    print(f"process {rank()}: {said}" if rank() else said, file=sys.stderr, flush=True)
+    return code
+
+
+def _nothing(text: str) -> None:
+    """Processes but the first say nothing."""
 
 
 def folders(config: TrainConfig, data: Path | None, out: Path | None) -> tuple[Path, Path]:

@@ -55,7 +55,8 @@ def whole(config: TrainConfig, data: Path, out: Path, say: Callable[[str], None]
 def evaluate(config: TrainConfig, data: Path, model: Path, out: Path) -> str:
     """Held-out questions of the last stage, model beside majority and question-only; markdown."""
     stage = config.stages[-1]
-    training, held_out, _, _ = read_data(config, stage, data)
+    found = read_data(config, stage, data)
+    training, held_out = found.training, found.validation
     shown = {item.id: sample for sample in held_out for item in [_item(sample)]}
     items = [_item(sample) for sample in held_out][:SCORED]
     built = load(model, torch.float32)
@@ -93,7 +94,7 @@ def ask(config: TrainConfig, data: Path, model: Path) -> tuple[str, str]:
     from omnivmed.inference import load_model
 
     assistant = load_model(str(model), offline=True)
-    _, held_out, _, _ = read_data(config, config.stages[-1], data)
+    held_out = read_data(config, config.stages[-1], data).validation
     sample = next(s for s in held_out if s.media.kind == "image" and len(s.media.paths) == 1)
     question = sample.turns[0][0]
     with open_media(sample.media)[0] as study:

@@ -78,6 +78,15 @@ class BatchPlan:
         ]
 
 
+def too_large(costs: Sequence[Cost], token_budget: int, patch_budget: int) -> dict[int, str]:
+    """Place -> reason of the samples that fit into no forward pass, even alone: known before the first step."""
+    return {
+        place: f"{cost.positions} positions and {cost.patches} patches, a pass takes {token_budget} and {patch_budget}"
+        for place, cost in enumerate(costs)
+        if cost.positions > token_budget or cost.patches > patch_budget
+    }
+
+
 def group(costs: Sequence[Cost], slots: int, token_budget: int, patch_budget: int) -> list[list[int]]:
     """Exactly `slots` passes of samples of like length, the largest padded pass as small as can be.
 

@@ -7,11 +7,14 @@ from collections.abc import Sequence
 import numpy as np
 
 
-def epoch_order(sizes: Sequence[int], weights: Sequence[float], seed: int, epoch: int) -> np.ndarray:
+def epoch_order(
+    sizes: Sequence[int], weights: Sequence[float], seed: int, epoch: int, left_out: Sequence[int] = ()
+) -> np.ndarray:
     """Shuffled places, int64, into the sources' samples laid end to end.
 
     A source of weight w gives round(w x size) samples an epoch: whole copies, and for the rest a window over a
     fixed permutation that moves on from epoch to epoch, so that with weight 0.5 two epochs see every sample once.
+    left_out: places that no epoch takes.
 
     Raises ValueError for a negative weight or an empty epoch.
     """
@@ -27,6 +30,8 @@ def epoch_order(sizes: Sequence[int], weights: Sequence[float], seed: int, epoch
         parts.append(start + np.concatenate([np.tile(np.arange(size), copies), window]).astype(np.int64))
         start += size
     places = np.concatenate(parts) if parts else np.zeros(0, dtype=np.int64)
+    if len(left_out):
+        places = places[~np.isin(places, left_out)]
     if not len(places):
         raise ValueError("the mixture gives no samples: check the data folder and the weights")
     return np.random.default_rng([seed, 3, epoch]).permutation(places)

@@ -4,26 +4,17 @@ from __future__ import annotations
 
 import json
 import math
-import os
 from pathlib import Path
 from typing import Any
 
 import torch
 from transformers import TrainingArguments
 
+from train.loop.sharding import join_deepspeed_on_cpu, join_fsdp_on_cpu
+from train.loop.world import world_size
 from train.recipes.config import Sharding, Stage, TrainConfig
 
 LAUNCH = Path(__file__).resolve().parents[1] / "launch"
-
-
-def world_size() -> int:
-    """Processes of this run, as torchrun tells."""
-    return int(os.environ.get("WORLD_SIZE", "1"))
-
-
-def rank() -> int:
-    """This process among them."""
-    return int(os.environ.get("RANK", "0"))
 
 
 def settings(sharding: Sharding, offload: bool = False) -> dict[str, Any]:
@@ -40,22 +31,6 @@ def settings(sharding: Sharding, offload: bool = False) -> dict[str, Any]:
     return values
 
 
-def join_deepspeed_on_cpu() -> None:
-    """Process group of a DeepSpeed run without cards: gloo, which accelerate does not choose by itself.
-
-    Left alone, accelerate believes that there is one process and shards nothing. Raises RuntimeError when it still
-    does not see DeepSpeed and every process.
-    """
-    from accelerate import PartialState  # type: ignore[import-untyped]
-    from accelerate.utils import DistributedType  # type: ignore[import-untyped]
-
-    os.environ["ACCELERATE_USE_DEEPSPEED"] = "true"
-    os.environ["ACCELERATE_TORCH_DEVICE"] = os.environ["DS_ACCELERATOR"] = "cpu"
-    state = PartialState(backend="gloo")
-    if state.distributed_type != DistributedType.DEEPSPEED or state.num_processes != world_size():
-        raise RuntimeError(f"DeepSpeed did not start over {world_size()} processes: {state!r}")
-
-
 def arguments(
     config: TrainConfig, stage: Stage, steps: int, folder: Path, workers: int = 0, validated: bool = True
 ) -> TrainingArguments:
@@ -68,11 +43,14 @@ def arguments(
     extra: dict[str, Any] = {}
     if config.sharding == "fsdp2":
         extra = {"fsdp": True, "fsdp_config": settings("fsdp2")}
+        if not cuda:
+            join_fsdp_on_cpu()
     elif config.sharding != "none":
         extra = {"deepspeed": settings(config.sharding, config.offload)}
         if not cuda:
             join_deepspeed_on_cpu()
-            extra["accelerator_config"] = {"use_configured_state": True}
+    if extra and not cuda:  # joined already; nothing may be made anew: `use_cpu` would switch DeepSpeed off
+        extra["accelerator_config"] = {"use_configured_state": True}
     tracker: list[str] = [] if config.tracker == "none" else [config.tracker]
     return TrainingArguments(
         output_dir=str(folder),
@@ -85,7 +63,7 @@ def arguments(
         max_grad_norm=stage.max_grad_norm,
         bf16=half,
         tf32=True if cuda else None,
-        use_cpu=not cuda and "deepspeed" not in extra,  # use_cpu would switch DeepSpeed off without a word
+        use_cpu=not cuda,
         gradient_checkpointing=config.activation_checkpointing,
         gradient_checkpointing_kwargs={"use_reentrant": False} if config.activation_checkpointing else None,
         average_tokens_across_devices=True,

@@ -22,6 +22,7 @@ from torch import Tensor, nn
 
 from train.loop.processes import Group
 from train.loop.store import Run, finish, restore_optimizer
+from train.loop.world import NotFinite
 
 SAVE_EVERY_S = 90.0
 SMOOTHING = 0.95
@@ -29,10 +30,6 @@ SMOOTHING = 0.95
 
 Loss = tuple[Tensor, dict[str, float]]
 """A scalar to go back from, and numbers to log: "loss" and "asked" add up over a step, all others are the last seen."""
-
-
-class NotFinite(RuntimeError):
-    """The loss became NaN or infinite."""
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ import torch
 from omnivmed.records import Sample
 from train.data.collate import collate
 from train.data.dataset import Encoder
-from train.data.encode import IGNORE, Encoded, encode
+from train.data.encode import IGNORE, BadSample, Encoded, encode
 from train.loop.build import Built
 
 FILE = "generations.jsonl"
@@ -56,13 +56,21 @@ def answer(built: Built, encoder: Encoder, sample: Sample, max_new_tokens: int =
     return str(text).strip()
 
 
-def write(built: Built, encoder: Encoder, samples: Sequence[Sample], folder: Path, step: int) -> float:
-    """Append question, reference and answer of each sample; returns the share answered word for word."""
+def write(
+    built: Built, encoder: Encoder, samples: Sequence[Sample], folder: Path, step: int
+) -> tuple[float, list[tuple[str, str]]]:
+    """Append question, reference and answer of each sample; returns (share answered word for word, (id, reason) of
+    the samples that could not be opened)."""
     right = 0
+    bad: list[tuple[str, str]] = []
     with (folder / FILE).open("a", encoding="utf-8") as file:
         for sample in samples:
             question, reference = sample.turns[0]
-            said = answer(built, encoder, sample)
+            try:
+                said = answer(built, encoder, sample)
+            except BadSample as error:
+                bad.append((error.sample_id, error.reason))
+                continue
             right += said == reference
             row = {
                 "step": step,
@@ -72,4 +80,4 @@ def write(built: Built, encoder: Encoder, samples: Sequence[Sample], folder: Pat
                 "answer": said,
             }
             file.write(json.dumps(row, ensure_ascii=False) + "\n")
-    return right / len(samples) if samples else 0.0
+    return right / max(1, len(samples) - len(bad)), bad

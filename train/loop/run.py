@@ -12,15 +12,17 @@ import json
 import platform
 import subprocess
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import torch
 import transformers
 
 from omnivmed.model.upstream import is_flash_attn_2_available
 from omnivmed.records import Sample, SampleSet
-from train.data.batches import BatchPlan
+from train.data.batches import BatchPlan, too_large
 from train.data.costs import cached_costs
 from train.data.dataset import Encoder, PassDataset
 from train.data.dropped import Account, take
@@ -29,10 +31,12 @@ from train.data.samples import manifest_hash
 from train.data.skips import SkipLog
 from train.data.sources import read_source
 from train.loop import checkpoint, generations
-from train.loop.arguments import arguments, rank, world_size
+from train.loop.arguments import arguments
 from train.loop.build import Built, build, load, shard_encoder_whole
 from train.loop.parts import add_adapters, freeze
+from train.loop.sharding import require
 from train.loop.trainer import RecipeTrainer
+from train.loop.world import rank, world_size
 from train.recipes.config import Stage, TrainConfig
 
 SHOWN = 8
@@ -52,19 +56,27 @@ def run(
     """Run the stages that are not finished yet; returns the last model folder.
 
     A stage with checkpoints is resumed from the newest one. stop_after: end after so many steps in all of the
-    stage, as if interrupted (for tests). Raises ValueError when `out` holds another recipe.
+    stage, as if interrupted (for tests). Raises ValueError when `out` holds another recipe, for a stage that the
+    recipe does not have, and when the stage before the first one asked for is not finished.
     """
+    for name in stages:
+        config.stage(name)
     _claim(out, config)
     previous: Path | None = None
+    missing: str | None = None
     for stage in config.stages:
         folder = out / stage.name / "final"
         if (folder / "manifest.json").is_file():
-            previous = folder
+            previous, missing = folder, None
             continue
         if stages and stage.name not in stages:
-            if previous is None:
-                continue
-            break
+            missing = stage.name
+            continue
+        if missing is not None:
+            raise ValueError(
+                f"{stage.name} starts from what {missing} leaves, and {out.name}/{missing}/final is not there: run"
+                f" --stage {missing} first"
+            )
         done = run_stage(config, stage, data, out / stage.name, previous, workers, stop_after, say)
         if not done:
             return out / stage.name
@@ -82,10 +94,16 @@ def run_stage(
     stop_after: int | None = None,
     say: Callable[[str], None] = print,
 ) -> bool:
-    """One stage into `folder`; False when it was stopped before its end."""
-    found: dict[str, SampleSet] = {}
-    training, validation, sizes, hashes = read_data(config, stage, data, found)
-    take(Account(found), folder if rank() == 0 else None, config.max_skip_rate, say)
+    """One stage into `folder`; False when it was stopped before its end.
+
+    Raises TooManyBadSamples, NotFinite, ShardingError; LayoutError when a source gives no samples.
+    """
+    found = read_data(config, stage, data)
+    training, validation, account = found.training, found.validation, found.account
+    folder.mkdir(parents=True, exist_ok=True)
+    take(account, folder if rank() == 0 else None, config.max_skip_rate, say)
+    rows, bad = account.samples + len(account.bad), len(account.bad)
+    skips = SkipLog(config.max_skip_rate, folder / "skipped.jsonl", rows, bad, first=rank() == 0)
     built = _start(config, data, start)
     built.model.loss_chunk_tokens = config.loss_chunk
     model: torch.nn.Module = built.model
@@ -100,14 +118,18 @@ def run_stage(
     if packed:
         built.model.set_attn_implementation("flash_attention_2")
     encoder = Encoder(built.tokenizer, built.placeholders, built.pad_id, stage, packed)
-    order = partial(epoch_order, sizes, [s.weight for s in stage.sources], config.seed)
+    costs = cached_costs(
+        folder / "costs.json", found.hashes, training, built.tokenizer, stage.vision, rank() == 0
+    )
+    large = too_large(costs, config.token_budget, config.patch_budget)
+    skips.lose((training[place].id, reason) for place, reason in large.items())
+    order = partial(
+        epoch_order, found.sizes, [s.weight for s in stage.sources], config.seed, left_out=[*large]
+    )
     steps = stage.planned_steps(len(order(0)))
-    folder.mkdir(parents=True, exist_ok=True)
     plan = BatchPlan(
         order=order,
-        costs=cached_costs(
-            folder / "costs.json", hashes, training, built.tokenizer, stage.vision, rank() == 0
-        ),
+        costs=costs,
         global_batch=stage.global_batch,
         slots=config.accumulation(stage, world_size()) * world_size(),
         token_budget=config.token_budget,
@@ -123,13 +145,25 @@ def run_stage(
         validation,
         encoder,
         built.tokenizer,
-        SkipLog(config.max_skip_rate, folder / "skipped.jsonl"),
+        skips,
         {"recipe": config.name, "stage": stage.name, "fingerprint": config.fingerprint},
     )
-    if rank() == 0:
-        _write_manifest(folder, config, stage, hashes, learning, steps, len(validation))
+    manifest = _manifest(config, stage, found, learning, steps)
+
+    def begin() -> None:
+        sharded = require(config.sharding, trainer.model_wrapped)
+        if rank() == 0:
+            values = {**manifest, "sharding": sharded.told()}
+            (folder / "run.json").write_text(json.dumps(values, indent=1) + "\n", encoding="utf-8")
+            if config.sharding != "none":
+                say(f"{stage.name}: {sharded}")
+
+    trainer.add_callback(_AtBegin(begin))
     resume = checkpoint.latest(folder)
-    say(f"{stage.name}: {steps} steps, {len(training)} samples, {sum(learning.values()):,} parameters learn")
+    lost = f", {skips.skipped} bad ones left out (skipped.jsonl)" if skips.skipped else ""
+    say(
+        f"{stage.name}: {steps} steps, {len(training)} samples{lost}, {sum(learning.values()):,} parameters learn"
+    )
     if resume is not None:
         say(f"{stage.name}: resuming from {resume.name}")
     if stop_after is not None and stop_after < steps:
@@ -140,34 +174,49 @@ def run_stage(
     trainer.save_model(str(folder / "final"))
     if rank() == 0 and config.sharding == "none" and config.lora is None:
         shown = [s for s in validation if len(s.media.paths) < 2 or s.media.kind != "image"][:SHOWN]
-        share = generations.write(built, encoder, shown, folder, steps)
-        say(f"{stage.name}: {100 * share:.0f} % of {len(shown)} held-out answers word for word")
+        share, bad = generations.write(built, encoder, shown, folder, steps)
+        skips.note(bad)
+        say(f"{stage.name}: {100 * share:.0f} % of {len(shown) - len(bad)} held-out answers word for word")
     trainer.accelerator.wait_for_everyone()  # the next stage reads what the first process has just written
     return True
 
 
-def read_data(
-    config: TrainConfig, stage: Stage, data: Path, read: dict[str, SampleSet] | None = None
-) -> tuple[list[Sample], list[Sample], list[int], dict[str, str]]:
-    """(training samples of all sources end to end, validation samples, sizes by source, manifest hashes).
+@dataclass(frozen=True)
+class Found:
+    """What the sources of a stage hold.
+
+    training: samples of all sources end to end, `sizes` by source. hashes, sets: what was read, by
+    "reader:path:split".
+    """
+
+    training: list[Sample]
+    validation: list[Sample]
+    sizes: list[int]
+    hashes: dict[str, str]
+    sets: dict[str, SampleSet]
+
+    @property
+    def account(self) -> Account:
+        """Of the rows that no reader could use."""
+        return Account(self.sets)
+
+
+def read_data(config: TrainConfig, stage: Stage, data: Path) -> Found:
+    """Read every source of a stage. Raises LayoutError for a source without a usable sample.
 
     A sample is held out by a hash of its id: the same ones in every stage and run, whatever is added later.
-    read: takes what every source held, the rows left out among it.
     """
-    training: list[Sample] = []
-    validation: list[Sample] = []
-    sizes, hashes = [], {}
+    out = Found([], [], [], {}, {})
     for source in stage.sources:
         found = read_source(source, data, config.seed)
         kept = [s for s in found.samples if not held_out(s.id, config.validate)]
-        training += kept
-        validation += [s for s in found.samples if held_out(s.id, config.validate)]
-        sizes.append(len(kept))
+        out.training.extend(kept)
+        out.validation.extend(s for s in found.samples if held_out(s.id, config.validate))
+        out.sizes.append(len(kept))
         name = f"{source.reader}:{source.path}:{source.split}"
-        hashes[name] = manifest_hash(found.samples)
-        if read is not None:
-            read[name] = found
-    return training, validation, sizes, hashes
+        out.hashes[name] = manifest_hash(found.samples)
+        out.sets[name] = found
+    return out
 
 
 def keep_learning_weights_in_fp32(model: torch.nn.Module) -> None:
@@ -197,7 +246,7 @@ def _start(config: TrainConfig, data: Path, start: Path | None) -> Built:
     texts = []
     if config.model.start == "random":
         for stage in config.stages:
-            for sample in read_data(config, stage, data)[0]:
+            for sample in read_data(config, stage, data).training:
                 texts += [text for turn in sample.turns for text in turn]
     return build(config, texts)
 
@@ -215,23 +264,17 @@ def _claim(out: Path, config: TrainConfig) -> None:
         draft.replace(path)  # whole or not there: other processes look at it too
 
 
-def _write_manifest(
-    folder: Path,
-    config: TrainConfig,
-    stage: Stage,
-    hashes: dict[str, str],
-    learning: dict[str, int],
-    steps: int,
-    held_out: int,
-) -> None:
-    values = {
+def _manifest(
+    config: TrainConfig, stage: Stage, found: Found, learning: dict[str, int], steps: int
+) -> dict[str, Any]:
+    return {
         "recipe": config.name,
         "stage": stage.name,
         "fingerprint": config.fingerprint,
-        "data": hashes,
+        "data": found.hashes,
         "learning": learning,
         "steps": steps,
-        "held_out": held_out,
+        "held_out": len(found.validation),
         "processes": world_size(),
         "versions": {
             "python": platform.python_version(),
@@ -240,7 +283,6 @@ def _write_manifest(
         },
         "revision": _revision(),
     }
-    (folder / "run.json").write_text(json.dumps(values, indent=1) + "\n", encoding="utf-8")
 
 
 def _revision() -> str:
@@ -252,6 +294,22 @@ def _revision() -> str:
     except (OSError, subprocess.SubprocessError):
         return "unknown"
     return done.stdout.strip()
+
+
+class _AtBegin(transformers.TrainerCallback):
+    """Calls when the model is wrapped and sharded, before the first step."""
+
+    def __init__(self, begin: Callable[[], None]) -> None:
+        self.begin = begin
+
+    def on_train_begin(
+        self,
+        args: transformers.TrainingArguments,
+        state: transformers.TrainerState,
+        control: transformers.TrainerControl,
+        **kwargs: Any,
+    ) -> None:
+        self.begin()
 
 
 class _StopAt(transformers.TrainerCallback):

@@ -23,11 +23,8 @@ from train.loop import checkpoint
 from train.loop.build import restore, save_state, sort_state, state_of
 from train.loop.metrics import MetricsFile
 from train.loop.parts import parameter_groups
+from train.loop.world import NotFinite
 from train.recipes.config import Stage
-
-
-class NotFinite(RuntimeError):
-    """The loss became NaN or infinite; the message names the samples of that pass."""
 
 
 def first(items: Sequence[dict[str, Any]]) -> dict[str, Any]:
@@ -137,7 +134,8 @@ class RecipeTrainer(Trainer):
             start = (k * world + rank) * size
             # A rank without samples left runs an empty batch: sharded models need every rank in every pass.
             batch = self.encoder.batch(self.validation[start : start + size])
-            batch.pop("sample_ids"), batch.pop("bad")
+            batch.pop("sample_ids")
+            self.skips.note(batch.pop("bad"))
             batch = self._prepare_inputs(batch)
             count = int((batch["labels"][:, 1:] != -100).sum())
             with self.compute_loss_context_manager():

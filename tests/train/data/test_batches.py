@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections import Counter
 from functools import partial
+from pathlib import Path
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from train.data.batches import BatchPlan, BudgetError, Cost, group, pack
+from train.data.batches import BatchPlan, BudgetError, Cost, group, pack, too_large
 from train.data.mixture import epoch_order
 from train.data.skips import SkipLog, TooManyBadSamples
 
@@ -102,3 +103,38 @@ def test_bad_samples_are_named_and_too_many_end_the_run(tmp_path: object) -> Non
     single.add(30, [("only", "Corrupt")])  # one damaged file in a small set is no verdict
     with pytest.raises(TooManyBadSamples):
         single.add(30, [("second", "Corrupt")])
+
+
+def test_a_bad_sample_counts_once_and_is_remembered_after_a_restart(tmp_path: Path) -> None:
+    """The same damaged file in two epochs is one bad sample; a resumed run begins with what is in the file."""
+    path = tmp_path / "skipped.jsonl"
+    log = SkipLog(0.0, path, rows=40)
+    log.lose([("set/3", "too long")])
+    log.note([("set/7", "Corrupt")])  # held out: counted, no verdict
+    for _ in range(3):
+        log.add(30, [("set/7", "Corrupt")])
+    with path.open("a") as file:
+        file.write('{"id": "half a li')  # killed while it wrote
+    again = SkipLog(0.0, path, rows=40)
+    assert (again.skipped, again.lost) == (2, 1)
+    again.add(30, [("set/7", "Corrupt")])
+    assert len(path.read_text().splitlines()) == 3  # half a line, and nothing anew
+    with pytest.raises(TooManyBadSamples, match=r"2 of 40 samples.*2 x Corrupt.*skipped.jsonl"):
+        again.add(30, [("set/8", "Corrupt")])
+
+
+def test_dropped_rows_are_part_of_the_limit() -> None:
+    log = SkipLog(0.1, rows=100, dropped=8)
+    log.lose([("long", "too long")])
+    log.add(20, [("a", "Corrupt")])
+    with pytest.raises(TooManyBadSamples, match=r"11 of 100.*8 rows left out"):
+        log.add(20, [("b", "Corrupt")])
+
+
+def test_samples_that_fit_into_no_pass_are_known_by_name_before_the_first_step() -> None:
+    costs = [Cost(10, 4), Cost(2000, 4), Cost(10, 400)]
+    found = too_large(costs, token_budget=1000, patch_budget=200)
+    assert sorted(found) == [1, 2]
+    assert found[1].startswith("2000 positions")
+    order = epoch_order([3], [2.0], 0, 0, left_out=list(found))
+    assert order.tolist() == [0, 0]

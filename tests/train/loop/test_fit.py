@@ -11,7 +11,8 @@ import pytest
 import torch
 from torch import nn
 
-from train.loop.fit import Every, Learner, Loss, NotFinite, Schedule, fit
+from train.loop.fit import Every, Learner, Loss, Schedule, fit
+from train.loop.world import NotFinite
 
 
 class Parabola(nn.Module):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -11,12 +12,15 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from omnivmed.eval.files import LayoutError
 from omnivmed.records import Sample
 from train.data import phantoms
+from train.data.skips import TooManyBadSamples
 from train.loop import checkpoint, metrics
 from train.loop.parts import part_of
 from train.loop.run import held_out, run
-from train.loop.trainer import NotFinite, RecipeTrainer
+from train.loop.trainer import RecipeTrainer
+from train.loop.world import NotFinite, ShardingError
 from train.recipes import LoRA, ModelSpec, TrainConfig, recipe
 
 STEPS = 6
@@ -205,6 +209,80 @@ def test_the_command_line_names_stages_and_mistakes(
     empty = ["--data", str(tmp_path), "--out", str(tmp_path / "run")]
     assert main(["omnivmed_1p5b_8x24gb", *empty]) == 2
     assert "PubMedVision_Alignment_VQA.json not found" in capsys.readouterr().err
+
+
+def damaged(data: Path, root: Path) -> Path:
+    """A copy of the phantoms of which one still is gone and one is no picture."""
+    copy = root / "data"
+    shutil.copytree(data, copy)
+    (copy / "phantoms/images/0004.png").unlink()
+    (copy / "phantoms/images/0007.png").write_bytes(b"no picture")
+    return copy
+
+
+def test_what_a_reader_drops_is_named_counted_and_part_of_the_limit(data: Path, tmp_path: Path) -> None:
+    copy = damaged(data, tmp_path)
+    config = short("align", max_skip_rate=0.2, validate=0.0)
+    said: list[str] = []
+    run(config, copy, tmp_path / "run", say=said.append)
+    rows = [json.loads(line) for line in (tmp_path / "run/align/dropped.jsonl").read_text().splitlines()]
+    assert [row["reason"] for row in rows] == ["file missing"]
+    assert any("left out: file missing" in line for line in said)
+    with pytest.raises(TooManyBadSamples, match="file missing"):
+        run(short("align", max_skip_rate=0.0, validate=0.0), copy, tmp_path / "strict", say=quiet)
+
+
+def test_a_source_without_a_usable_sample_is_refused(data: Path, tmp_path: Path) -> None:
+    copy = tmp_path / "data"
+    shutil.copytree(data, copy)
+    shutil.rmtree(copy / "phantoms/images")
+    with pytest.raises(LayoutError, match=r"captions.jsonl .* gives no sample: 40 x file missing"):
+        run(short("align"), copy, tmp_path / "run", say=quiet)
+
+
+def test_bad_samples_that_are_held_out_are_named_and_the_run_ends_well(data: Path, tmp_path: Path) -> None:
+    copy = tmp_path / "data"
+    shutil.copytree(data, copy)
+    for path in (copy / "phantoms/images").iterdir():
+        if held_out(f"captions/{int(path.stem)}", 0.3):
+            path.write_bytes(b"no picture")
+    config = short("align", validate=0.3, max_skip_rate=0.9)
+    final = run(config, copy, tmp_path / "run", say=quiet)
+    assert (final / "manifest.json").is_file()
+    names = {json.loads(x)["id"] for x in (tmp_path / "run/align/skipped.jsonl").read_text().splitlines()}
+    assert {name for name in names if held_out(name, 0.3)}
+
+
+def test_an_overlong_sample_is_left_out_by_name_before_the_first_step(data: Path, tmp_path: Path) -> None:
+    copy = tmp_path / "data"
+    shutil.copytree(data, copy)
+    file = copy / "phantoms/captions.jsonl"
+    rows = [json.loads(line) for line in file.read_text().splitlines()]
+    rows[3]["id"] = "long"
+    rows[3]["conversations"][1]["value"] = "word " * 5000
+    file.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    config = short("align", max_skip_rate=0.1, validate=0.0)
+    run(config, copy, tmp_path / "run", say=quiet)
+    found = [json.loads(x) for x in (tmp_path / "run/align/skipped.jsonl").read_text().splitlines()]
+    assert [(row["id"], row["seen"]) for row in found] == [("captions/long", 0)]
+    assert found[0]["reason"].endswith("a pass takes 4096 and 16384")
+
+
+def test_a_stage_whose_start_is_missing_is_refused(
+    data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from train.__main__ import main
+
+    call = ["tiny", "--data", str(data), "--out", str(tmp_path / "run")]
+    assert main([*call, "--stage", "mixed"]) == 2
+    assert "mixed starts from what instruct leaves" in capsys.readouterr().err
+    assert main([*call, "--stage", "mixd"]) == 2
+    assert "choose from align, instruct, mixed" in capsys.readouterr().err
+
+
+def test_a_sharded_recipe_in_one_process_is_refused(data: Path, tmp_path: Path) -> None:
+    with pytest.raises(ShardingError, match="several processes"):
+        run(short(sharding="fsdp2"), data, tmp_path, say=quiet)
 
 
 def test_held_out_samples_stay_held_out() -> None:
