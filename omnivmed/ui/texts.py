@@ -245,6 +245,7 @@ class Texts(BaseModel, frozen=True, extra="forbid", strict=False):
     COMMAND_LOGIN: str
     COMMAND_PASSWORD: str
     COMMAND_PASSWORD_ALONE: str
+    COMMAND_PASSWORD_UNUSED: str
     COMMAND_PASSWORD_ASK: str
     COMMAND_SECRET_FILE: str
     COMMAND_SECRET_OPEN: str

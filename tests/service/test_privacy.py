@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import re
 import time
 from contextlib import suppress
@@ -16,6 +17,7 @@ from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian, generate_uid
 
 from omnivmed.resources import samples_dir
+from omnivmed.ui.visit import environment
 from tests.service.conftest import Starter
 from tests.service.test_service import wait_until
 
@@ -50,6 +52,22 @@ def patient_file(path: Path, burned_in: bool = False) -> Path:
 
 def names_in(text: str) -> list[str]:
     return [token for token in PATIENT if token.lower() in text.lower()]
+
+
+def test_d4_variables_of_the_framework_open_nothing(
+    start: Starter, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Each of these would: other folders of the computer, a public tunnel, tools for changing the program."""
+    secret = tmp_path / "theirs.txt"
+    secret.write_text("secret")
+    monkeypatch.setenv("GRADIO_ALLOWED_PATHS", str(tmp_path))
+    for name in environment.OPENING[1:]:
+        monkeypatch.setenv(name, "0")
+    app = start()
+    assert app.page().http.get(f"{app.url}gradio_api/file={secret}").status_code == 403
+    assert [name for name in environment.OPENING if name in os.environ] == []
+    assert "GRADIO_ALLOWED_PATHS" in caplog.text
+    assert str(tmp_path) not in caplog.text
 
 
 def test_names_of_files_and_headers_are_nowhere(

@@ -37,6 +37,20 @@ QUIET = {
     "DO_NOT_TRACK": "1",
     "TOKENIZERS_PARALLELISM": "false",
 }
+# Variables of Gradio's that open more than this page means to: other folders of the computer, a tunnel through somebody
+# else's server, reloading and editing of the program, further processes that know nothing of the sessions here.
+OPENING = (
+    "GRADIO_ALLOWED_PATHS",
+    "GRADIO_SHARE",
+    "GRADIO_MCP_SERVER",
+    "GRADIO_HOT_RELOAD",
+    "GRADIO_WATCH_DIRS",
+    "GRADIO_VIBE_MODE",
+    "GRADIO_LOCAL_DEV_MODE",
+    "GRADIO_HISTORY_BUCKET",
+    "GRADIO_NUM_WORKERS",
+    "GRADIO_DEBUG",
+)
 OFFLINE = {"HF_HUB_OFFLINE": "1", "TRANSFORMERS_OFFLINE": "1"}
 
 
@@ -63,6 +77,9 @@ def prepare(*, offline: bool = False, base: Path | None = None) -> PrivateRoot:
     Raises OSError when the folder belongs to somebody else or cannot be made private.
     """
     os.environ.update(QUIET)
+    opening = [name for name in OPENING if os.environ.pop(name, None)]
+    if opening:
+        log.warning("not used, this page opens nothing by variables: %s", " ".join(opening))
     # Threads that spin while they wait make a busy machine many times slower; read when torch is imported.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     if offline:

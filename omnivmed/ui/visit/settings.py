@@ -15,7 +15,7 @@ from typing import NoReturn
 from omnivmed.defaults import DEFAULT_THRESHOLD
 from omnivmed.limits import LOCAL, PUBLIC, Limits
 from omnivmed.ui import texts
-from omnivmed.ui.visit.secrets import login_name, read_keys, read_password
+from omnivmed.ui.visit.secrets import PASSWORD_VARIABLE, login_name, read_keys, read_password
 
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
@@ -85,6 +85,8 @@ def settings_of(got: argparse.Namespace, refuse: Callable[[str], NoReturn]) -> A
         refuse(texts.COMMAND_PORT)
     if got.password_file is not None and got.login is None:
         refuse(texts.COMMAND_PASSWORD_ALONE)
+    if got.login is None and os.environ.get(PASSWORD_VARIABLE):
+        refuse(texts.COMMAND_PASSWORD_UNUSED)
     login = None
     try:
         if got.login is not None:

@@ -283,6 +283,13 @@ def test_d5_the_network_needs_public_or_a_log_in(
         read_settings(["--host", "0.0.0.0", "--login", "a:b"])  # a password on the command line
     monkeypatch.setenv("OMNIVMED_PASSWORD", "b")
     assert read_settings(["--host", "0.0.0.0", "--login", "a"]).login == ("a", "b")
+    capsys.readouterr()
+    with pytest.raises(SystemExit):
+        read_settings([])  # a password is set, and the page would be open all the same
+    said = capsys.readouterr().err
+    assert "OMNIVMED_PASSWORD" in said
+    assert "--login NAME" in said
+    monkeypatch.delenv("OMNIVMED_PASSWORD")
     monkeypatch.setenv("SPACE_ID", "someone/demo")
     monkeypatch.setenv("GRADIO_SERVER_NAME", "0.0.0.0")
     assert read_settings([]).public
