@@ -87,13 +87,15 @@ def fine_tune(
 ) -> tuple[list[Told], Path]:
     """Train, then ask again; (rows asked, model folder of format omnivmed/1).
 
-    Raises ValueError for rows of which one cannot be used (each by its place and reason), LayoutError when the file is
-    not there or no JSON, ModelError when the start cannot be loaded.
+    Raises ValueError when the file is not there or one of its rows cannot be used (by place and reason), LayoutError
+    when it is no JSON, ModelError when the start cannot be loaded.
     """
     if not 0 <= threshold <= 2:
         raise ValueError(f"--threshold lies between 0 and 2 (pixels in [-1, 1]), got {threshold:g}")
     if rank < 1 or (steps is not None and steps < 1):
         raise ValueError("--rank and --steps are at least 1")
+    if not rows.is_file():
+        raise ValueError(f"there is no file {rows.name} to read rows from")
     found = read(rows, rows.stem)
     if found.skipped:
         told = "; ".join(f"{one.name}: {one.reason}" for one in found.skipped[:5])
@@ -218,7 +220,7 @@ def ask_again(config: TrainConfig, rows: Path, model: Path, threshold: float) ->
                 answers.append(assistant.answer(study, question, threshold=threshold, max_new_tokens=64).text)
         said.append(answers)
     told = [
-        Told(sample.id, *sample.turns[0], before, after)
+        Told(sample.id, sample.turns[0][0], sample.turns[0][1], before, after)
         for sample, before, after in zip(samples, *said, strict=True)
     ]
     with (model.parents[1] / "answers.jsonl").open("w", encoding="utf-8") as file:

@@ -156,6 +156,18 @@ class Texts(BaseModel, frozen=True, extra="forbid", strict=False):
     TEACH_GIVEN: str
     TEACH_COUNT: str
     TEACH_LEFT: str
+    TEACH_LOOK: str
+    TEACH_LOOKS: dict[str, str]
+    TEACH_TAKEN: dict[str, dict[str, str]]
+    TEACH_APART: dict[str, str]
+    TEACH_QUESTION: str
+    TEACH_ASK: str
+    TEACH_SAID: tuple[str, ...]
+    TEACH_SAID_FACTS: str
+    TEACH_SAID_SAME: str
+    TEACH_SAID_OTHER: str
+    TEACH_LECTURE: str
+    TEACH_LECTURE_KEYS: str
     TEACH_THRESHOLD: str
     TEACH_COST_HEAD: tuple[str, ...]
     TEACH_COST: dict[str, str]

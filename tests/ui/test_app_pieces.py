@@ -20,9 +20,10 @@ from omnivmed.study import Study
 from omnivmed.ui import texts
 from omnivmed.ui.page import charts, figures, parts
 from omnivmed.ui.page.export import conversation_markdown
-from omnivmed.ui.tabs import saw, teach
+from omnivmed.ui.tabs import saw
 from omnivmed.ui.visit import chat
 from omnivmed.ui.visit.environment import PrivateRoot
+from omnivmed.ui.visit.lesson import make_lesson
 from omnivmed.ui.visit.opened import OpenStudy
 from omnivmed.ui.visit.samples import SAMPLES, thumbnail_uri
 from omnivmed.ui.visit.service import ModelService, SampleShelf
@@ -31,6 +32,7 @@ from omnivmed.ui.visit.sessions import SessionStore
 from omnivmed.ui.visit.settings import AppSettings
 from omnivmed.ui.visit.studies import Context, facts_line, label_of
 from omnivmed.ui.visit.uploads import Uploads
+from omnivmed.vision.budget import NANO_BUDGET
 from tests import phantoms
 from tests.scripted import ScriptedAssistant
 
@@ -250,7 +252,7 @@ def test_dicom_samples_carry_no_identity() -> None:
 
 @pytest.mark.parametrize("make", [phantoms.ct_study, phantoms.clip_study])
 def test_teaching_figures_follow_the_threshold(make: Any) -> None:
-    lesson = teach.make_lesson(OpenStudy(make(), "phantom"))
+    lesson = make_lesson(OpenStudy(make(), "phantom"), NANO_BUDGET, "nano").view("neighbours")
     loose, strict = lesson.mask(0.01, "previous"), lesson.mask(0.5, "previous")
     assert loose.kept > strict.kept
     drawn = figures.grid_figure(lesson.frames[1], loose, 1, "slice 2", numbers=True)
@@ -263,45 +265,6 @@ def test_teaching_figures_follow_the_threshold(make: Any) -> None:
     assert [note.text for note in figure.layout.annotations if note.text.startswith("threshold")] == [
         "threshold 0.5"
     ]
-
-
-def test_the_lesson_needs_no_model(tmp_path: Path) -> None:
-    """Five figures on a sample and on a learner's own file, where every model fails to load."""
-    from types import SimpleNamespace
-
-    from omnivmed.errors import ModelError
-    from omnivmed.ui.app import make_context
-    from tests.io.makers import grid, nifti_bytes, put
-
-    def fails(*_: Any, **__: Any) -> Any:
-        raise ModelError("WeightsMissing", "There are none.")
-
-    for name in ("sessions", "served"):
-        (tmp_path / name).mkdir()
-    with (tmp_path / "alive").open("w") as alive:
-        root = PrivateRoot(tmp_path, tmp_path / "sessions", tmp_path / "served", alive)
-        context = make_context(AppSettings(model="none"), root, fails)
-        context.service.start()
-        assert context.service.wait(20)
-        assert context.service.state == "failed"
-        page = teach.TeachPage(
-            "study", "upload", "status", "place", "threshold", "reference", tuple("12345"), "chart"
-        )
-        lesson = teach.Teach(context, page)
-        request: Any = SimpleNamespace(session_hash="page")
-        last = list(lesson.open_sample(request, "mr_head", 8, 0.1, "previous"))[-1]
-        assert all(last[step] for step in "12345")
-        assert "<svg" in last["2"]
-        more = lesson.draw(request, 8, 0.5, "previous")
-        assert more["5"] != last["5"]
-        assert more["chart"].value["plot"] != last["chart"].value["plot"]
-        received = root.served / ("0" * 64)
-        received.mkdir()
-        own = put(received, "own.nii", nifti_bytes(grid(32, 32, 8)))
-        mine = list(lesson.open_files(request, [str(own)], 3, 0.01, "previous"))[-1]
-        assert all(mine[step] for step in "12345")
-        context.store.close()
-        context.shelf.close()
 
 
 def test_cache_bytes_of_the_published_models() -> None:

@@ -232,6 +232,8 @@ def _from_parts(config: TrainConfig, dtype: torch.dtype) -> Built:
         raise ValueError(
             f"no language model in {folder.name}/: download {spec.llm} and give its folder in the recipe's `llm`"
         )
+    if spec.size == "any":
+        raise ValueError('start "parts" needs a size: tiny, 1.5b or 7b')
     shape = tiny_config() if spec.size == "tiny" else qwen2_5_config(spec.size)
     encoder = load_encoder(Path(spec.encoder or ""), dtype)
     torch.manual_seed(config.seed)

@@ -15,8 +15,9 @@ if TYPE_CHECKING:
 
     from omnivmed.pruning import KeepMask
 
-EDGE = 420  # longest edge of a drawn frame, pixels
-SMALL = 84
+EDGE = 420  # longest edge of a drawn frame, units of the figure
+SHARP = 2  # pixels of the picture for each of them: figures stay sharp on a projector and when enlarged
+SMALL = 84 * SHARP
 KEPT = "#f0a92e"  # the viewer's colours for kept and pruned, safe for colour-blind eyes
 PRUNED = "#3f62c9"
 
@@ -46,7 +47,8 @@ def grid_figure(
     colours: bool = False,
 ) -> str:
     """Frame k of the sample with its token grid; `numbers` writes each distance, `colours` shows kept and pruned."""
-    uri, width, height = picture_uri(frame)
+    uri, width, height = picture_uri(frame, SHARP * EDGE)
+    width, height = round(width / SHARP), round(height / SHARP)
     rows, columns = mask.keep.shape[1:]
     cw, ch = width / columns, height / rows
     parts = [
@@ -121,6 +123,32 @@ def strip_figure(frames: NDArray[np.uint8], mask: KeepMask, names: list[str]) ->
             f"<span><b>{escape(names[k])}</b>{kept}</span></a>"
         )
     return f'<div class="ov-frames" style="max-height:none">{"".join(cells)}</div>'
+
+
+def said_figure(label: str, text: str, facts: str, whole: str | None) -> str:
+    """What the model said at a step, words that `whole` (the answer to every token) does not have marked."""
+    if whole is None:
+        body, same = escape(text), ""
+    else:
+        body = marked(whole, text)
+        same = texts.TEACH_SAID_SAME if text == whole else texts.TEACH_SAID_OTHER
+    line = " · ".join(part for part in (facts, same) if part)
+    return (
+        f'<div class="ov-said"><small>{escape(label)}</small><p>{body}</p><small>{escape(line)}</small></div>'
+    )
+
+
+def marked(before: str, text: str) -> str:
+    """`text` as HTML, with the words in <mark> that are not in `before` at that place."""
+    from difflib import SequenceMatcher
+
+    old, new = before.split(), text.split()
+    out = []
+    for kind, _, _, i, j in SequenceMatcher(None, old, new, autojunk=False).get_opcodes():
+        words = escape(" ".join(new[i:j]))
+        if words:
+            out.append(words if kind == "equal" else f"<mark>{words}</mark>")
+    return " ".join(out)
 
 
 # Qwen2.5 as published: layers, key-value heads, head size; keys and values at 2 bytes each.

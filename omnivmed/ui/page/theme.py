@@ -95,6 +95,7 @@ def make_css() -> str:
 
 @lru_cache(maxsize=1)
 def make_head() -> str:
-    """A script of our own: links in answers move the viewer, Enter asks, the page never reports anywhere."""
-    script = (Path(__file__).with_name("app.js")).read_text(encoding="utf-8")
-    return f"<script>{script}</script>"
+    """Scripts of our own: links in answers move the viewer, Enter asks, lectures turn their pages by keys; the page
+    never reports anywhere."""
+    scripts = (Path(__file__).with_name(name).read_text(encoding="utf-8") for name in ("app.js", "teach.js"))
+    return "".join(f"<script>{script}</script>" for script in scripts)

@@ -1,4 +1,5 @@
-"""The page "How pruning works": five steps on a real study, then the learner's own. Needs no model."""
+"""The page "How pruning works": five steps on a real study, then the learner's own. Figures need no model; the model
+in use answers at every step when it is asked to."""
 
 from __future__ import annotations
 
@@ -6,85 +7,62 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from html import escape
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import gradio as gr
-import numpy as np
 
 from omnivmed.inference.cards import title_of
 from omnivmed.inference.options import AskOptions
 from omnivmed.ui import texts
-from omnivmed.ui.page import figures, parts
-from omnivmed.ui.page.charts import TOP, summary
+from omnivmed.ui.page import figures, parts, steps
+from omnivmed.ui.page.charts import TOP
 from omnivmed.ui.page.plots import chart_box, no_charts, shown_charts
 from omnivmed.ui.page.upload import study_upload
 from omnivmed.ui.tabs.bench import QUIET, Bench
 from omnivmed.ui.tabs.screen import Updates
-from omnivmed.ui.visit import opening
+from omnivmed.ui.visit import chat, opening
 from omnivmed.ui.visit.background import Reporter
+from omnivmed.ui.visit.lesson import FINE, LOOKS, Lesson, make_lesson
 from omnivmed.ui.visit.opened import OpenStudy
 from omnivmed.ui.visit.opening import Opening
 from omnivmed.ui.visit.samples import SAMPLES, find_sample
 from omnivmed.ui.visit.session import Session
 from omnivmed.ui.visit.studies import Context, label_of, open_study_files, still_needed
-from omnivmed.vision import Patches, VisionBudget
-
-if TYPE_CHECKING:
-    from omnivmed.pruning import KeepMask
 
 FIRST = "mr_head"
-# Coarse enough to read a number in every token, fine enough to see anatomy move.
-BUDGET = VisionBudget(max_tokens=1_536, max_frames=24, image_merge_size=2, fps=2.0, frame_max_tokens=48)
-CURVE_STEPS = 25
-CHOICES = [(sample.name, sample.key) for sample in SAMPLES if sample.key != "chest_xray"]
-
-
-@dataclass
-class Lesson:
-    """One learner's study, cut once; thresholds are tried on the same patches."""
-
-    opened: OpenStudy
-    patches: Patches
-    frames: np.ndarray  # uint8 (t, H, W, 3), the sampled frames
-
-    def mask(self, threshold: float, reference: Any) -> KeepMask:
-        """The lesson's mask at another threshold: the rule itself, on the same patches."""
-        from omnivmed.pruning import keep_mask
-
-        return keep_mask(self.patches, threshold, reference)
-
-    def curve(self, reference: Any) -> tuple[np.ndarray, np.ndarray] | None:
-        """(thresholds, share kept) by the rule itself where distances depend on what was kept; None else."""
-        if reference != "last_kept":
-            return None
-        thresholds = np.linspace(0, TOP, CURVE_STEPS)
-        return thresholds, np.array([self.mask(float(t), reference).kept_ratio for t in thresholds])
-
-    def name(self, k: int) -> str:
-        """Of sampled frame k: its second, or its number counted from 1."""
-        if self.patches.times_s is not None:
-            return f"{float(self.patches.times_s[k]):.1f} s"
-        return str(int(self.patches.frame_index[k]) + 1)
+CHOICES = [(sample.name, sample.key) for sample in SAMPLES]
+STEPS = 5
+FLOOR = 2.0  # no token moves further: the first frame and one token of each other one are left
+ANSWER_TOKENS = 64
 
 
 @dataclass(frozen=True)
 class TeachPage:
-    """The components of the page; `steps`: one box for the figures of each step."""
+    """The components of the page. `steps`: one box for the figures of each step; `columns`: what each step stands in;
+    `said`: what the model says at each step."""
 
     study: Any
+    look: Any
     upload: Any
     status: Any
+    question: Any
+    ask: Any
+    stop: Any
     place: Any
     threshold: Any
     reference: Any
+    columns: tuple[Any, ...]
     steps: tuple[Any, ...]
+    said: tuple[Any, ...]
     chart: Any
 
 
 def build(context: Context) -> TeachPage:
     """Lay the page out; call inside `demo.route`."""
     gr.HTML(parts.header(context.settings, teaching=True), elem_id="ov-top", padding=False)
+    columns: list[Any] = []
     boxes: list[Any] = []
+    said: list[Any] = []
 
     def step(number: int) -> None:
         title, words, formula = texts.TEACH_STEPS[number - 1]
@@ -97,37 +75,94 @@ def build(context: Context) -> TeachPage:
     def figure() -> None:
         boxes.append(gr.HTML("", elem_id=f"teach-{len(boxes) + 1}", padding=False))
 
+    def answer() -> None:
+        said.append(gr.HTML("", elem_id=f"teach-said-{len(said) + 1}", padding=False))
+
+    def screen(name: str) -> Any:
+        return gr.Column(elem_id=f"teach-step-{name}", elem_classes=["ov-step"])
+
     with gr.Column(elem_classes=["ov-lesson"]):
-        study = gr.Radio(CHOICES, value=FIRST, label=texts.TEACH_STUDY, elem_id="teach-study")
-        status = gr.HTML(parts.progress(None), elem_id="teach-status", padding=False)
-        step(1)
-        place = gr.Slider(1, BUDGET.max_frames - 1, 8, step=1, label=texts.TEACH_PLACE, elem_id="teach-place")
-        figure()
-        step(2)
-        figure()
-        step(3)
-        threshold = gr.Slider(
-            0, 0.6, context.settings.threshold, step=0.01, label=texts.THRESHOLD, elem_id="teach-threshold"
-        )
-        figure()
-        chart = chart_box("teach-chart")
-        step(4)
-        reference = gr.Radio(
-            [(words, name) for name, words in texts.REFERENCES.items()],
-            value="previous",
-            label=texts.REFERENCE,
-            elem_id="teach-reference",
-        )
-        figure()
-        step(5)
-        figure()
-        gr.HTML(
-            f'<div class="ov-teach"><h2>{escape(texts.TEACH_OWN)}</h2><p>{escape(texts.TEACH_OWN_WORDS)}</p></div>',
-            padding=False,
-        )
-        upload = study_upload("teach-upload")
+        with screen("0"):
+            gr.HTML(lecture_bar(), padding=False, elem_id="teach-lecture")
+            study = gr.Radio(CHOICES, value=FIRST, label=texts.TEACH_STUDY, elem_id="teach-study")
+            looks = [(texts.TEACH_LOOKS[name].format(model=context.service.name), name) for name in LOOKS]
+            look = gr.Radio(looks, value=LOOKS[0], label=texts.TEACH_LOOK, elem_id="teach-look")
+            status = gr.HTML(parts.progress(None), elem_id="teach-status", padding=False)
+            with gr.Row(elem_id="teach-ask-row", equal_height=True):
+                question = gr.Dropdown(
+                    list(texts.QUESTIONS["volume"]),
+                    value=texts.QUESTIONS["volume"][0],
+                    label=texts.TEACH_QUESTION,
+                    elem_id="teach-question",
+                    scale=3,
+                )
+                ask = gr.Button(
+                    texts.TEACH_ASK, variant="primary", elem_id="teach-ask", scale=2, min_width=150
+                )
+                stop = gr.Button(texts.STOP, interactive=False, elem_id="teach-stop", min_width=80)
+        with screen("1") as column:
+            columns.append(column)
+            step(1)
+            place = gr.Slider(
+                1, FINE.max_frames - 1, 8, step=1, label=texts.TEACH_PLACE, elem_id="teach-place"
+            )
+            figure()
+            answer()
+        with screen("2") as column:
+            columns.append(column)
+            step(2)
+            figure()
+            answer()
+        with screen("3") as column:
+            columns.append(column)
+            step(3)
+            threshold = gr.Slider(
+                0,
+                TOP,
+                context.settings.threshold,
+                step=0.01,
+                label=texts.THRESHOLD,
+                elem_id="teach-threshold",
+            )
+            figure()
+            answer()
+            chart = chart_box("teach-chart")
+        with screen("4") as column:
+            columns.append(column)
+            step(4)
+            reference = gr.Radio(
+                [(words, name) for name, words in texts.REFERENCES.items()],
+                value="previous",
+                label=texts.REFERENCE,
+                elem_id="teach-reference",
+            )
+            figure()
+            answer()
+        with screen("5") as column:
+            columns.append(column)
+            step(5)
+            figure()
+            answer()
+        with screen("6"):
+            gr.HTML(
+                f'<div class="ov-teach"><h2>{escape(texts.TEACH_OWN)}</h2>'
+                f"<p>{escape(texts.TEACH_OWN_WORDS)}</p></div>",
+                padding=False,
+            )
+            upload = study_upload("teach-upload")
     gr.HTML(parts.footer(context.limits, title_of(context.settings.model)), elem_id="ov-foot", padding=False)
-    return TeachPage(study, upload, status, place, threshold, reference, tuple(boxes), chart)
+    return TeachPage(
+        study, look, upload, status, question, ask, stop, place, threshold, reference,
+        tuple(columns), tuple(boxes), tuple(said), chart,
+    )  # fmt: skip
+
+
+def lecture_bar() -> str:
+    """The button that shows one step a screen; what it does is in `teach.js`."""
+    return (
+        f'<p class="ov-lecture-bar"><button type="button" data-lecture="begin">{escape(texts.TEACH_LECTURE)}</button>'
+        f"<span>{escape(texts.TEACH_LECTURE_KEYS)}</span></p>"
+    )
 
 
 class Teach:
@@ -137,8 +172,18 @@ class Teach:
         self.context = context
         self.page = page
 
+    def open_first(
+        self, request: gr.Request, key: Any, look: Any, place: Any, threshold: Any, reference: Any
+    ) -> Iterator[Updates]:
+        """The study that the address names (`teach?study=ct_abdomen`), else the one that is chosen."""
+        named = str(dict(request.query_params or {}).get("study", key))
+        if any(named == known for _, known in CHOICES):
+            yield {self.page.study: named}
+            key = named
+        yield from self.open_sample(request, key, look, place, threshold, reference)
+
     def open_sample(
-        self, request: gr.Request, key: Any, place: Any, threshold: Any, reference: Any
+        self, request: gr.Request, key: Any, look: Any, place: Any, threshold: Any, reference: Any
     ) -> Iterator[Updates]:
         """One of the ready studies."""
         session = self.context.store.get(request.session_hash)
@@ -147,13 +192,15 @@ class Teach:
         def make(progress: Reporter) -> Lesson:
             study = self.context.shelf.open(key, progress)
             opened = OpenStudy(study, find_sample(key).name, sample=key, shared=True, confirmed=True)
-            return make_lesson(opened, progress)
+            return self._lesson(opened, progress)
 
         ticket = session.begin_opening()
-        yield from self._told(session, opening.opening(session, ticket, make), place, threshold, reference)
+        yield from self._told(
+            session, opening.opening(session, ticket, make), look, place, threshold, reference
+        )
 
     def open_files(
-        self, request: gr.Request, files: Any, place: Any, threshold: Any, reference: Any
+        self, request: gr.Request, files: Any, look: Any, place: Any, threshold: Any, reference: Any
     ) -> Iterator[Updates]:
         """The learner's own."""
         if not files:
@@ -163,22 +210,31 @@ class Teach:
 
         def make(taken: Sequence[Path], progress: Reporter) -> Lesson:
             study = open_study_files(self.context, session, taken, progress)
-            return make_lesson(
+            return self._lesson(
                 OpenStudy(study, label_of(study), sources=still_needed(study, taken)), progress
             )
 
         states = opening.uploaded(self.context, session, files, make)
-        yield from self._told(session, states, place, threshold, reference)
+        yield from self._told(session, states, look, place, threshold, reference)
+
+    def _lesson(self, opened: OpenStudy, progress: Reporter) -> Lesson:
+        service = self.context.service
+        return make_lesson(opened, service.budget, service.name, progress)
 
     def _told(
-        self, session: Session, states: Iterator[Opening], place: Any, threshold: Any, reference: Any
+        self,
+        session: Session,
+        states: Iterator[Opening],
+        look: Any,
+        place: Any,
+        threshold: Any,
+        reference: Any,
     ) -> Iterator[Updates]:
         page = self.page
         for state in states:
             if state.overtaken:
-                yield {
-                    page.status: gr.skip()
-                }  # an update that says nothing, for the framework repeats the last
+                # an update that says nothing, for the framework repeats the last
+                yield {page.status: gr.skip()}
             elif state.error is not None:
                 yield {page.status: parts.error(state.error)}
             elif state.received:
@@ -186,89 +242,122 @@ class Teach:
             elif state.opened is None:
                 yield {page.status: parts.progress(state.step)}
             elif isinstance(session.lesson, Lesson):
-                yield from self._shown(session.lesson, place, threshold, reference)
+                yield self._begun(session.lesson, look, place, threshold, reference)
 
-    def _shown(self, lesson: Lesson, place: Any, threshold: Any, reference: Any) -> Iterator[Updates]:
-        page = self.page
-        frames = len(lesson.frames)
-        at = min(
-            max(1, int(AskOptions.bounded(self.context.limits, max_frames=place).max_frames or 1)), frames - 1
-        )
-        if frames > 1:
-            yield {page.place: gr.Slider(1, frames - 1, at, step=1, visible=frames > 2)}
+    def _begun(self, lesson: Lesson, look: Any, place: Any, threshold: Any, reference: Any) -> Updates:
+        """Another study: what does not apply to it goes, questions fit it, earlier answers are no longer true."""
+        page, kind = self.page, lesson.opened.study.kind
+        several = len(lesson.view(look).frames) > 1
+        questions = list(texts.QUESTIONS[kind])
+        updates: Updates = {
+            page.look: gr.Radio(visible=several),
+            page.question: gr.Dropdown(questions, value=questions[0], visible=several),
+            page.ask: gr.Button(visible=several),
+            page.stop: gr.Button(visible=several),
+            **{column: gr.Column(visible=several) for column in page.columns[1:]},
+            **dict.fromkeys(page.said, ""),
+        }
         if lesson.opened.sample is None:
-            yield {page.study: None}  # a file of one's own is none of those above
-        yield {page.status: parts.status(lesson.opened), **self._drawn(lesson, at, threshold, reference)}
+            updates[page.study] = None  # a file of one's own is none of those above
+        return updates | self._drawn(lesson, look, place, threshold, reference, fit=True)
 
-    def draw(self, request: gr.Request, place: Any, threshold: Any, reference: Any) -> Updates:
+    def draw(self, request: gr.Request, look: Any, place: Any, threshold: Any, reference: Any) -> Updates:
         """Another place, threshold or reference: all five figures again."""
-        session = self.context.store.get(request.session_hash)
-        lesson = session.lesson
+        lesson = self.context.store.get(request.session_hash).lesson
         if not isinstance(lesson, Lesson):
             return {self.page.status: parts.error(texts.NO_STUDY)}
-        return self._drawn(lesson, place, threshold, reference)
+        return self._drawn(lesson, look, place, threshold, reference)
 
-    def _drawn(self, lesson: Lesson, place: Any, threshold: Any, reference: Any) -> Updates:
+    def turn(self, request: gr.Request, look: Any, place: Any, threshold: Any, reference: Any) -> Updates:
+        """The other way of looking: it has other frames, so the slider is another."""
+        lesson = self.context.store.get(request.session_hash).lesson
+        if not isinstance(lesson, Lesson):
+            return {self.page.status: parts.error(texts.NO_STUDY)}
+        return self._drawn(lesson, look, place, threshold, reference, fit=True)
+
+    def _drawn(
+        self, lesson: Lesson, look: Any, place: Any, threshold: Any, reference: Any, *, fit: bool = False
+    ) -> Updates:
+        page, view = self.page, lesson.view(look)
         options = AskOptions.bounded(self.context.limits, threshold, reference, place)
-        mask = lesson.mask(options.threshold, options.reference)
-        t = len(lesson.frames)
-        if t < 2:
-            alone = f'<div class="ov-teach"><p>{escape(texts.TEACH_ALONE)}</p></div>'
-            first = figures.grid_figure(
-                lesson.frames[0], mask, 0, texts.TEACH_TOKENS.format(total=mask.total)
-            )
-            drawn = [f'<div class="ov-figure">{first}</div>', alone, "", "", ""]
-            return {**dict(zip(self.page.steps, drawn, strict=True)), self.page.chart: no_charts()}
-        k = min(max(1, options.max_frames or 1), t - 1)
-        what = texts.TEACH_SLICE if lesson.opened.study.kind == "volume" else texts.TEACH_FRAME_AT
-        before = figures.grid_figure(lesson.frames[k - 1], mask, k - 1, f"{what} {lesson.name(k - 1)}")
-        here = figures.grid_figure(lesson.frames[k], mask, k, f"{what} {lesson.name(k)}")
-        change = figures.grid_figure(
-            figures.change_picture(lesson.frames[k - 1], lesson.frames[k]), mask, k, texts.TEACH_CHANGE
-        )
-        numbers = figures.grid_figure(
-            lesson.frames[k],
-            mask,
-            k,
-            texts.TEACH_DISTANCES.format(what=f"{what} {lesson.name(k)}"),
-            numbers=True,
-        )
-        kept_here = int(mask.kept_per_frame[k])
-        chosen = figures.grid_figure(
-            lesson.frames[k],
-            mask,
-            k,
-            texts.TEACH_KEPT.format(kept=kept_here, total=mask.keep[k].size),
-            colours=True,
-        )
-        left = figures.grid_figure(
-            figures.kept_picture(lesson.frames[k], mask, k), mask, k, texts.TEACH_GIVEN
-        )
-        strip = figures.strip_figure(lesson.frames, mask, [lesson.name(i) for i in range(t)])
-        words = escape(texts.TEACH_MEANS.format(meaning=mask.threshold_meaning))
-        meaning = f'<div class="ov-teach"><p>{words}</p><p>{escape(summary(mask))}</p></div>'
-        count = escape(texts.TEACH_COUNT.format(kept=mask.kept, total=mask.total))
-        share = escape(texts.TEACH_LEFT.format(share=100 * mask.kept_ratio))
-        kept = f'<div class="ov-teach"><p><span class="ov-big">{count}</span> {share}</p></div>'
-        drawn = [
-            f'<div class="ov-figure">{before}{here}</div>',
-            f'<div class="ov-figure">{change}{numbers}</div>',
-            meaning,
-            f'<div class="ov-figure">{chosen}{left}</div>{strip}',
-            kept
-            + figures.cost_figure(mask)
-            + f'<div class="ov-teach"><p>{escape(texts.PRUNING_SAVES)}</p></div>',
-        ]
-        chart = shown_charts(mask, lesson.curve(options.reference))
-        return {**dict(zip(self.page.steps, drawn, strict=True)), self.page.chart: chart}
+        mask = view.mask(options.threshold, options.reference)
+        last = len(view.frames) - 1
+        k = min(max(1, options.max_frames or 1), max(1, last))
+        status = {page.status: parts.status(lesson.opened) + steps.taken_line(view)}
+        slider = {page.place: gr.Slider(1, max(2, last), k, step=1, visible=last > 1)} if fit else {}
+        if last < 1:
+            alone = steps.alone_figure(view, mask)
+            shown = dict(zip(page.steps, [alone, *[""] * (STEPS - 1)], strict=True))
+            return {**status, **slider, **shown, page.chart: no_charts()}
+        drawn = steps.step_figures(view, mask, k, lesson.opened.study.kind)
+        chart = shown_charts(mask, view.curve(options.reference, TOP))
+        return {**status, **slider, **dict(zip(page.steps, drawn, strict=True)), page.chart: chart}
+
+    def begin(self, request: gr.Request) -> Updates:
+        """The model is about to be asked."""
+        session = self.context.store.get(request.session_hash)
+        if not session.answering.locked():
+            session.stop.clear()
+        page = self.page
+        return {page.ask: gr.Button(interactive=False), page.stop: gr.Button(interactive=True)}
+
+    def ask(self, request: gr.Request, question: Any, threshold: Any, reference: Any) -> Iterator[Updates]:
+        """One real answer a step, each under the mask its label names; changed words are marked against the first."""
+        page, session = self.page, self.context.store.get(request.session_hash)
+        yield dict.fromkeys(page.said, "")
+        opened, whole = session.current, None
+        for k, (value, rule, label) in enumerate(plans(threshold, reference)):
+            options = AskOptions.bounded(self.context.limits, value, rule, None, ANSWER_TOKENS)
+            running = chat.ask(self.context, session, question, options, history=False, record=False)
+            try:
+                for state in running:
+                    if state.answer is None:
+                        shown = state.error or state.text or "…"
+                        yield {page.said[k]: figures.said_figure(label, shown, "", None)}
+                        continue
+                    whole = state.answer.text if whole is None else whole
+                    usage = state.answer.usage
+                    facts = texts.TEACH_SAID_FACTS.format(
+                        kept=usage.visual_tokens_after,
+                        total=usage.visual_tokens_before,
+                        seconds=state.answer.timings_s.total,
+                    )
+                    yield {page.said[k]: figures.said_figure(label, state.answer.text, facts, whole)}
+            except chat.Refused as refusal:
+                yield {page.said[k]: parts.error(refusal.message)}
+                return
+            finally:
+                running.close()
+            if session.stop.is_set() or session.current is not opened:
+                return
+
+    def stop(self, request: gr.Request) -> None:
+        """No more answers."""
+        session = self.context.store.peek(request.session_hash)
+        if session is not None:
+            session.stop.set()
+
+    def finish(self) -> Updates:
+        """All have answered, or it was stopped."""
+        return {self.page.ask: gr.Button(interactive=True), self.page.stop: gr.Button(interactive=False)}
 
 
-def make_lesson(opened: OpenStudy, progress: Any = None) -> Lesson:
-    """Cut the study into patches at the page's own budget."""
-    from omnivmed.vision import prepare
-
-    patches = prepare(opened.study, BUDGET, progress=progress)
-    return Lesson(opened, patches, opened.study.take(patches.frame_index))
+def plans(threshold: Any, reference: Any) -> list[tuple[Any, Any, str]]:
+    """(threshold, reference, label) of the five answers: nothing dropped but repeats, half the threshold, the
+    threshold, the other reference, and everything dropped that can be."""
+    value = float(threshold or 0)
+    other = next(name for name in texts.REFERENCES if name != reference)
+    settings = [
+        (0.0, reference),
+        (value / 2, reference),
+        (value, reference),
+        (value, other),
+        (FLOOR, reference),
+    ]
+    return [
+        (one, rule, words.format(value=one, reference=texts.REFERENCES[rule]))
+        for (one, rule), words in zip(settings, texts.TEACH_SAID, strict=True)
+    ]
 
 
 def wire(demo: gr.Blocks, page: TeachPage, context: Context) -> None:
@@ -279,13 +368,23 @@ def wire(demo: gr.Blocks, page: TeachPage, context: Context) -> None:
         "concurrency_id": "open",
         "concurrency_limit": context.limits.queue_size,
     }
-    quick = Bench.quick
-    asked = [page.place, page.threshold, page.reference]
-    outputs = [page.status, page.place, *page.steps, page.chart]
+    quick, light = Bench.quick, Bench.light
+    # While a slider moves, only the newest place is drawn; keys and typed numbers draw as well as the pointer does.
+    moving: dict[str, Any] = {**quick, "trigger_mode": "always_last"}
+    asked = [page.look, page.place, page.threshold, page.reference]
     drawn = [page.status, *page.steps, page.chart]
-    demo.load(teach.open_sample, [page.study, *asked], outputs, **quick)
+    fitted = [*drawn, page.place]
+    controls = [page.look, page.question, page.ask, page.stop]
+    outputs = [*fitted, page.study, *controls, *page.columns[1:], *page.said]
+    demo.load(teach.open_first, [page.study, *asked], outputs, **quick)
     page.study.input(teach.open_sample, [page.study, *asked], outputs, **quick)
-    page.upload.upload(teach.open_files, [page.upload, *asked], [*outputs, page.upload, page.study], **heavy)
-    page.place.release(teach.draw, asked, drawn, **quick)
-    page.threshold.release(teach.draw, asked, drawn, **quick)
+    page.upload.upload(teach.open_files, [page.upload, *asked], [*outputs, page.upload], **heavy)
+    page.place.input(teach.draw, asked, drawn, **moving)
+    page.threshold.input(teach.draw, asked, drawn, **moving)
     page.reference.input(teach.draw, asked, drawn, **quick)
+    page.look.input(teach.turn, asked, fitted, **quick)
+    buttons = [page.ask, page.stop]
+    begun = page.ask.click(teach.begin, None, buttons, **light)
+    done = begun.then(teach.ask, [page.question, page.threshold, page.reference], [*page.said], **Bench.model)
+    done.then(teach.finish, None, buttons, **light)
+    page.stop.click(teach.stop, None, None, **light)
