@@ -161,6 +161,7 @@ class Texts(BaseModel, frozen=True, extra="forbid", strict=False):
     TEACH_TAKEN: dict[str, dict[str, str]]
     TEACH_APART: dict[str, str]
     TEACH_QUESTION: str
+    TEACH_QUESTIONS: dict[str, tuple[str, ...]]
     TEACH_ASK: str
     TEACH_SAID: tuple[str, ...]
     TEACH_SAID_FACTS: str

@@ -15,7 +15,8 @@
     for (const one of document.querySelectorAll('.ov-step')) one.classList.toggle('ov-now', one === all[place]);
     const bar = document.getElementById('ov-lecture-place');
     if (bar) bar.querySelector('output').textContent = `${place + 1} / ${all.length}`;
-    history.replaceState(history.state, '', `#lecture-${place}`);
+    // The whole address: the page's base is its root, and a bare # would lead there.
+    history.replaceState(history.state, '', `${location.pathname}${location.search}#lecture-${place}`);
     window.scrollTo(0, 0);
     window.dispatchEvent(new Event('resize')); // a chart that was hidden has no width yet
   };

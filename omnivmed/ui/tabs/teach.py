@@ -90,8 +90,8 @@ def build(context: Context) -> TeachPage:
             status = gr.HTML(parts.progress(None), elem_id="teach-status", padding=False)
             with gr.Row(elem_id="teach-ask-row", equal_height=True):
                 question = gr.Dropdown(
-                    list(texts.QUESTIONS["volume"]),
-                    value=texts.QUESTIONS["volume"][0],
+                    list(texts.TEACH_QUESTIONS["volume"]),
+                    value=texts.TEACH_QUESTIONS["volume"][0],
                     label=texts.TEACH_QUESTION,
                     elem_id="teach-question",
                     scale=3,
@@ -248,10 +248,10 @@ class Teach:
         """Another study: what does not apply to it goes, questions fit it, earlier answers are no longer true."""
         page, kind = self.page, lesson.opened.study.kind
         several = len(lesson.view(look).frames) > 1
-        questions = list(texts.QUESTIONS[kind])
+        questions = list(texts.TEACH_QUESTIONS[kind])
         updates: Updates = {
             page.look: gr.Radio(visible=several),
-            page.question: gr.Dropdown(questions, value=questions[0], visible=several),
+            page.question: gr.Dropdown(questions, value=next(iter(questions), None), visible=several),
             page.ask: gr.Button(visible=several),
             page.stop: gr.Button(visible=several),
             **{column: gr.Column(visible=several) for column in page.columns[1:]},

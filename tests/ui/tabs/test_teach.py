@@ -130,6 +130,7 @@ def test_the_model_answers_at_every_step_under_the_mask_that_is_named(
 ) -> None:
     opened(page, "mr_head")
     told: dict[Any, Any] = {}
+    page.begin(REQUEST)
     for update in page.ask(REQUEST, "What is this?", 0.2, "previous"):
         told |= update
     said = [told[box] for box in page.page.said]
@@ -144,6 +145,7 @@ def test_the_model_answers_at_every_step_under_the_mask_that_is_named(
 
 def test_stopping_ends_the_row_of_answers(page: teach.Teach, assistant: ScriptedAssistant) -> None:
     opened(page, "mr_head")
+    page.begin(REQUEST)
     running = page.ask(REQUEST, "What is this?", 0.2, "previous")
     next(running)
     page.stop(REQUEST)
@@ -181,6 +183,7 @@ def test_the_lesson_needs_no_model_and_takes_own_files(tmp_path: Path) -> None:
             told |= update
         assert all(told[step] for step in page.page.steps)
         assert told[page.page.study] is None, "a file of one's own is none of the samples"
+        page.begin(REQUEST)
         answers = list(page.ask(REQUEST, "What is this?", 0.1, "previous"))
         assert "There are none." in answers[-1][page.page.said[4]]
         context.store.close()
