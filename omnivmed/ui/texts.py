@@ -159,6 +159,7 @@ class Texts(BaseModel, frozen=True, extra="forbid", strict=False):
     TEACH_LOOK: str
     TEACH_LOOKS: dict[str, str]
     TEACH_TAKEN: dict[str, dict[str, str]]
+    TEACH_ORDINALS: tuple[str, ...]
     TEACH_APART: dict[str, str]
     TEACH_QUESTION: str
     TEACH_QUESTIONS: dict[str, tuple[str, ...]]

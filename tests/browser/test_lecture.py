@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import pytest
+
 from tests.browser.conftest import Watched
 
+pytestmark = [pytest.mark.browser, pytest.mark.timeout(400)]
 Opener = Callable[..., Watched]
 
 SHOWN = "() => [...document.querySelectorAll('.ov-step')].filter((e) => e.offsetParent).map((e) => e.id)"

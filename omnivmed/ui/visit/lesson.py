@@ -119,6 +119,5 @@ def apart(study: Study, index: np.ndarray) -> str:
 
 def ordinal(number: int) -> str:
     """2 → 2nd, 8 → 8th, 11 → 11th, 23 → 23rd."""
-    if number % 100 in (11, 12, 13):
-        return f"{number}th"
-    return f"{number}{ {1: 'st', 2: 'nd', 3: 'rd'}.get(number % 10, 'th') }"
+    ending = number % 10 if number % 100 not in (11, 12, 13) and number % 10 in (1, 2, 3) else 0
+    return texts.TEACH_ORDINALS[ending].format(number=number)
