@@ -68,7 +68,7 @@ def test_the_lesson_has_its_charts(open_page: Opener) -> None:
     page = watched.page
     page.wait_for_selector(BARS.format(box="#teach-chart"))
     told = page.evaluate(TOLD, "#teach-chart")
-    assert len(told["kept"]) == 24
+    assert len(told["kept"]) == 32, "the slices that the model is given"
     assert told["wide"]
     page.locator("#teach-reference label").nth(1).click()
     page.wait_for_function(

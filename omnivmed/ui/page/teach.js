@@ -60,7 +60,7 @@
   document.addEventListener('keydown', (event) => {
     if (!on() || event.ctrlKey || event.metaKey || event.altKey) return;
     if (event.key === 'Escape') { end(); return; }
-    const field = event.target instanceof Element && event.target.closest('input, textarea, select, [contenteditable]');
+    const field = event.target instanceof Element && event.target.closest('input,textarea,select,[contenteditable]');
     const kind = field instanceof HTMLInputElement ? field.type : field ? 'text' : '';
     // Arrows belong to a slider or a choice that has them; text fields keep every key.
     if (kind && kind !== 'range' && kind !== 'radio' && kind !== 'checkbox') return;
@@ -74,7 +74,7 @@
   const linked = /^#lecture-(\d+)$/.exec(location.hash);
   if (linked) {
     const waiting = setInterval(() => {
-      if (!document.querySelector('#teach-5 table, #teach-1 svg')) return;
+      if (!document.querySelector('#teach-5 table,#teach-1 svg')) return;
       clearInterval(waiting);
       begin(Number(linked[1]));
     }, 150);
