@@ -136,6 +136,8 @@ class Texts(BaseModel, frozen=True, extra="forbid", strict=False):
     # Default questions, by kind of study, where the model does not bring its own
     QUESTIONS: dict[str, tuple[str, ...]]
     API_ASK: str
+    API_GENERATE: str
+    API_TASK: str
     API_PRUNE: str
 
     # Pages
@@ -220,6 +222,40 @@ class Texts(BaseModel, frozen=True, extra="forbid", strict=False):
     NO: str
 
     # The conversation as a file
+    # Drawing
+    GENERATE: str
+    DRAW_FIXED: str
+    DRAW_WAITING: str
+    DRAW_MISSING: str
+    DRAW_NOT_TRAINED: str
+    DRAW_WHAT: dict[str, str]
+    DRAW_ASKS: dict[str, str]
+    DRAW_PROMPT: str
+    DRAW_PLACEHOLDER: str
+    DRAW_SLICE: str
+    DRAW_WITH_PICTURE: str
+    DRAW_GO: str
+    DRAW_REPORT: str
+    DRAW_REPORT_LABEL: str
+    DRAW_SETTINGS: str
+    DRAW_SEED: str
+    DRAW_SEED_INFO: str
+    DRAW_STEPS: str
+    DRAW_STEPS_INFO: str
+    DRAW_GUIDANCE: str
+    DRAW_GUIDANCE_INFO: str
+    DRAW_GUIDANCE_IMAGE: str
+    DRAW_NO_PROMPT: str
+    DRAW_PREVIEW: str
+    DRAW_DONE: str
+    DRAW_FACTS: str
+    DRAW_SIZE: str
+    DRAW_CHANGED: str
+    DRAW_NO_CHANGE: str
+    DRAW_GONE: str
+    DRAW_BOARD: dict[str, str]
+
+    # What is taken away
     EXPORT_TITLE: str
     EXPORT_STUDY: str
     EXPORT_PROGRAM: str

@@ -21,13 +21,17 @@ def main(port: int, tokens_per_second: float = TOKENS_PER_SECOND, ssr: bool = Fa
 
     root = prepare(offline=True, base=Path(tempfile.mkdtemp()) / "root")
     from omnivmed.ui import app
-    from tests.scripted import ScriptedAssistant
+    from tests.scripted import ScriptedAssistant, ScriptedDrawer, scripted_artist
 
     settings = AppSettings(model="scripted", port=port, offline=True)
     context = app.make_context(
         settings,
         root,
-        lambda *_, **__: ScriptedAssistant(tokens_per_second=tokens_per_second, script=speech),
+        lambda *_, **__: ScriptedAssistant(
+            tokens_per_second=tokens_per_second,
+            script=speech,
+            artist=scripted_artist(ScriptedDrawer(step_s=0.15)),
+        ),
         lambda _: SECONDS_PER_TOKEN,
     )
     demo: Any = app.build_demo(context)

@@ -54,7 +54,7 @@ def as_data(path: Path) -> str:
 
 def test_the_tools_are_the_public_interface(running: Running) -> None:
     tools = talk(running, lambda client: client.list_tools()).tools
-    assert {tool.name for tool in tools} == {"ask", "prune"}
+    assert {tool.name for tool in tools} == {"ask", "prune", "generate"}
     for tool in tools:
         assert "not for diagnosis" in tool.description.lower()
         assert "$ref" not in json.dumps(tool.inputSchema), "a client could not resolve it"

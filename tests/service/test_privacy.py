@@ -295,7 +295,7 @@ def test_public_pages_say_what_they_are(start: Starter) -> None:
 
 def test_only_ask_and_prune_are_public(start: Starter) -> None:
     info = start().page().get("/gradio_api/info").json()
-    assert sorted(info["named_endpoints"]) == ["/ask", "/prune"]
+    assert sorted(info["named_endpoints"]) == ["/ask", "/generate", "/prune"]
     assert info["unnamed_endpoints"] == {}
     ask = info["named_endpoints"]["/ask"]
     assert [p["parameter_name"] for p in ask["parameters"]] == [

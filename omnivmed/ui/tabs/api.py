@@ -1,10 +1,11 @@
-"""The public interface: `/ask` and `/prune`, for scripts and (with --mcp) for other models.
+"""The public interface: `/ask`, `/prune` and `/generate`, for scripts and (with --mcp) for other models.
 
 Each call brings its own file and leaves nothing behind. Everything else of the page is private.
 """
 
 from __future__ import annotations
 
+import base64
 import logging
 from collections.abc import Iterator
 from copy import deepcopy
@@ -16,11 +17,15 @@ from gradio.data_classes import FileData, GradioRootModel, ListFiles
 
 from omnivmed.defaults import DEFAULT_THRESHOLD
 from omnivmed.errors import StudyError
+from omnivmed.generation.abilities import TASKS
+from omnivmed.inference.drawing import DrawOptions
 from omnivmed.inference.options import AskOptions
+from omnivmed.inference.reply import Picture
 from omnivmed.ui import texts
 from omnivmed.ui.tabs.bench import Bench
 from omnivmed.ui.upstream import UnopenedFile
-from omnivmed.ui.visit import chat, studies
+from omnivmed.ui.visit import chat, drawing, studies
+from omnivmed.ui.visit.drawing import Wish
 from omnivmed.ui.visit.opened import OpenStudy
 from omnivmed.ui.visit.session import Session
 from omnivmed.ui.visit.studies import Context
@@ -63,7 +68,7 @@ def _one_file() -> dict[str, Any]:
 
 
 def add_api(bench: Bench) -> None:
-    """Register the two endpoints; call inside the `gr.Blocks`. Their components are never shown."""
+    """Register the endpoints; call inside the `gr.Blocks`. Their components are never shown."""
     context = bench.context
     model = {name: bench.model[name] for name in ("concurrency_id", "concurrency_limit")}
     heavy = {name: bench.heavy[name] for name in ("concurrency_id", "concurrency_limit")}
@@ -128,6 +133,49 @@ def add_api(bench: Bench) -> None:
             except StudyError as error:
                 raise gr.Error(error.message, title=error.code, print_exception=False) from None
 
+    def generate(
+        request: gr.Request,
+        prompt: str,
+        seed: int | None = None,
+        steps: int | None = None,
+        cfg_text: float | None = None,
+        task: str = "text_to_image",
+        file: Any = None,
+    ) -> Iterator[tuple[str, dict[str, Any]]]:
+        """Draw a synthetic medical picture from words, or change one. Not a patient. Not for diagnosis.
+
+        Args:
+            prompt: what to draw, or how to change the picture, in plain words.
+            seed: the same seed, words and settings draw the same picture; empty for a new one.
+            steps: steps of drawing; empty for as many as the model's card was measured with.
+            cfg_text: guidance by the words, 1 to 8; empty for the model's own.
+            task: text_to_image, or a change the model was trained for.
+            file: the study to change (its middle slice or frame); none for text_to_image.
+        """
+        if task not in TASKS:
+            raise gr.Error(texts.API_TASK.format(names=", ".join(TASKS)), print_exception=False)
+        wish = Wish(task, prompt, None, DrawOptions.bounded(context.limits, steps, cfg_text, None, seed))
+        context.service.start()
+        with context.store.temporary(request.session_hash) as session:
+            try:
+                if task != "text_to_image":
+                    opened = open_file(session, file, wish.ask)
+                    session.show(opened, session.begin_opening())
+                    if opened.study.needs_confirmation:
+                        raise StudyError("Phi", texts.CONFIRM_NOBODY)
+                session.stop.clear()
+                picture = None
+                for state in drawing.make(context, session, wish):
+                    if state.error:
+                        raise gr.Error(state.error, print_exception=False)
+                    picture = state.picture or picture
+                    png = "" if picture is None else base64.b64encode(picture.image.png).decode()
+                    yield png, drawn_details(state, picture)
+            except StudyError as error:
+                raise gr.Error(error.message, title=error.code, print_exception=False) from None
+            except chat.Refused as refusal:
+                raise gr.Error(refusal.message, print_exception=False) from None
+
     with gr.Row(visible=False):
         file = ApiStudyFile("file")
         question = gr.Textbox(label="question")
@@ -135,6 +183,12 @@ def add_api(bench: Bench) -> None:
         longest = gr.Number(128, label="max_new_tokens", precision=0)
         text = gr.Textbox(label="answer")
         facts = gr.JSON(label="details")
+        prompt = gr.Textbox(label="prompt")
+        seed = gr.Number(None, label="seed", precision=0)
+        steps = gr.Number(None, label="steps", precision=0)
+        cfg_text = gr.Number(None, label="cfg_text")
+        task = gr.Textbox("text_to_image", label="task")
+        png = gr.Textbox(label="png_base64")
         # Buttons nobody sees: an event needs a trigger that never fires by itself.
         gr.Button("ask").click(
             ask,
@@ -154,6 +208,33 @@ def add_api(bench: Bench) -> None:
             api_visibility="public",
             **heavy,
         )
+        gr.Button("generate").click(
+            generate,
+            [prompt, seed, steps, cfg_text, task, file],
+            [png, facts],
+            api_name="generate",
+            api_description=texts.API_GENERATE,
+            api_visibility="public",
+            **model,
+        )
+
+
+def drawn_details(state: drawing.Making, picture: Picture | None) -> dict[str, Any]:
+    """What goes with a picture: how far it is, and at the end what the file itself says of its making."""
+    told: dict[str, Any] = {"synthetic": True, "not_for_clinical_use": True, "done": state.over}
+    if state.step is not None:
+        told["stage"] = {"name": state.step.stage, "done": state.step.done, "total": state.step.total}
+    if state.reply is not None:
+        told |= {
+            "seconds": round(state.reply.seconds, 3),
+            "stopped": state.reply.stopped,
+            "text": state.reply.text,
+        }
+    if picture is not None:
+        told |= {"seed": picture.image.seed, "provenance": picture.image.provenance}
+        if picture.change is not None:
+            told["no_change"] = picture.change.no_change
+    return told
 
 
 def details(context: Context, opened: OpenStudy, state: chat.Progressing) -> dict[str, Any]:

@@ -240,6 +240,7 @@ class Ask:
             updates[page.timer] = gr.Timer(active=not service.settled)
             updates[page.options.remember] = service.follows_conversations
             updates |= self.suggested(self.screen.session(request).current)
+            updates |= self.bench.when_known()
         return updates
 
 
@@ -248,12 +249,6 @@ def wire(bench: Bench, page: AskPage) -> None:
     ask, screen = Ask(bench, page), bench.screen.page
     bench.when_shown.add(ask.shown, [page.chat, page.save_chat, *page.suggestions])
     bench.when_answered.add(ask.answered, [page.save_chat])
-    page.timer.tick(
-        ask.model_tick,
-        None,
-        [page.model, page.facts, page.timer, page.options.remember, *page.suggestions],
-        **bench.light,
-    )
     page.model.change(None, page.facts, None, js=TELL_VIEWER)
     screen.viewer.ask_slice(ask.ask_slice, None, page.question, **bench.light)
     page.stop.click(ask.stop_answer, None, None, **bench.light)
@@ -271,7 +266,12 @@ def wire(bench: Bench, page: AskPage) -> None:
             done = asked.then(ask.answer, page.options.asking, answered, **bench.model)
             done.then(ask.finish, None, begun, **bench.light).then(ask.tell, None, told, **bench.quick)
 
+    def wire_timer() -> None:
+        told = [page.model, page.facts, page.timer, page.options.remember, *page.suggestions]
+        page.timer.tick(ask.model_tick, None, [*told, *bench.when_known.outputs], **bench.light)
+
     bench.at_last(wire_answers)
+    bench.at_last(wire_timer)
 
 
 TAB = Tab(build, wire, id="ask", title=texts.ASK_TAB)

@@ -88,6 +88,7 @@ class Bench:
             "concurrency_limit": context.limits.queue_size,  # they wait in a line in which each is told its place
         }
         self.when_planned = Hooks()  # of the OpenStudy: its mask is another
+        self.when_known = Hooks()  # of nothing: the model is here, or it is known that it will not be
         self.when_answered = Hooks()  # of Session, OpenStudy and Turn: an answer is over
         self._openers: list[tuple[Any, Any, list[Any], list[Any], dict[str, Any]]] = []
         self._after: list[tuple[Any, Any, Any, dict[str, Any]]] = []

@@ -16,7 +16,7 @@ from collections.abc import Generator
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from omnivmed.errors import Cancelled, OmniVMedError
+from omnivmed.errors import Cancelled, ModelError, OmniVMedError
 from omnivmed.inference.events import Done, Failed, MaskReady, Stage, Text
 from omnivmed.inference.options import AskOptions
 from omnivmed.ui import texts
@@ -26,7 +26,7 @@ from omnivmed.ui.visit.session import Session
 from omnivmed.ui.visit.studies import Context
 
 if TYPE_CHECKING:
-    from omnivmed.inference import Answer
+    from omnivmed.inference import Answer, Assistant
     from omnivmed.pruning import KeepMask
 
 log = logging.getLogger("omnivmed.ui")
@@ -130,18 +130,17 @@ def _answer(
     with_history: bool,
 ) -> Generator[Progressing, None, None]:
     state = Progressing(question)
-    while not context.service.wait(0.2):
-        if session.stop.is_set():
-            yield replace(state, stopped=True)
-            return
-        yield replace(state, step=context.service.step or Step(texts.MODEL_LOADING, 0, 0))
-    assistant = context.service.assistant
-    if assistant is None:
-        error = context.service.error
-        yield replace(state, error=error.message if error is not None else texts.MODEL_MISSING)
-        return
-    if session.stop.is_set():
+    try:
+        loading = context.service.awaited(session.stop)
+        while True:
+            yield replace(state, step=next(loading))
+    except StopIteration as loaded:
+        assistant: Assistant = loaded.value
+    except Cancelled:
         yield replace(state, stopped=True)
+        return
+    except ModelError as error:
+        yield replace(state, error=error.message)
         return
     began = time.monotonic()
     events = assistant.stream(

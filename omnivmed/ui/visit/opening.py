@@ -8,6 +8,7 @@ Closing the generator early gives the work up.
 from __future__ import annotations
 
 import logging
+import secrets
 import time
 from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass
@@ -21,6 +22,7 @@ from omnivmed.ui import texts
 from omnivmed.ui.visit import studies
 from omnivmed.ui.visit.background import Abandoned, Reporter, Step, run_with_progress
 from omnivmed.ui.visit.chat import place_of
+from omnivmed.ui.visit.drawn import Drawn
 from omnivmed.ui.visit.line import Line
 from omnivmed.ui.visit.opened import OpenStudy
 from omnivmed.ui.visit.session import Session
@@ -105,6 +107,20 @@ def open_files(context: Context, session: Session, files: Any, options: AskOptio
         return studies.open_upload(context, session, taken, options, tell, sight=tell.show)
 
     yield from uploaded(context, session, files, make)
+
+
+def open_drawn(context: Context, session: Session, drawn: Drawn, options: AskOptions) -> Openings:
+    """A picture of the gallery as a study: its stamped file, decoded in the worker like anybody's upload."""
+    ticket = session.begin_opening()
+    copy = session.sources_folder() / f"{secrets.token_hex(16)}.png"
+    copy.write_bytes(drawn.path.read_bytes())
+    taken = yield from opening(
+        session,
+        ticket,
+        lambda tell: studies.open_upload(context, session, [copy], options, tell, sight=tell.show),
+    )
+    if not taken:
+        copy.unlink(missing_ok=True)
 
 
 def uploaded(

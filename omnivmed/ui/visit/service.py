@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from pydantic import BaseModel
 
-from omnivmed.errors import ModelError
+from omnivmed.errors import Cancelled, ModelError
 from omnivmed.inference.cards import Card, card_of
 from omnivmed.progress import Progress
 from omnivmed.ui import texts
@@ -134,6 +134,18 @@ class ModelService:
     def wait(self, seconds: float) -> bool:
         """True when loading has ended, well or badly."""
         return self._done.wait(seconds)
+
+    def awaited(self, stop: threading.Event) -> Generator[Step, None, Assistant]:
+        """Yield where loading is until the model is here. Raises Cancelled when stopped, ModelError without one."""
+        while not self.wait(0.2):
+            if stop.is_set():
+                raise Cancelled
+            yield self.step or Step(texts.MODEL_LOADING, 0, 0)
+        if self.assistant is None:
+            raise self.error or ModelError("WeightsMissing", texts.MODEL_MISSING)
+        if stop.is_set():
+            raise Cancelled
+        return self.assistant
 
     def _load(self) -> None:
         began = time.monotonic()

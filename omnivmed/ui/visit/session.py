@@ -29,6 +29,7 @@ from omnivmed.ui.visit.opened import OpenStudy, Turn
 if TYPE_CHECKING:
     from omnivmed.pruning import KeepMask
     from omnivmed.study import Study
+    from omnivmed.ui.visit.drawn import Drawn
 
 log = logging.getLogger("omnivmed.ui")
 CLIP_FRAMES_KEPT = 64
@@ -40,8 +41,8 @@ class Session:
     """State of one page; see the module's text for who may change what.
 
     Read from outside: `current` (the study on the screen), `turns`, `pending` (a question that waits for its turn),
-    `glimpse` (name of the payload on the screen while its study is still being read), `lesson`, `closed`. `stop` is
-    the cancel flag of a running answer, `answering` is held while one is written.
+    `drawn` (the gallery), `glimpse` (name of the payload on the screen while its study is still being read), `lesson`,
+    `closed`. `stop` is the cancel flag of a running answer, `answering` is held while one is written.
     """
 
     def __init__(self, key: str, sessions: Path, served: Path, clock: Callable[[], float]) -> None:
@@ -57,6 +58,7 @@ class Session:
         self.ended: Ending | None = None  # why this page's study before was deleted
         self.page: str | None = None  # what the page calls itself when it uploads (`uploads.PAGE_HEADER`)
         self.turns: tuple[Turn, ...] = ()
+        self.drawn: tuple[Drawn, ...] = ()  # pictures that were drawn, the oldest first
         self.lesson: object | None = None  # what the teaching page cut from `current`
         self.closed = False
         self.glimpse: str | None = None
@@ -130,6 +132,7 @@ class Session:
                 if is_part:
                     opened.sources, before.sources = before.sources, ()
                 self._discard(before, keep_pixels=is_part)
+                self._drop_drawn([drawn for drawn in self.drawn if drawn.of_study])
             opened.belong_to(self)
             return True
 
@@ -245,6 +248,25 @@ class Session:
         with self.lock:
             return (self.current, self.turns[-1]) if self.current is not None and self.turns else None
 
+    # ------------------------------------------------------------------------------------- drawn pictures
+
+    def keep_drawn(self, drawn: Drawn, opened: OpenStudy | None, most: int) -> bool:
+        """Put a picture into the gallery; the oldest go above `most`. opened: the study it was made of, None for words.
+
+        False, and its files are gone, when the page was closed or another study is on the screen.
+        """
+        with self._change():
+            self.drawn = (*self.drawn, drawn)
+            taken = not self.closed and (opened is None or self.current is opened)
+            self._drop_drawn(self.drawn[: -most or None] if taken else [drawn])
+            return taken
+
+    def _drop_drawn(self, which: Sequence[Drawn]) -> None:
+        for drawn in which:
+            for path in drawn.files:
+                _remove(path, within=(self.served,))
+        self.drawn = tuple(drawn for drawn in self.drawn if drawn not in which)
+
     # ------------------------------------------------------------------------------------- files
 
     def sources_folder(self) -> Path:
@@ -296,6 +318,7 @@ class Session:
                 self._discard(self.current)
             self.current = None
             self.turns = ()
+            self.drawn = ()
             self.lesson = None
         shutil.rmtree(self.sources, ignore_errors=True)
         shutil.rmtree(self.served, ignore_errors=True)

@@ -2,8 +2,8 @@
 
 The framework offers more than this page needs, among it a route that runs ffmpeg on whatever is sent to it. So both
 what may be fetched and what may be posted to are short lists; a door that a newer framework adds is closed until
-somebody lists it here. By name only `/ask` and `/prune` can be called: the page's own events go by number, and those
-that take long only through the queue, in which everybody has a share (`omnivmed.ui.web.fair`).
+somebody lists it here. By name only `/ask`, `/prune` and `/generate` can be called: the page's own events go by
+number, and those that take long only through the queue, in which everybody has a share (`omnivmed.ui.web.fair`).
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from omnivmed.ui.web.fair import KIND_OF, Caller, Kind, Places, Refusal, refusal
 
 MOST_BYTES = 2 * 2**20  # of one request that brings no file; the page's own are a few kilobytes
 MOST_MCP_BYTES = 32 * 2**20  # an MCP call may carry a study inside, as base64; larger ones are uploaded
-NAMED = "ask|prune"
+NAMED = "ask|prune|generate"
 POSTED = re.compile(
     rf"^/gradio_api/(upload|queue/join|cancel|reset|run/(predict|{NAMED})|call/({NAMED}))$|^/login$"
 )

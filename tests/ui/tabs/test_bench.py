@@ -87,7 +87,9 @@ def test_a_tab_is_one_module_and_one_line(context: Any) -> None:
     sample = next(c["id"] for c in components if c["props"].get("elem_id") == "sample-mr_head")
     opens = next(e for e in events if [sample, "click"] in [list(t) for t in e["targets"]])
     assert size in opens["outputs"], "it hears of a study"
-    assert all(e["api_visibility"] != "public" or e["api_name"] in ("ask", "prune") for e in events)
+    assert all(
+        e["api_visibility"] != "public" or e["api_name"] in ("ask", "prune", "generate") for e in events
+    )
     plain, fewer = parts_of(build_demo(context))
     assert len(events) == len(fewer) + 1  # its own click; the moments need none
     assert [c for c in plain if c["props"].get("elem_id", "").startswith("tiny")] == []

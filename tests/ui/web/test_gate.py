@@ -33,6 +33,8 @@ def gate(**rules: Any) -> Gate:
         ("POST", "/gradio_api/run/predict"),
         ("POST", "/gradio_api/call/ask"),
         ("GET", "/gradio_api/call/prune/abc"),
+        ("POST", "/gradio_api/call/generate"),
+        ("GET", "/gradio_api/call/generate/abc"),
     ],
 )
 def test_doors_that_the_page_uses_are_open(method: str, path: str) -> None:
