@@ -3,7 +3,7 @@
 A list (JSON) or one object per line (JSONL)::
 
     {"id", "image": "p.jpg" | ["a.jpg", "b.jpg"] | "folder",   "conversations": [{"from": "human", "value": …}, …]}
-    {"video": ["clip.mp4"] | "clip.mp4" | "folder of frames", "fps": 1, "conversations": […]}
+    {"video": ["clip.mp4"] | "clip.mp4" | "folder of frames" | ["1.png", "2.png"], "fps": 1, "conversations": […]}
     {"volume": {"path", "window": [level, width], "axis": "axial", "num_slices": 32}, "conversations": […]}
     {"conversations": […]}                                      text alone
     {"images": […], "messages": [{"role": "user", "content": "<image>…" | [{"type": "image" | "text", …}]}, …]}
@@ -193,15 +193,19 @@ def media_of(row: Mapping[str, Any], root: Path) -> Media:
             paths += frames_of(path) if path.is_dir() else [path]
         return Media("image", tuple(paths))
     if present[0] in ("video", "videos"):
-        if isinstance(value, list) and len(value) != 1:
-            raise RowError("a video is one file or one folder")
-        path = _existing(root, value[0] if isinstance(value, list) else value)
         fps = _number(row.get("fps"), "fps")
+        if (frames := _listed(root, value)) is not None:
+            return Media("video", frames, fps=fps)
+        if isinstance(value, list) and len(value) != 1:
+            raise RowError("a video is one file, one folder or a list of pictures")
+        path = _existing(root, value[0] if isinstance(value, list) else value)
         return Media("video", tuple(frames_of(path)) if path.is_dir() else (path,), fps=fps)
     volume = value if isinstance(value, Mapping) else {"path": value}
     if volume.get("axis", "axial") != "axial":
         raise RowError("only axial volumes are read")
-    path = _existing(root, volume.get("path"))
+    listed = volume.get("path")
+    slices_of = _listed(root, listed)
+    path = _existing(root, listed[0] if isinstance(listed, list) and listed else listed)
     window = volume.get("window")
     if window is None and volume.get("level") is not None:
         window = (volume["level"], volume.get("width"))
@@ -212,10 +216,19 @@ def media_of(row: Mapping[str, Any], root: Path) -> Media:
         raise RowError("num_slices is a number of slices")
     return Media(
         "volume",
-        tuple(frames_of(path)) if path.is_dir() and _holds_frames(path) else (path,),
+        slices_of or (tuple(frames_of(path)) if path.is_dir() and _holds_frames(path) else (path,)),
         window=None if window is None else (_real(window[0], "window"), _real(window[1], "window")),
         num_slices=slices,
     )
+
+
+def _listed(root: Path, value: Any) -> tuple[Path, ...] | None:
+    """Frames or slices named one by one, in the order given; None for anything else. Raises RowError."""
+    if not isinstance(value, list) or not value:
+        return None
+    if not all(isinstance(name, str) and Path(name).suffix.lower() in FRAMES for name in value):
+        return None
+    return tuple(_existing(root, name) for name in value)
 
 
 def _number(value: Any, name: str) -> float | None:

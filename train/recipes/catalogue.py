@@ -42,7 +42,7 @@ MIXED = Stage(
         Source("cholec80", "Cholec80-VQA"),
         Source("endovis18", "EndoVis18-VQA"),
         Source("psi_ava", "PSI-AVA-VQA"),
-        Source("conversations", "surgical-captions/captions.jsonl"),
+        Source("conversations", "surgical-captions.jsonl"),
     ),
     samples=MIXED_SAMPLES,
     rates=Rates(llm=1e-5, projector=1e-5, encoder=2e-6),

@@ -41,16 +41,21 @@ def test_every_kind_of_media(tmp_path: Path) -> None:
         {"image": "frames", "conversations": ASK},
         {"video": ["clip.mp4"], "conversations": talk(("human", "What?<video>"), ("gpt", "A cut."))},
         {"video": "frames", "fps": 3, "conversations": ASK},
+        {"video": ["b.png", "a.png"], "conversations": ASK},
+        {"volume": {"path": ["b.png", "a.png"]}, "conversations": ASK},
         {"volume": {"path": "frames", "window": [40, 400], "num_slices": 2}, "conversations": ASK},
         {"conversations": ASK},
     )
     assert not found.skipped
     media = [s.media for s in found.samples]
-    assert [m.kind for m in media] == ["image", "image", "image", "video", "video", "volume", "text"]
-    assert [len(m.paths) for m in media] == [1, 2, 3, 1, 3, 3, 0]
+    assert [m.kind for m in media] == [
+        *("image", "image", "image", "video", "video", "video", "volume", "volume", "text")
+    ]
+    assert [len(m.paths) for m in media] == [1, 2, 3, 1, 3, 2, 2, 3, 0]
+    assert [p.name for p in media[5].paths] == ["b.png", "a.png"]  # as listed
     assert [p.name for p in media[4].paths] == ["1.png", "2.png", "10.png"]  # 2 before 10
     assert media[4].fps == 3
-    assert (media[5].window, media[5].num_slices) == ((40.0, 400.0), 2)
+    assert (media[7].window, media[7].num_slices) == ((40.0, 400.0), 2)
     assert found.samples[0].turns == (("What is it?", "A cyst."),)  # the tag is taken out
     assert found.samples[3].turns[0][0] == "What?"
 
@@ -82,7 +87,7 @@ def test_conversations_are_put_straight_or_left_out(tmp_path: Path) -> None:
         "turns do not alternate",
         "empty question or answer",
         "several kinds of media",
-        "a video is one file or one folder",
+        "a video is one file, one folder or a list of pictures",
         "only axial volumes are read",
         "no conversation",
     ]

@@ -1,0 +1,1 @@
+"""The builder of instruction data: records -> candidates -> scores -> selection, over shards that resume."""

@@ -1,0 +1,141 @@
+"""python -m train.instruct plan | records | run | select: instruction data from public sources (README.md beside this).
+
+plan says what will be asked of whom; records turns a recipe's sources into shards; run asks the services, and goes on
+where it was stopped; select makes the set from stored answers, as often and by as many rules as one likes.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+from omnivmed.eval.files import LayoutError
+from train.data.sources import read_source
+from train.instruct import graph, plan, shards
+from train.instruct.record import RecordError, from_samples
+from train.instruct.select import KEEP, WEIGHT, Bar
+from train.instruct.service import HttpService
+from train.recipes import RECIPES, TrainConfig, recipe
+
+
+def main(argv: list[str] | None = None) -> int:
+    """0 when done, 2 for a mistake in the call or the data."""
+    args = _parser().parse_args(argv)
+    try:
+        return int(args.run(args))
+    except (ValueError, LayoutError, RecordError) as error:
+        print(error, file=sys.stderr)
+        return 2
+
+
+def show_plan(args: argparse.Namespace) -> int:
+    """Calls, tokens, hours and money per service."""
+    dollars = None if args.dollars is None else (args.dollars[0], args.dollars[1])
+    print(plan.cells())
+    print(f"{args.graph}: {args.rows:,} rows, {args.candidates} candidates, {args.judges} judges\n")
+    found = plan.loads(args.graph, args.rows, args.candidates, args.judges)
+    print(plan.markdown(found, plan.Price(args.tokens_s, dollars=dollars)))
+    return 0
+
+
+def write_records(args: argparse.Namespace) -> int:
+    """The sources of a recipe's stage as shards of records; what a reader drops is said."""
+    path = Path(args.recipe)
+    config = TrainConfig.load(path) if path.suffix == ".json" else recipe(args.recipe)
+    stage = config.stage(args.stage)
+
+    def rows():  # type: ignore[no-untyped-def]
+        for source in stage.sources:
+            if args.source and source.reader not in args.source:
+                continue
+            found = read_source(source, args.data, config.seed)
+            print(f"{source.path}: {len(found.samples)} samples, {len(found.skipped)} left out")
+            yield from from_samples(found.samples, args.data)
+
+    print(f"{shards.write_shards(rows(), args.out / args.graph / 'records', args.rows)} shards")
+    return 0
+
+
+def ask(args: argparse.Namespace) -> int:
+    """Ask the services, stage after stage; a run that was stopped goes on."""
+    folder = args.out / args.graph
+
+    def service(given: list[str]) -> HttpService:
+        return HttpService(given[0], given[1], args.out / "cache", remote=args.remote)
+
+    captioner = service(args.captioner)
+    if args.graph == "captions":
+        steps = graph.caption_steps(args.data, captioner, [service(j) for j in args.judge], args.candidates)
+    else:
+        if args.embedder is None or len(args.judge) != 1:
+            raise ValueError("oka wants one --embedder, and one --judge for the match of picture and text")
+        steps = graph.oka_steps(
+            args.data, captioner, service(args.embedder), service(args.judge[0]), args.candidates
+        )
+    graph.run(steps, folder)
+    return 0
+
+
+def select(args: argparse.Namespace) -> int:
+    """Make `selected/` from stored scores."""
+    folder = args.out / args.graph
+    if args.graph == "oka":
+        chosen = graph.select_oka(folder, args.keep, args.weight)
+        print(
+            f"{len(chosen.ids)} rows from {chosen.bar:.3f} up; {chosen.unscored} without a score, none of them taken"
+        )
+        return 0
+    counts = graph.select_captions(folder, Bar(args.lowest, args.mean, args.judges))
+    print(f"{counts['kept']} of {counts['read']} captions, {counts['rejected']} rejected")
+    for pair, kappa in graph.agreement(folder).items():
+        print(f"agreement {pair}: weighted kappa {kappa:.2f}")
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m train.instruct", description=__doc__)
+    commands = parser.add_subparsers(required=True)
+    made = {}
+    for name, run in (("plan", show_plan), ("records", write_records), ("run", ask), ("select", select)):
+        made[name] = commands.add_parser(name, help=(run.__doc__ or "").splitlines()[0])
+        made[name].add_argument("--graph", choices=("captions", "oka"), default="captions")
+        made[name].set_defaults(run=run)
+    for name in ("records", "run", "select"):
+        made[name].add_argument(
+            "--out", type=Path, required=True, help="folder of shards, answers and selection"
+        )
+    for name in ("records", "run"):
+        made[name].add_argument("--data", type=Path, required=True, help="folder with the data sets")
+    for name in ("plan", "run"):
+        made[name].add_argument("--candidates", type=int, default=5)
+    command = made["plan"]
+    command.add_argument("--rows", type=int, default=20_000)
+    command.add_argument("--judges", type=int, default=2)
+    command.add_argument("--tokens-s", type=float, default=2_000.0, help="written a second by a service")
+    command.add_argument(
+        "--dollars", type=float, nargs=2, metavar=("READ", "WRITTEN"), help="a million tokens"
+    )
+    command = made["records"]
+    command.add_argument("recipe", help=f"{', '.join(RECIPES)}, or a saved config.json")
+    command.add_argument("--stage", default="mixed")
+    command.add_argument("--source", action="append", help="only this reader (may be repeated)")
+    command.add_argument("--rows", type=int, default=1_000, help="rows a shard")
+    command = made["run"]
+    command.add_argument("--captioner", nargs=2, required=True, metavar=("URL", "MODEL"))
+    command.add_argument("--judge", nargs=2, action="append", default=[], metavar=("URL", "MODEL"))
+    command.add_argument("--embedder", nargs=2, metavar=("URL", "MODEL"))
+    command.add_argument("--remote", action="store_true", help="pictures may be sent to another computer")
+    command = made["select"]
+    command.add_argument("--keep", type=float, default=KEEP, help="oka: share of rows")
+    command.add_argument("--weight", type=float, default=WEIGHT, help="oka: of S beside M")
+    command.add_argument(
+        "--lowest", type=float, default=Bar.lowest, help="captions: of any judge in any criterion"
+    )
+    command.add_argument("--mean", type=float, default=Bar.mean, help="captions: over judges and criteria")
+    command.add_argument("--judges", type=int, default=Bar.judges, help="captions: that must have answered")
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())

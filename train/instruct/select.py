@@ -1,0 +1,174 @@
+"""Which rows stay: O-K-A's quality control, and the rejection of captions by judges. Pure functions of stored scores.
+
+O-K-A (UniMedVL, arXiv 2510.15710): text of 10 to 1,024 characters, pictures of 128 pixels at least; S the largest
+cosine of the original text to the candidates, M the match of picture and original text, both brought to [0, 1]; keep
+the upper half by 0.5 S + M. The original text stays the target.
+
+Rejection (OmniV-Med §3): judges give relevance, fluency and accuracy 1 to 5; which bar is not published, so it is
+`Bar`, applied after the asking.
+
+Nothing without all its scores is ever selected.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from train.instruct.record import Record
+from train.instruct.shards import Drop
+
+CRITERIA = ("relevance", "fluency", "accuracy")
+LOWEST, HIGHEST = 1, 5
+TEXT_CHARACTERS = (10, 1024)
+SHORTER_SIDE = 128
+WEIGHT = 0.5
+KEEP = 0.5
+
+
+def within_limits(record: Record) -> Record:
+    """A stage: text within its limits, and the picture's shorter side ("shorter_side" in scores) large enough.
+
+    Raises Drop.
+    """
+    low, high = TEXT_CHARACTERS
+    if not low <= len(record.answer) <= high:
+        raise Drop(f"text is not of {low} to {high} characters")
+    side = record.scores.get("shorter_side")
+    if record.kind != "text" and (side is None or not side >= SHORTER_SIDE):
+        raise Drop(f"shorter side below {SHORTER_SIDE} pixels, or not known")
+    return record
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """ids: selected. bar: lowest combined score among them, nan when none. unscored: rows that lack S or M."""
+
+    ids: frozenset[str]
+    bar: float
+    unscored: int
+
+
+def oka(rows: Iterable[tuple[str, float, float]], keep: float = KEEP, weight: float = WEIGHT) -> Chosen:
+    """The upper part of (id, S, M) by weight x S + M, each brought to [0, 1] over the rows given (the paper says the
+    range, not how; a constant score counts 0). Of n scored rows ceil(keep x n) stay; equal scores go by id, so the
+    order of the rows decides nothing. A row whose S or M is not a number is counted and never selected.
+
+    Raises ValueError for keep outside 0..1 or an id that occurs twice.
+    """
+    if not 0 <= keep <= 1:
+        raise ValueError(f"keep is a share from 0 to 1, got {keep}")
+    ids, similar, match, unscored = [], [], [], 0
+    seen: set[str] = set()
+    for name, s, m in rows:
+        if name in seen:
+            raise ValueError(f"{name} occurs twice")
+        seen.add(name)
+        if not (math.isfinite(s) and math.isfinite(m)):
+            unscored += 1
+            continue
+        ids.append(name)
+        similar.append(s)
+        match.append(m)
+    if not ids:
+        return Chosen(frozenset(), math.nan, unscored)
+    combined = weight * _unit(np.array(similar)) + _unit(np.array(match))
+    order = sorted(range(len(ids)), key=lambda i: (-combined[i], ids[i]))
+    # A share such as 0.1 x 30 must not gain a row by rounding up 3.0000000000000004.
+    count = math.ceil(keep * len(ids) - 1e-9)
+    chosen = order[:count]
+    return Chosen(
+        frozenset(ids[i] for i in chosen), float(combined[chosen[-1]]) if chosen else math.nan, unscored
+    )
+
+
+def _unit(values: np.ndarray) -> np.ndarray:
+    low, high = values.min(), values.max()
+    return (values - low) / (high - low) if high > low else np.zeros(len(values))
+
+
+def similarity(record: Record, vectors: Mapping[str, Sequence[float]]) -> float:
+    """S: the largest cosine of the original text to the candidates; nan without candidates or vectors.
+
+    vectors: text -> embedding.
+    """
+    own = vectors.get(record.answer)
+    values = [
+        _cosine(own, vectors[str(c["text"])])
+        for c in record.candidates
+        if own is not None and str(c["text"]) in vectors
+    ]
+    return max(values, default=math.nan)
+
+
+def _cosine(first: Sequence[float], second: Sequence[float]) -> float:
+    a, b = np.asarray(first, float), np.asarray(second, float)
+    norm = float(np.linalg.norm(a) * np.linalg.norm(b))
+    return float(a @ b) / norm if norm > 0 else 0.0
+
+
+@dataclass(frozen=True)
+class Bar:
+    """lowest: of any judge in any criterion. mean: over judges and criteria. judges: how many must have answered."""
+
+    lowest: float = 3.0
+    mean: float = 4.0
+    judges: int = 2
+
+
+def best_candidate(record: Record, bar: Bar = Bar()) -> tuple[int, float] | None:
+    """(place, mean score) of the candidate that passes the bar with the highest mean; the earlier of equals.
+
+    None when none passes: the row is rejected. A judgement counts only with all three criteria as numbers from 1 to 5.
+    """
+    best: tuple[int, float] | None = None
+    for place in range(len(record.candidates)):
+        given = [
+            points for j in record.judgements if j.get("candidate") == place and (points := points_of(j))
+        ]
+        judges = {
+            str(j.get("judge")) for j in record.judgements if j.get("candidate") == place and points_of(j)
+        }
+        if len(judges) < bar.judges:
+            continue
+        values = [value for points in given for value in points]
+        mean = sum(values) / len(values)
+        if min(values) >= bar.lowest and mean >= bar.mean and (best is None or mean > best[1]):
+            best = (place, mean)
+    return best
+
+
+def points_of(judgement: Mapping[str, object]) -> tuple[float, ...] | None:
+    """The three numbers of a judgement's "scores", None when one is missing or out of range."""
+    scores = judgement.get("scores")
+    if not isinstance(scores, Mapping):
+        return None
+    values = []
+    for name in CRITERIA:
+        value = scores.get(name)
+        if isinstance(value, bool) or not isinstance(value, int | float) or not LOWEST <= value <= HIGHEST:
+            return None
+        values.append(float(value))
+    return tuple(values)
+
+
+def weighted_kappa(first: Sequence[int], second: Sequence[int]) -> float:
+    """Agreement of two judges on the same things, 1 to 5, quadratic weights (Cohen 1968): 1 whole, 0 chance.
+
+    nan for nothing, or where chance alone explains everything. Raises ValueError for different lengths.
+    """
+    if len(first) != len(second):
+        raise ValueError(f"{len(first)} and {len(second)} judgements")
+    if not first:
+        return math.nan
+    size = HIGHEST - LOWEST + 1
+    table = np.zeros((size, size))
+    for a, b in zip(first, second, strict=True):
+        table[a - LOWEST, b - LOWEST] += 1
+    weights = np.square(np.subtract.outer(np.arange(size), np.arange(size))) / (size - 1) ** 2
+    chance = np.outer(table.sum(1), table.sum(0)) / table.sum()
+    expected = float((weights * chance).sum())
+    return 1 - float((weights * table).sum()) / expected if expected > 0 else math.nan
