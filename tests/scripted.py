@@ -43,6 +43,7 @@ class ScriptedAssistant:
     trust = "It looks at nothing; it may be trusted with nothing."
     budget = NANO_BUDGET
     follows = True
+    knows = None  # every question reaches the script
 
     def __init__(
         self,

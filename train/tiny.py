@@ -98,7 +98,7 @@ def ask(config: TrainConfig, data: Path, model: Path) -> tuple[str, str]:
     sample = next(s for s in held_out if s.media.kind == "image" and len(s.media.paths) == 1)
     question = sample.turns[0][0]
     with open_media(sample.media)[0] as study:
-        return question, assistant.answer(study, question, max_new_tokens=12).text
+        return question, assistant.answer(study, question, max_new_tokens=12, alone=True).text
 
 
 def _item(sample: Sample) -> Item:

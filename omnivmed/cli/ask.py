@@ -15,6 +15,9 @@ if TYPE_CHECKING:
     from omnivmed.inference import Answer, Assistant
     from omnivmed.study import Study
 
+#: Who answered, where no model did.
+SOURCES = {"file": "the file tells", "fixed": "a reply that is always the same", "both": "", "model": ""}
+
 
 def run(args: argparse.Namespace) -> int:
     """Open, load, ask. The model loads while the file is decoded (in its own process)."""
@@ -96,6 +99,8 @@ def _stream(model: Assistant, study: Study, args: argparse.Namespace, progress: 
 def summary(answer: Answer) -> str:
     """Tokens, seconds, who spoke: one line."""
     before, after = answer.usage.visual_tokens_before, answer.usage.visual_tokens_after
+    if not before:
+        return f"{answer.model} was not asked: {SOURCES[answer.source]}. {NOTICE}"
     cut = " (cut at the token limit)" if answer.stopped == "length" else ""
     return (
         f"{answer.model}{cut}: {after} of {before} visual tokens kept ({after / max(before, 1):.0%}), "

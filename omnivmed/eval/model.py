@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 
 import numpy as np
 
@@ -14,8 +15,8 @@ from omnivmed.records import Item
 from omnivmed.study import Study
 from omnivmed.vision import sample_frames
 
-SHORT = AskOptions(max_new_tokens=64)
-"""Benchmarks are answered in a few words."""
+SHORT = AskOptions(max_new_tokens=64, alone=True)
+"""Benchmarks are answered in a few words, by the model alone: neither the file nor a fixed reply may help it."""
 
 
 def ask(assistant: Assistant, options: AskOptions = SHORT, blank: bool = False) -> Answerer:
@@ -34,7 +35,7 @@ def ask(assistant: Assistant, options: AskOptions = SHORT, blank: bool = False) 
             with _blank(studies[0]) if blank else studies[0] as study:
                 if not _shown(item, study, assistant, options):
                     return Reply("", error="FrameNotShown")
-                given = assistant.answer(study, prompt, options=options)
+                given = assistant.answer(study, prompt, options=replace(options, alone=True))
                 assistant.forget(study)
         except OmniVMedError as error:
             return Reply("", time.perf_counter() - start, error=error.code)

@@ -14,6 +14,7 @@ from omnivmed.inference.options import AskOptions, AskSettings
 
 if TYPE_CHECKING:
     from omnivmed.records import Turn
+    from omnivmed.spoken.reply import Knows
     from omnivmed.study import Study
     from omnivmed.vision import VisionBudget
 
@@ -53,6 +54,10 @@ class Assistant(Protocol):
         """Whether earlier turns of a conversation are known to help it."""
 
     @property
+    def knows(self) -> Knows | None:
+        """Its card as the replies read it (`spoken.reply`); None: every question goes to the model as it is."""
+
+    @property
     def kept_bytes(self) -> int | None:
         """Memory held for later questions; None where that cannot be known (elsewhere)."""
 
@@ -67,6 +72,8 @@ class Assistant(Protocol):
         **settings: Unpack[AskSettings],
     ) -> Iterator[Event]:
         """Answer as a stream of events (see `events`); closing the iterator stops the work.
+
+        What the file knows is answered from it, and `Answer.source` says so; `alone=True` asks the model alone.
 
         history: earlier (question, answer) pairs on the same study, oldest first; bounded by the limits.
         options: the settings as one value; single ones can be given by name: `stream(study, "Plane?", threshold=0)`.

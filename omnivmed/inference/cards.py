@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from omnivmed.errors import ModelError
+from omnivmed.spoken.attributes import ATTRIBUTES
+from omnivmed.spoken.reply import Knows
 from omnivmed.vision import DEFAULT_BUDGET, VisionBudget
 from omnivmed.weights.names import read_config, resolve
 
@@ -13,11 +17,12 @@ from omnivmed.weights.names import read_config, resolve
 @dataclass(frozen=True)
 class Card:
     """budget: how many visual tokens a study may spend. follows: whether earlier turns are known to help.
-    version: of the weights, where the card tells."""
+    version: of the weights, where the card tells. knows: what it may be asked, for the answers that need no model."""
 
     budget: VisionBudget = DEFAULT_BUDGET
     follows: bool = True
     version: str | None = None
+    knows: Knows = field(default_factory=Knows)
 
 
 def card_of(name: str) -> Card:
@@ -32,18 +37,32 @@ def card_of(name: str) -> Card:
             VisionBudget(**config["budget"]) if isinstance(config.get("budget"), dict) else DEFAULT_BUDGET
         )
     except (ModelError, TypeError):
-        return Card()
+        return Card(knows=Knows(Path(name).name))
     card = config.get("card")
     if source.kind != "nano" or not isinstance(card, dict):
-        return Card(budget)
+        return Card(budget, knows=Knows(Path(name).name))
     version = config.get("version")
-    return Card(budget, follows_of(card), version if isinstance(version, str) else None)
+    return Card(
+        budget,
+        follows_of(card),
+        version if isinstance(version, str) else None,
+        knows_of(Path(name).name, card),
+    )
 
 
 def title_of(name: str) -> str:
     """What a model is called where its version matters: "nano 1.1"; of a folder only its last part."""
     version = card_of(name).version
     return Path(name).name if version is None else f"{Path(name).name} {version}"
+
+
+def knows_of(name: str, card: Mapping[str, Any]) -> Knows:
+    """What a model may be asked, by its card: every attribute that is not ``silent`` (no better than guessing) or
+    ``narrow`` (tested on one value alone, so that a right answer says nothing)."""
+    kinds = ("image", "volume", "video")
+    held = {k: {*card.get("silent", {}).get(k, ()), *card.get("narrow", {}).get(k, ())} for k in kinds}
+    spoken = {kind: tuple(a for a in ATTRIBUTES if a not in held[kind]) for kind in kinds}
+    return Knows(name, str(card.get("description", "")), str(card.get("trust", "")), spoken)
 
 
 def follows_of(card: dict[str, object]) -> bool:

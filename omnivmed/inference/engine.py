@@ -25,16 +25,21 @@ from omnivmed.inference.background import in_background
 from omnivmed.inference.batch import Batch, BatchRuntime
 from omnivmed.inference.desk import Desk
 from omnivmed.inference.events import Answer, Done, Event, Failed, MaskReady, Stage, Text
+from omnivmed.inference.guided import guided
 from omnivmed.inference.making import Making
 from omnivmed.inference.options import AskOptions, AskSettings, with_settings
 from omnivmed.inference.pieces import Pieces
 from omnivmed.inference.store import Store
-from omnivmed.inference.work import Chat, Request, Work, check_request
+from omnivmed.inference.work import Chat, Request, Work, check_request, memory_advice, staged
 from omnivmed.limits import LOCAL, Limits
 from omnivmed.model.prompts import Turn, build_prompt
+from omnivmed.progress import Progress
 from omnivmed.pruning import KeepMask, keep_mask
+from omnivmed.spoken.familiar import Familiar
+from omnivmed.spoken.reply import Knows, unfamiliar
 from omnivmed.spoken.withhold import Withhold
-from omnivmed.vision import Patches, VisionBudget, prepare
+from omnivmed.study_info import StudyKind
+from omnivmed.vision import Patches, VisionBudget, prepare, prepare_place
 
 if TYPE_CHECKING:
     import numpy as np
@@ -71,6 +76,8 @@ class LocalAssistant(Making):
         questions: dict[str, list[str]] | None = None,
         silent: dict[str, list[str]] | None = None,
         follows: bool = True,
+        knows: Knows | None = None,
+        familiar: Familiar | None = None,
         limits: Limits = LOCAL,
         cache_bytes: int = CACHE_BYTES,
     ) -> None:
@@ -82,6 +89,8 @@ class LocalAssistant(Making):
         self.questions = questions or {}
         self.silent = silent or {}
         self.follows = follows
+        self.knows = knows
+        self.familiar = familiar
         self.limits = limits
         self.runtime = runtime
         self.desk = Desk(limits.queue_size, runtime.is_out_of_memory, self._recover)
@@ -103,9 +112,15 @@ class LocalAssistant(Making):
         **settings: Unpack[AskSettings],
     ) -> Generator[Event, None, None]:
         """As `Assistant.stream`."""
-        work = Work() if cancel is None else Work(cancel)
+        work, asking = Work(cancel or threading.Event()), with_settings(options, settings)
         try:
-            yield from self._run(study, question, history, with_settings(options, settings), work)
+            request = check_request(self.limits, study, question, history, asking)
+            if self.knows is None or asking.alone:
+                yield from self._run(request, work)
+            else:
+                yield from guided(
+                    request, self.knows, lambda words: self._run(replace(request, question=words), work)
+                )
         except OmniVMedError as error:
             yield Failed(error)
 
@@ -152,11 +167,8 @@ class LocalAssistant(Making):
 
     # ------------------------------------------------------------------------------------------ one question
 
-    def _run(
-        self, study: Study, question: str, history: Sequence[Turn], options: AskOptions, work: Work
-    ) -> Generator[Event, None, None]:
-        request = check_request(self.limits, study, question, history, options)
-        with self.desk.served(work, _memory_advice(study)):
+    def _run(self, request: Request, work: Work) -> Generator[Event, None, None]:
+        with self.desk.served(work, memory_advice(request.study)):
             patches = yield from self._patches(request, work)
             mask = yield from self._mask(request, patches, work)
             yield MaskReady(mask)
@@ -182,12 +194,15 @@ class LocalAssistant(Making):
             reading += time.perf_counter() - since
             return frames
 
-        most = request.options.max_frames
-        steps = in_background(
-            lambda report: prepare(study, self.budget, max_frames=most, progress=report, take=take),
-            work.cancel,
-        )
-        patches = yield from _staged(steps)
+        most, place = request.options.max_frames, request.options.place
+
+        def cut(report: Progress) -> Patches:
+            if place is not None and study.kind != "image":
+                return prepare_place(study, place, self.budget, take=take)
+            return prepare(study, self.budget, max_frames=most, progress=report, take=take)
+
+        steps = in_background(cut, work.cancel)
+        patches = yield from staged(steps)
         work.took("read", reading)
         work.took("patches", time.perf_counter() - begun - reading)
         yield Stage("patches", patches.grid_thw[0], patches.grid_thw[0])
@@ -211,35 +226,60 @@ class LocalAssistant(Making):
     def _served(
         self, request: Request, patches: Patches, mask: KeepMask, work: Work
     ) -> Generator[Event, None, None]:
-        options = request.options
         try:
             yield from self.desk.wait(work)
+            if (yield from self._strange(request, patches, work)):
+                yield Text(work.text)
+                yield Done(self._answer(request, patches, mask, work), work.stopped)
+                return
             ids, room = self._prompt(request, mask, patches, work)
             chat_key = (*request.mask_key, "chat")
             chat: Chat = self._store.pop(chat_key) or Chat(self.runtime.begin())
             try:
                 work.usage = replace(work.usage, cached_tokens=chat.keep_common(ids))
                 visual = yield from self._visual(request, patches, mask, ids[len(chat.ids) :], work)
-                yield from self._decode(request, chat, ids, visual, min(options.max_new_tokens, room), work)
+                most = min(request.options.max_new_tokens, room)
+                yield from self._decode(request, patches.kind, chat, ids, visual, most, work)
             finally:
                 if chat.sound:
                     self._store.put(chat_key, chat, chat.conversation.nbytes)
         except Cancelled:
             work.stopped = "cancelled"
+        yield Done(self._answer(request, patches, mask, work), work.stopped)
+
+    def _answer(self, request: Request, patches: Patches, mask: KeepMask, work: Work) -> Answer:
         work.took("total", work.since_start())
-        answer = Answer(
+        return Answer(
             text=work.text.strip(),
             usage=work.usage,
             timings_s=work.timings,
             mask=mask,
             model=self.name,
-            threshold=options.threshold,
-            reference=options.reference,
+            threshold=request.options.threshold,
+            reference=request.options.reference,
             window=patches.window,
             stopped=work.stopped,
             notes=tuple(work.notes),
+            source=work.source,
+            offers=work.offers,
         )
-        yield Done(answer, work.stopped)
+
+    def _strange(self, request: Request, patches: Patches, work: Work) -> Generator[Event, None, bool]:
+        """Whether these pictures are unlike all that the model was trained on; then the refusal is `work.text`."""
+        if self.familiar is None or self.knows is None or request.options.alone:
+            return False
+        if request.study.modality is not None:  # the file says that it is a CT, say: no cat
+            return False
+        key = (*request.study_key, "familiar")
+        known: bool | None = self._store.get(key)
+        if known is None:
+            features = yield from self._features(request, patches, work)
+            known = self.familiar.knows(self.runtime.pooled(features, patches.grid_thw[0]), patches.kind)
+            self._store.put(key, known, 1)
+        if not known:
+            said = unfamiliar(request.study, self.knows, self.familiar.words)
+            work.text, work.source, work.offers = said.text, said.source, said.offers
+        return not known
 
     def _prompt(
         self, request: Request, mask: KeepMask, patches: Patches, work: Work
@@ -280,6 +320,12 @@ class LocalAssistant(Making):
         missing = sum(i in (self.runtime.image_token_id, self.runtime.video_token_id) for i in rest)
         if not missing:
             return None
+        features = yield from self._features(request, patches, work)
+        kept = self.runtime.visual(features, mask)
+        return kept[mask.kept - missing :]
+
+    def _features(self, request: Request, patches: Patches, work: Work) -> Generator[Event, None, Any]:
+        """Encoder features of all tokens of the study, made once."""
         key = (*request.study_key, "features")
         features = self._store.get(key)
         if features is None:
@@ -293,11 +339,17 @@ class LocalAssistant(Making):
             work.add("encode", begun)
             work.usage = replace(work.usage, encoder_frames=self.runtime.encoder_frames - before)
             self._store.put(key, features, self.runtime.nbytes(features))
-        kept = self.runtime.visual(features, mask)
-        return kept[mask.kept - missing :]
+        return features
 
     def _decode(
-        self, request: Request, chat: Chat, ids: list[int], visual: Any, most: int, work: Work
+        self,
+        request: Request,
+        kind: StudyKind,
+        chat: Chat,
+        ids: list[int],
+        visual: Any,
+        most: int,
+        work: Work,
     ) -> Generator[Event, None, None]:
         """Read the rest of the prompt, then answer greedily; `chat` follows position by position."""
         runtime, begun = self.runtime, time.perf_counter()
@@ -315,7 +367,7 @@ class LocalAssistant(Making):
         yield Stage("answering", 0, most)
 
         begun, pieces = time.perf_counter(), Pieces(runtime.decode)
-        holder = self._withhold(request)
+        holder = self._withhold(request, kind)
         work.stopped, said = "length", 0
         for n in range(most):
             if token in runtime.stop_ids:
@@ -336,9 +388,8 @@ class LocalAssistant(Making):
         work.usage = replace(work.usage, output_tokens=said)
         work.add("decode", begun)
 
-    def _withhold(self, request: Request) -> Withhold | None:
+    def _withhold(self, request: Request, kind: StudyKind) -> Withhold | None:
         """What holds back the attributes that this model may not state of this kind of study; None: nothing to."""
-        kind = request.study.kind
         if not (silent := self.silent.get(kind)):
             return None
         before = request.history[-1][0] if request.history else ""
@@ -350,22 +401,3 @@ class LocalAssistant(Making):
         if piece:
             work.text += piece
             yield Text(piece)
-
-
-def _memory_advice(study: Study) -> str:
-    if study.kind == "image":
-        return "The memory was not enough for this picture. Close other studies or programs and ask again."
-    return "The memory was not enough for this study. Take fewer frames or raise the pruning threshold."
-
-
-def _staged(steps: Generator[tuple[int, int], None, Patches]) -> Generator[Event, None, Patches]:
-    """Progress of reading as stages; its result is returned."""
-    try:
-        while True:
-            done, total = next(steps)
-            yield Stage("reading", done, total)
-    except StopIteration as finished:
-        result: Patches = finished.value
-        return result
-    finally:
-        steps.close()

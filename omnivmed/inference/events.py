@@ -16,6 +16,7 @@ from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING, Literal, TypeVar
 
 from omnivmed.errors import OmniVMedError
+from omnivmed.spoken.reply import Source
 
 if TYPE_CHECKING:
     from omnivmed.pruning import KeepMask
@@ -125,7 +126,9 @@ class Timings(_Numbers[float]):
 class Answer:
     """A finished (or stopped) answer with everything the screen says about it.
 
-    `mask`: the tokens that the model was shown; None when there were no pictures to prune.
+    `mask`: the tokens that the model was shown; None when there were no pictures to prune, or no model was asked.
+    `source`: who said it: the "file" (header and geometry), the "model" from the picture, "both", or "fixed" (a reply
+    written by people, to a greeting say, or a refusal). `offers`: questions about this study that are answered.
     """
 
     text: str
@@ -138,6 +141,8 @@ class Answer:
     window: tuple[float, float] | None
     stopped: StopReason
     notes: tuple[str, ...] = field(default=())
+    source: Source = "model"
+    offers: tuple[str, ...] = ()
 
     def to_dict(self) -> dict[str, object]:
         """The same as plain JSON values; the mask by its own `to_dict`."""
@@ -151,6 +156,8 @@ class Answer:
             "usage": dict(self.usage),
             "timings_s": {name: round(value, 4) for name, value in self.timings_s.items()},
             "notes": list(self.notes),
+            "source": self.source,
+            "offers": list(self.offers),
             "mask": None if self.mask is None else self.mask.to_dict(),
             "not_for_clinical_use": True,
         }

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from omnivmed import weights
 from omnivmed.errors import ModelError
-from omnivmed.inference.cards import follows_of
+from omnivmed.inference.cards import follows_of, knows_of
 from omnivmed.inference.engine import LocalAssistant
 from omnivmed.inference.public import load_public
 from omnivmed.inference.tokenizer import load_tokenizer
@@ -18,6 +18,7 @@ from omnivmed.limits import LOCAL, Limits
 from omnivmed.model.hardware import wait_passively
 from omnivmed.progress import Progress
 from omnivmed.spoken.attributes import ATTRIBUTES
+from omnivmed.spoken.familiar import FILE, load_familiar
 from omnivmed.vision import VisionBudget
 from omnivmed.weights.names import Source, read_config, resolve
 
@@ -77,6 +78,7 @@ def _load_nano(
     source: Source, device: str, dtype: str, offline: bool, progress: Progress | None, limits: Limits
 ) -> LocalAssistant:
     config = read_nano_config(source)
+    strange = (source.folder / FILE).is_file()
     backbone = nano_backbone(source, config, offline, progress)
     if progress is not None:
         progress("loading", 0, 1)
@@ -96,9 +98,10 @@ def _load_nano(
     if progress is not None:
         progress("loading", 1, 1)
     card = config["card"]
+    name = "nano" if source.name == "nano" else f"nano ({source.name})"
     return LocalAssistant(
         runtime,
-        name="nano" if source.name == "nano" else f"nano ({source.name})",
+        name=name,
         description=card["description"],
         trust=card["trust"],
         budget=VisionBudget(**config["budget"]),
@@ -106,6 +109,8 @@ def _load_nano(
         questions=card.get("questions"),
         silent=card.get("silent"),
         follows=follows_of(card),
+        knows=knows_of(name, card),
+        familiar=load_familiar(source.folder / FILE) if strange else None,
         limits=limits,
     )
 
@@ -113,7 +118,8 @@ def _load_nano(
 def nano_backbone(source: Source, config: dict[str, Any], offline: bool, progress: Progress | None) -> Path:
     """Folder of nano's language model (config.json, model.safetensors, tokenizer.json), fetched where it has to be;
     nano's own files are verified first. Raises ModelError."""
-    weights.verify_folder(source.folder, NANO_FILES, NANO_ADVICE)
+    told = (FILE,) if (source.folder / FILE).is_file() else ()
+    weights.verify_folder(source.folder, (*NANO_FILES, *told), NANO_ADVICE)
     backbone = weights.fetch_backbone(weights.SMOLLM2, offline=offline, progress=progress)
     if config["backbone"].get("gguf_sha256") != weights.SMOLLM2.gguf_sha256:
         raise ModelError(
@@ -184,6 +190,7 @@ def read_nano_config(source: Source) -> dict[str, Any]:
         if not (isinstance(card["description"], str) and isinstance(card["trust"], str)):
             raise TypeError
         check_silent(card.get("silent", {}))
+        check_silent(card.get("narrow", {}))
         float(config["lora"]["scale"])
         VisionBudget(**config["budget"])
     except (KeyError, TypeError, ValueError):

@@ -16,13 +16,17 @@ class AskOptions:
     """How a study is shown to the model and how long it may speak.
 
     threshold: 0..2 on pixels in [-1, 1]. reference: see `omnivmed.pruning.keep_mask`. max_frames: slices or frames
-    taken; None = the model's own. max_new_tokens: longest answer.
+    taken; None = the model's own. max_new_tokens: longest answer. place: look at this slice or frame alone (counted
+    from 0), as a still at the whole budget of one. alone: the model alone, nothing from the file and no fixed replies:
+    for measuring it.
     """
 
     threshold: float = DEFAULT_THRESHOLD
     reference: Reference = DEFAULT_REFERENCE
     max_frames: int | None = None
     max_new_tokens: int = DEFAULT_NEW_TOKENS
+    place: int | None = None
+    alone: bool = False
 
     @classmethod
     def bounded(
@@ -53,6 +57,8 @@ class AskSettings(TypedDict, total=False):
     reference: Reference
     max_frames: int | None
     max_new_tokens: int
+    place: int | None
+    alone: bool
 
 
 def with_settings(options: AskOptions | None, settings: AskSettings) -> AskOptions:
@@ -81,6 +87,8 @@ def checked(options: AskOptions, limits: Limits) -> AskOptions:
         reference=options.reference,
         max_frames=None if frames is None else max(1, min(int(frames), limits.max_frames)),
         max_new_tokens=max(1, min(int(options.max_new_tokens), limits.max_new_tokens)),
+        place=None if options.place is None else int(options.place),
+        alone=options.alone,
     )
 
 

@@ -16,6 +16,7 @@ from omnivmed.inference.engine import LocalAssistant
 from omnivmed.inference.tokenizer import load_tokenizer
 from omnivmed.limits import Limits
 from omnivmed.progress import Progress
+from omnivmed.spoken.reply import Knows
 from omnivmed.vision import DEFAULT_BUDGET, VisionBudget
 from omnivmed.weights.names import PUBLIC, Source, read_config
 
@@ -60,6 +61,7 @@ def load_public(
         name=source.name,
         description=PUBLIC.get(source.name, "a checkpoint chosen by you"),
         trust=UNKNOWN_TRUST,
+        knows=Knows(source.name, PUBLIC.get(source.name, "a checkpoint chosen by you"), UNKNOWN_TRUST),
         budget=budget or default_budget(model.config.image_merge_size, model.config.video_merge_size),
         limits=limits,
     )

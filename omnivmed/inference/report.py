@@ -113,7 +113,7 @@ class _Writer:
     ) -> None:
         self.assistant = assistant
         self.study = study
-        self.options = replace(options, max_new_tokens=min(options.max_new_tokens, LONGEST))
+        self.options = replace(options, max_new_tokens=min(options.max_new_tokens, LONGEST), alone=True)
         self.cancel = cancel
         self.began = time.perf_counter()
         self.pieces: list[str] = []

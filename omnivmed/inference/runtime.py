@@ -6,6 +6,9 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
     from omnivmed.model.prompts import Tokenizer
     from omnivmed.pruning import KeepMask
     from omnivmed.vision import Patches
@@ -58,6 +61,9 @@ class Runtime(Protocol):
 
     def visual(self, features: Any, mask: KeepMask) -> Any:
         """The kept rows of `features`, (kept, width): the one place where the mask meets the model."""
+
+    def pooled(self, features: Any, frames: int) -> NDArray[np.float32]:
+        """Mean and deviation of the tokens of each frame, (frames, 2·width): what tells a strange picture."""
 
     def nbytes(self, features: Any) -> int:
         """Memory of a features object."""

@@ -97,6 +97,13 @@ class TorchRuntime:
         """Kept rows (K, width) of all tokens (M, width): the mask object's own memory decides."""
         return tokens.select_kept(features, torch.from_numpy(mask.keep.reshape(-1)))
 
+    @torch.inference_mode()
+    def pooled(self, features: torch.Tensor, frames: int) -> np.ndarray:
+        """See `runtime.Runtime`; float32."""
+        tokens_TNW = torch.unflatten(features.float(), 0, (frames, -1))
+        pooled = torch.cat([tokens_TNW.mean(1), tokens_TNW.std(1, unbiased=False)], 1)
+        return np.asarray(pooled.cpu().numpy(), dtype=np.float32)
+
     def nbytes(self, features: torch.Tensor) -> int:
         return features.numel() * features.element_size()
 

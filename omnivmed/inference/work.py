@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Generator, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from omnivmed.errors import QuestionError
 from omnivmed.inference.desk import Job
-from omnivmed.inference.events import StopReason, Usage
+from omnivmed.inference.events import Event, Stage, StopReason, Usage
 from omnivmed.inference.options import AskOptions, checked
 from omnivmed.inference.store import Key
 from omnivmed.limits import Limits
 from omnivmed.model.prompts import Turn
+from omnivmed.spoken.reply import Source
 
 if TYPE_CHECKING:
     from omnivmed.inference.runtime import Conversation
     from omnivmed.study import Study
+    from omnivmed.vision import Patches
 
 #: Characters of an earlier answer taken over from a client, per output token allowed.
 CHARS_PER_TOKEN = 8
@@ -34,7 +36,7 @@ class Request:
     @property
     def study_key(self) -> Key:
         """Of what depends on the study and the frames taken alone."""
-        return (self.study.content_id, self.study.digest, self.options.max_frames)
+        return (self.study.content_id, self.study.digest, self.options.max_frames, self.options.place)
 
     @property
     def mask_key(self) -> Key:
@@ -58,6 +60,12 @@ def check_request(
             "TooLong",
             f"The question has {len(question):,} characters; at most {limits.max_question_chars:,} are read. "
             "Please shorten it.",
+        )
+    place = options.place
+    if place is not None and not 0 <= place < study.shape[0]:
+        what = "slice" if study.kind == "volume" else "frame"
+        raise QuestionError(
+            "Unsupported", f"There is no {what} {place + 1}: this study has {study.shape[0]:,}."
         )
     answer_chars = limits.max_new_tokens * CHARS_PER_TOKEN
     turns = list(history)[-limits.max_history_turns :] if limits.max_history_turns > 0 else []
@@ -119,3 +127,25 @@ class Work(Job):
     text: str = ""
     notes: list[str] = field(default_factory=list)
     stopped: StopReason = "end"
+    source: Source = "model"
+    offers: tuple[str, ...] = ()
+
+
+def memory_advice(study: Study) -> str:
+    """What to do when the memory was not enough for this study."""
+    if study.kind == "image":
+        return "The memory was not enough for this picture. Close other studies or programs and ask again."
+    return "The memory was not enough for this study. Take fewer frames or raise the pruning threshold."
+
+
+def staged(steps: Generator[tuple[int, int], None, Patches]) -> Generator[Event, None, Patches]:
+    """Progress of reading as stages; its result is returned."""
+    try:
+        while True:
+            done, total = next(steps)
+            yield Stage("reading", done, total)
+    except StopIteration as finished:
+        result: Patches = finished.value
+        return result
+    finally:
+        steps.close()

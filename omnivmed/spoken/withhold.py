@@ -28,6 +28,7 @@ CANNOT = {
 }
 NOUN = {"image": "image", "volume": "scan", "video": "recording"}
 ONE = {"image": "one picture", "volume": "a volume", "video": "a clip"}
+OF_KIND = {"image": "a picture", "volume": "a volume", "video": "a clip"}
 ONE_SLICE = {"sequence", "plane"}  # of these a still is a slice
 NAMES = {
     "modality": "the kind of study",
@@ -178,7 +179,7 @@ class Withhold:
         if not self.held:
             return ""
         words = ", ".join(NAMES[a] for a in self.held)
-        return f"{HELD_NOTE}{words} ({self.kind}) did not pass the ship rule; see the model card."
+        return f"{HELD_NOTE}{words} of {OF_KIND[self.kind]}, which this model was measured to guess; see its card."
 
     # ------------------------------------------------------------------------------------------ one sentence
 

@@ -192,6 +192,8 @@ class Texts(BaseModel, frozen=True, extra="forbid", strict=False):
     NOTES_LABEL: str
 
     # The line below an answer
+    ANSWER_SHORT: str
+    ANSWER_SOURCES: dict[str, str]
     ANSWER_TOKENS: str
     ANSWER_OUT: str
     ANSWER_FIRST: str

@@ -7,7 +7,7 @@ N = T·gh·gw patches, D = 3·14·14 = 588 values per patch.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 import numpy as np
@@ -196,3 +196,22 @@ def prepare(
         times_s=None if study.times_s is None else np.asarray(study.times_s)[index],
         budget=budget.name,
     )
+
+
+def prepare_place(
+    study: Study,
+    place: int,
+    budget: VisionBudget = DEFAULT_BUDGET,
+    *,
+    take: Callable[[np.ndarray], np.ndarray] | None = None,
+) -> Patches:
+    """One slice or frame of a study as a still, at the whole budget of a still.
+
+    It is what a screenshot would be: windowed, at square pixels, without its neighbours. `Patches.kind` is "image",
+    `frame_index` its place in the study.
+    """
+    index = np.array([place], np.int64)
+    frame = (take or study.take)(index)[0]
+    with Study.from_array(frame, "image", spacing_mm=(None, study.pixel_aspect, 1.0)) as still:
+        patches = prepare(still, budget)
+    return replace(patches, frame_index=index, window=study.window, unit=study.unit)

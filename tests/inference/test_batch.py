@@ -26,7 +26,7 @@ def studies() -> list[Study]:
 
 def alone(assistant: LocalAssistant, study: Study, question: str, history: Any = (), **how: Any) -> str:
     assistant.forget(study)
-    return assistant.answer(study, question, history, max_new_tokens=MOST, **how).text
+    return assistant.answer(study, question, history, max_new_tokens=MOST, alone=True, **how).text
 
 
 def test_batches_say_what_the_engine_says(

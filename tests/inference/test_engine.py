@@ -483,7 +483,7 @@ def test_what_is_silent_is_held_back_while_the_rest_streams() -> None:
     answer = finish(events)
     assert answer.text == "".join(pieces)
     assert answer.notes == (
-        "Held back: the MR sequence (image) did not pass the ship rule; see the model card.",
+        "Held back: the MR sequence of a picture, which this model was measured to guess; see its card.",
     )
     assert answer.stopped == "end"
 

@@ -210,7 +210,10 @@ def test_words_come_sentence_by_sentence() -> None:
     assert said == ["", "", "", "This is an MRI. ", "", "", f"{SLICE} ", ""]
     assert gate.flush() == "It shows the head."
     assert gate.flush() == ""
-    assert gate.note == "Held back: the MR sequence (image) did not pass the ship rule; see the model card."
+    assert (
+        gate.note
+        == "Held back: the MR sequence of a picture, which this model was measured to guess; see its card."
+    )
 
 
 def test_what_cannot_be_told_is_said_once() -> None:

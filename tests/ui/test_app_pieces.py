@@ -72,7 +72,7 @@ def test_what_an_answer_left_out_stands_below_it(assistant: ScriptedAssistant) -
     *_, done = assistant.stream(phantoms.ct_study(), "What is shown?")
     assert isinstance(done, Done)
     answer = done.answer
-    held = "Held back: the body part (volume) did not pass the ship rule; see the model card."
+    held = "Held back: the body part of a volume, which this model was measured to guess; see its card."
     assert held not in chat.answer_facts(answer)
     assert chat.answer_facts(dataclasses.replace(answer, notes=(held,))).endswith(held)
 

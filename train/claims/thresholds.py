@@ -91,7 +91,9 @@ def ask(assistant: Any, cases: list[Asked], threshold: float) -> list[Said]:
             given = assistant.answer(
                 case.study,
                 qa.question,
-                options=AskOptions(threshold, max_frames=asking.FRAMES, max_new_tokens=NEW_TOKENS),
+                options=AskOptions(
+                    threshold, max_frames=asking.FRAMES, max_new_tokens=NEW_TOKENS, alone=True
+                ),
             )
             first = number == 0
             out.append(

@@ -11,6 +11,7 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
+from omnivmed.spoken.familiar import FILE as FAMILIAR
 from omnivmed.spoken.withhold import NAMES, asks
 from train.loop.store import write_json
 from train.nano.fit.recipe import instruct_config
@@ -96,7 +97,7 @@ def spoken(answers: dict[str, dict[str, str]], scores: Path) -> dict[str, list[s
         out[kind] = []
         for task, words in tasks.items():
             key = f"{kind}:{task}"
-            if measured["ship"].get(key, "not measured"):
+            if measured["ship"].get(key, "not measured") or task in narrow_in(scores).get(kind, ()):
                 continue
             note = f"{words} ({percent(row[key])} of 100 right on unseen patients"
             sources = {k.split("@")[1]: v for k, v in row.items() if k.startswith(key + "@") and v[1] >= 6}
@@ -112,6 +113,21 @@ def silent_in(scores: Path) -> dict[str, list[str]]:
     measured = json.loads(scores.read_text()) if scores.exists() else {"ship": {}, "silent": {}}
     failed = silent_of(measured["ship"])
     return {k: sorted({*tasks, *measured["silent"].get(k, ())}) for k, tasks in failed.items()}
+
+
+def narrow_in(scores: Path) -> dict[str, list[str]]:
+    """By kind of study: types that passed, but on studies of one value alone (the scores count no commonest answer for
+    them). A right answer there says nothing of other studies, so the program does not ask for it."""
+    if not scores.exists():
+        return {}
+    measured = json.loads(scores.read_text())
+    majority = measured["scores"]["majority"] | measured["scores"]["sequences majority"]
+    out: dict[str, list[str]] = {}
+    for key, why in measured["ship"].items():
+        kind, task = key.split(":")
+        if not why and key not in majority:
+            out.setdefault(kind, []).append(task)
+    return out
 
 
 def suggested(questions: dict[str, list[str]], silent: dict[str, list[str]]) -> dict[str, list[str]]:
@@ -160,14 +176,22 @@ def write_card(out: Path, report: Path) -> None:
     here = Path(__file__).parent
     card = json.loads((here / "card.json").read_text())
     card["answers"] = spoken(card["answers"], report / "scores.json")
+    one_kind = card.pop("one_kind")
     card["silent"] = silent_in(report / "scores.json")
-    card["questions"] = suggested(card["questions"], card["silent"])
+    card["narrow"] = narrow_in(report / "scores.json")
+    for kind in card["narrow"]:
+        card["answers"][kind].append(one_kind[kind])
+    held = {k: [*names, *card["narrow"].get(k, ())] for k, names in card["silent"].items()}
+    card["questions"] = {
+        k: q for k, q in suggested(card["questions"], held).items() if k not in card["narrow"]
+    }
     (out / "README.md").write_text(
         model_card((here / "card.md").read_text(), card["answers"], card["silent"], report)
     )
     backbone = {"name": SMOLLM2.name, "gguf_sha256": SMOLLM2.gguf_sha256, "licence": SMOLLM2.licence}
     write_json(config({"description": DESCRIPTION, **card}, backbone, True), out / "config.json")
-    names = (ENCODER_FILE, LORA_FILE, "config.json", "README.md")
+    names = [ENCODER_FILE, LORA_FILE, "config.json", "README.md"]
+    names += [FAMILIAR] if (out / FAMILIAR).is_file() else []
     files: dict[str, dict[str, Any]] = {
         n: {"sha256": sha256(out / n), "bytes": (out / n).stat().st_size} for n in names
     }

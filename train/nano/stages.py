@@ -216,6 +216,18 @@ def _eval(work: Work) -> None:
         evaluate(exam, work.out, silent, args.per_source, current_group())
 
 
+def _familiar(work: Work) -> None:
+    from omnivmed.inference import load_model
+    from omnivmed.spoken.familiar import FILE
+    from train.nano.measure.familiar import familiar
+
+    model = load_model(work.args.model or "nano", offline=True)
+    work.out.mkdir(parents=True, exist_ok=True)
+    told = familiar(work.bank, model, work.runs / "packages", work.folder, work.out / FILE)
+    (work.folder / "report.md").write_text(told + "\n", encoding="utf-8")
+    print(told)
+
+
 def _beyond(work: Work) -> None:
     from train.nano.measure.probes import beyond
 
@@ -253,6 +265,7 @@ STAGES: dict[str, Stage] = {
     "gate": Stage(_gate, ("refine",), aside=True),
     "beyond": Stage(_beyond, ("cache",), aside=True),
     "ceiling": Stage(_ceiling, ("heal",), aside=True),
+    "familiar": Stage(_familiar, ("export",), aside=True),
 }
 PARALLEL = (_leg, _gate, _eval)
 """What several processes can share."""

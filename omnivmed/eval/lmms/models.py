@@ -36,7 +36,7 @@ class OmniVMed(lmms):
         from omnivmed.inference import load_model
 
         self.assistant = load_model(pretrained)
-        self.options = AskOptions(threshold=float(threshold))
+        self.options = AskOptions(threshold=float(threshold), alone=True)
 
     def generate_until(self, requests: list[Any]) -> list[str]:
         """One answer per request; a question that cannot be answered gives an empty text, as in our own runner."""

@@ -42,5 +42,5 @@ def conversation_markdown(opened: OpenStudy, turns: Sequence[Turn]) -> str:
                 lines.append(f"- {texts.EXPORT_WINDOW.format(level=level, width=width)}")
             else:
                 lines.append(f"- {texts.EXPORT_NO_WINDOW}")
-        lines += [f"- {turn.facts}", ""]
+        lines += [f"- {turn.facts.replace(chr(10), ' · ')}", ""]
     return "\n".join(lines)

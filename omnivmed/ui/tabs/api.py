@@ -256,5 +256,7 @@ def details(context: Context, opened: OpenStudy, state: chat.Progressing) -> dic
             "threshold_meaning": None if answer.mask is None else answer.mask.threshold_meaning,
             "window": list(answer.window) if answer.window is not None else None,
             "stopped": answer.stopped,
+            "source": answer.source,
+            "offers": list(answer.offers),
         }
     return told

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import gradio as gr
 
 from omnivmed.inference.options import AskOptions
+from omnivmed.spoken.reply import suggestions
 from omnivmed.ui import texts
 from omnivmed.ui.canvas.container import payload_path
 from omnivmed.ui.canvas.payload import pack_mask
@@ -215,15 +216,26 @@ class Ask:
         """The conversation as a file."""
         path = session.new_served("omnivmed-conversation.md")
         path.write_text(conversation_markdown(opened, session.turns), encoding="utf-8")
-        return {self.page.save_chat: gr.DownloadButton(value=str(path), interactive=True)}
+        updates: Updates = {self.page.save_chat: gr.DownloadButton(value=str(path), interactive=True)}
+        if turn.answer is not None and turn.answer.offers:  # what it names instead is one click away
+            usual = suggestions(opened.study, self.context.service.knows)
+            updates |= self.chips(list(dict.fromkeys([*turn.answer.offers, *usual])))
+        return updates
 
     def suggested(self, opened: OpenStudy | None) -> Updates:
-        """Questions to begin with: the model's own for this kind of study, where it brings some."""
+        """Questions to begin with: those that the file or the model answers of this very study (`spoken.reply`)."""
         kind = opened.study.kind if opened is not None else "image"
-        assistant = self.context.service.assistant
-        own = assistant.questions.get(kind) if assistant is not None else None
-        questions = list(own or texts.QUESTIONS[kind])[:SUGGESTIONS]
-        questions += [""] * (SUGGESTIONS - len(questions))
+        service = self.context.service
+        assistant = service.assistant
+        if assistant is not None and assistant.knows is None:
+            found = list(assistant.questions.get(kind) or texts.QUESTIONS[kind])
+        else:
+            found = [] if opened is None else suggestions(opened.study, service.knows)
+        return self.chips(found)
+
+    def chips(self, questions: Sequence[str]) -> Updates:
+        """The buttons with these questions; those left over are hidden."""
+        questions = [*questions[:SUGGESTIONS], *[""] * (SUGGESTIONS - len(questions))]
         return {
             button: gr.Button(value=text or " ", visible=bool(text))
             for button, text in zip(self.page.suggestions, questions, strict=True)
@@ -248,7 +260,7 @@ def wire(bench: Bench, page: AskPage) -> None:
     """Events of the tab."""
     ask, screen = Ask(bench, page), bench.screen.page
     bench.when_shown.add(ask.shown, [page.chat, page.save_chat, *page.suggestions])
-    bench.when_answered.add(ask.answered, [page.save_chat])
+    bench.when_answered.add(ask.answered, [page.save_chat, *page.suggestions])
     page.model.change(None, page.facts, None, js=TELL_VIEWER)
     screen.viewer.ask_slice(ask.ask_slice, None, page.question, **bench.light)
     page.stop.click(ask.stop_answer, None, None, **bench.light)

@@ -72,7 +72,7 @@ def build(context: Context) -> ComparePage:
 def pane(title: str, text: str, facts: str) -> str:
     """One answer being written."""
     body = escape(text).replace("\n", "<br>") or "…"
-    line = f'<small class="ov-facts">{escape(facts)}</small>' if facts else ""
+    line = f'<small class="ov-facts">{escape(facts.replace(chr(10), " · "))}</small>' if facts else ""
     return f'<div class="ov-answer"><h3>{escape(title) or "&nbsp;"}</h3>{body}{line}</div>'
 
 
@@ -109,6 +109,7 @@ class Compare:
         page = self.page
         session = self.context.store.get(request.session_hash)
         base = AskOptions.bounded(self.context.limits, left, reference, max_frames, max_new_tokens)
+        base = replace(base, alone=True)  # two runs of the model are compared, not the file with itself
         both = [
             base,
             replace(base, threshold=AskOptions.bounded(self.context.limits, right).threshold),

@@ -18,7 +18,9 @@ from typing import TYPE_CHECKING, Any
 
 from omnivmed.errors import Cancelled, ModelError, OmniVMedError
 from omnivmed.inference.events import Done, Failed, MaskReady, Stage, Text
+from omnivmed.inference.guided import immediate
 from omnivmed.inference.options import AskOptions
+from omnivmed.spoken.questions import place_in
 from omnivmed.ui import texts
 from omnivmed.ui.visit.background import Step
 from omnivmed.ui.visit.opened import OpenStudy, Turn
@@ -28,6 +30,7 @@ from omnivmed.ui.visit.studies import Context
 if TYPE_CHECKING:
     from omnivmed.inference import Answer, Assistant
     from omnivmed.pruning import KeepMask
+    from omnivmed.study import Study
 
 log = logging.getLogger("omnivmed.ui")
 SHOWN_TURNS = 12
@@ -130,6 +133,14 @@ def _answer(
     with_history: bool,
 ) -> Generator[Progressing, None, None]:
     state = Progressing(question)
+    earlier = session.history(context.limits) if with_history else []
+    asked, options = placed(opened.study, question, options)
+    if context.service.assistant is None:  # what the file knows needs no model: one may still load, or have failed
+        before = earlier[-1][0] if earlier else ""
+        at_once = immediate(opened.study, asked, before, context.service.knows, options)
+        if at_once is not None:
+            yield replace(state, text=at_once.text, answer=at_once, facts=answer_facts(at_once))
+            return
     try:
         loading = context.service.awaited(session.stop)
         while True:
@@ -145,8 +156,8 @@ def _answer(
     began = time.monotonic()
     events = assistant.stream(
         opened.study,
-        question,
-        history=session.history(context.limits) if with_history else [],
+        asked,
+        history=earlier,
         options=options,
         cancel=session.stop,
     )
@@ -174,7 +185,8 @@ def _answer(
             now = time.monotonic()
             if isinstance(event, MaskReady):
                 mask = event.mask
-                yield replace(state, mask=mask)
+                if options.place is None:  # that of one slice is not the mask of the study on the screen
+                    yield replace(state, mask=mask)
                 continue
             if isinstance(event, Text):
                 pieces.append(event.piece)
@@ -211,11 +223,31 @@ def place_of(error: BaseException) -> str:
 # ------------------------------------------------------------------------------------- how it reads
 
 
+def placed(study: Study, question: str, options: AskOptions) -> tuple[str, AskOptions]:
+    """A question that begins with a place ("On slice 57: …", "At 3.5 s: …") and the options that look there alone; any
+    other as it is. A place that the study has not is left to the engine to refuse."""
+    found = place_in(question)
+    if found is None or study.kind == "image":
+        return question, options
+    unit, value, rest = found
+    if unit == "number":
+        return rest, replace(options, place=int(value) - 1)
+    return (
+        (question, options)
+        if study.times_s is None
+        else (rest, replace(options, place=study.index_at(value)))
+    )
+
+
 def answer_facts(answer: Answer) -> str:
-    """The line below an answer: tokens and seconds, all of them this run's, and what was left out and why."""
+    """What stands below an answer: a short line, and behind a line break the rest, which a click shows: tokens and
+    seconds, all of them this run's, and what was left out and why."""
     usage, seconds = answer.usage, answer.timings_s
     before, after = usage.visual_tokens_before, usage.visual_tokens_after
-    share = f" ({100 * after / before:.0f} %)" if before else ""
+    source = texts.ANSWER_SOURCES[answer.source]
+    if not before:  # no model was asked
+        return source
+    share = f" ({100 * after / before:.0f} %)"
     parts = [
         texts.ANSWER_TOKENS.format(after=after, before=before, share=share),
         texts.ANSWER_OUT.format(count=usage.output_tokens),
@@ -228,15 +260,17 @@ def answer_facts(answer: Answer) -> str:
         parts.append(texts.LENGTH)
     if answer.stopped == "cancelled":
         parts.append(texts.STOPPED)
-    return " · ".join([*parts, *answer.notes])
+    short = texts.ANSWER_SHORT.format(seconds=seconds.total, tokens=after)
+    lead = " · ".join(part for part in (source, short) if part)
+    return f"{lead}\n{' · '.join([*parts, *answer.notes])}"
 
 
 def stopped_facts(mask: KeepMask | None, seconds: float) -> str:
     """The same for an answer that was stopped."""
-    parts = [texts.STOPPED_AFTER.format(seconds=seconds)]
-    if mask is not None:
-        parts.insert(0, texts.ANSWER_TOKENS.format(after=mask.kept, before=mask.total, share=""))
-    return " · ".join(parts)
+    short = texts.STOPPED_AFTER.format(seconds=seconds)
+    if mask is None:
+        return short
+    return f"{short}\n{texts.ANSWER_TOKENS.format(after=mask.kept, before=mask.total, share='')}"
 
 
 _SLICE = re.compile(r"\b(slice|frame)s? (?:number )?(\d{1,6})\b", re.IGNORECASE)
@@ -301,10 +335,13 @@ def messages(session: Session, running: Progressing | None = None) -> list[dict[
 
 
 def _pair(question: str, body: str, facts: str) -> list[dict[str, Any]]:
-    """The question, the answer, and the answer's numbers as a small line of their own."""
+    """The question, the answer, and the answer's numbers as a small line of their own; a click shows the rest."""
     shown = [{"role": "user", "content": plain(question)}, {"role": "assistant", "content": body or "…"}]
-    if facts:
-        shown.append(
-            {"role": "assistant", "content": f'<small class="ov-facts">{html.escape(facts)}</small>'}
-        )
+    short, _, rest = facts.partition("\n")
+    if rest:
+        small = f"<details><summary>{html.escape(short)}</summary>{html.escape(rest)}</details>"
+    else:
+        small = html.escape(short)
+    if short:
+        shown.append({"role": "assistant", "content": f'<small class="ov-facts">{small}</small>'})
     return shown

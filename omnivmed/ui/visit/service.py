@@ -16,6 +16,7 @@ from pydantic import BaseModel
 from omnivmed.errors import Cancelled, ModelError
 from omnivmed.inference.cards import Card, card_of
 from omnivmed.progress import Progress
+from omnivmed.spoken.reply import Knows
 from omnivmed.ui import texts
 from omnivmed.ui.visit.background import Step
 from omnivmed.ui.visit.samples import find_sample
@@ -118,6 +119,12 @@ class ModelService:
     def budget(self) -> VisionBudget:
         """How the model in use (or about to be) cuts a study into tokens."""
         return self._card.budget if self.assistant is None else self.assistant.budget
+
+    @property
+    def knows(self) -> Knows:
+        """What the model in use (or about to be) may be asked, as the replies read it."""
+        own = self.assistant.knows if self.assistant is not None else None
+        return own or self._card.knows
 
     @cached_property
     def _card(self) -> Card:
