@@ -61,7 +61,7 @@ def measure(model: str, frames: int, threshold: float, threads: int) -> dict[str
     }
     try:
         # Nothing is pruned by the rule "greater than" only below every distance; identical patches count 0.
-        options = AskOptions(threshold=max(threshold, 0.0), max_frames=frames, max_new_tokens=4)
+        options = AskOptions(alone=True, threshold=max(threshold, 0.0), max_frames=frames, max_new_tokens=4)
         if threshold < 0:
             study = Study.from_array(
                 _never_alike(draw(frames)), "video", times_s=np.arange(frames, dtype=float)

@@ -217,7 +217,9 @@ def ask_again(config: TrainConfig, rows: Path, model: Path, threshold: float) ->
             (study, *_) = open_media(sample.media)
             with study:
                 question = sample.turns[0][0]
-                answers.append(assistant.answer(study, question, threshold=threshold, max_new_tokens=64).text)
+                answers.append(
+                    assistant.answer(study, question, threshold=threshold, max_new_tokens=64, alone=True).text
+                )
         said.append(answers)
     told = [
         Told(sample.id, sample.turns[0][0], sample.turns[0][1], before, after)

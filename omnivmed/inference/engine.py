@@ -229,8 +229,7 @@ class LocalAssistant(Making):
         try:
             yield from self.desk.wait(work)
             if (yield from self._strange(request, patches, work)):
-                yield Text(work.text)
-                yield Done(self._answer(request, patches, mask, work), work.stopped)
+                yield from (Text(work.text), Done(self._answer(request, patches, mask, work), work.stopped))
                 return
             ids, room = self._prompt(request, mask, patches, work)
             chat_key = (*request.mask_key, "chat")
@@ -266,16 +265,14 @@ class LocalAssistant(Making):
 
     def _strange(self, request: Request, patches: Patches, work: Work) -> Generator[Event, None, bool]:
         """Whether these pictures are unlike all that the model was trained on; then the refusal is `work.text`."""
-        if self.familiar is None or self.knows is None or request.options.alone:
+        told = request.study.modality is not None  # the file says that it is a CT, say: no cat
+        if told or self.familiar is None or self.knows is None or request.options.alone:
             return False
-        if request.study.modality is not None:  # the file says that it is a CT, say: no cat
-            return False
-        key = (*request.study_key, "familiar")
-        known: bool | None = self._store.get(key)
+        known: bool | None = self._store.get((*request.study_key, "familiar"))
         if known is None:
             features = yield from self._features(request, patches, work)
             known = self.familiar.knows(self.runtime.pooled(features, patches.grid_thw[0]), patches.kind)
-            self._store.put(key, known, 1)
+            self._store.put((*request.study_key, "familiar"), known, 1)
         if not known:
             said = unfamiliar(request.study, self.knows, self.familiar.words)
             work.text, work.source, work.offers = said.text, said.source, said.offers
