@@ -135,7 +135,9 @@ def _answer(
     state = Progressing(question)
     earlier = session.history(context.limits) if with_history else []
     asked, options = placed(opened.study, question, options)
-    if context.service.assistant is None:  # what the file knows needs no model: one may still load, or have failed
+    if (
+        context.service.assistant is None
+    ):  # what the file knows needs no model: one may still load, or have failed
         before = earlier[-1][0] if earlier else ""
         at_once = immediate(opened.study, asked, before, context.service.knows, options)
         if at_once is not None:
