@@ -30,7 +30,6 @@ NOT_IMPORTED = {
     "pylibjpeg-openjpeg": "pydicom finds it: JPEG 2000",
     "pylibjpeg-rle": "pydicom finds it: RLE",
     "python-multipart": "floor: reads uploads for starlette",
-    "simpleitk": "second decoder of DICOM, and the recipe",
     "trackio": "the Trainer's tracker, by name",
     "uvicorn": "floor: Gradio's server",
 }

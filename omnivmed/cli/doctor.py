@@ -16,7 +16,7 @@ from omnivmed.inference.cards import title_of
 from omnivmed.resources import samples_dir
 
 PACKAGES = (
-    "torch transformers tokenizers safetensors gradio numpy pillow pydicom pylibjpeg-libjpeg nibabel SimpleITK "
+    "torch transformers tokenizers safetensors gradio numpy pillow pydicom pylibjpeg-libjpeg nibabel "
     "av opencv-python-headless gguf huggingface_hub"
 )
 

@@ -10,7 +10,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 RANGES = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
-LOCK = (ROOT / "requirements.txt").read_text(encoding="utf-8")
+LOCK = "".join((ROOT / f).read_text(encoding="utf-8") for f in ("requirements.txt", "locks/dev.txt"))
 LOWEST = {
     "gradio": ((6, 20), "CVE-2026-28414"),
     "pillow": ((12, 3), "CVE-2026-40192"),
