@@ -18,7 +18,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; the exit code: 0 done, 1 `doctor` found something missing, 2 wrong input, 130 interrupted."""
     parser = build_parser()
     try:
-        args = parser.parse_args(argv)
+        args = parser.parse_args(joined(sys.argv[1:] if argv is None else argv))
         if not os.environ.get("PYTHONWARNINGS"):
             warnings.simplefilter(
                 "ignore"
@@ -45,6 +45,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         if isinstance(error, OmniVMedError):
             return complain(error.message)
         raise
+
+
+def joined(argv: Sequence[str]) -> list[str]:
+    """`prune compare …` is one command of two words; a study of the name "compare" is `prune ./compare`."""
+    return ["prune compare", *argv[2:]] if list(argv[:2]) == ["prune", "compare"] else list(argv)
 
 
 def complain(sentence: str) -> int:

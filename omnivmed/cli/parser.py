@@ -113,6 +113,26 @@ def build_parser() -> argparse.ArgumentParser:
     )
     prune.set_defaults(run=_command("prune"))
 
+    compare = commands.add_parser(
+        "prune compare",
+        help="every pruning rule on one study, side by side; needs no model",
+        description=f"Prune a study by several rules. {NOTICE}",
+    )
+    _study_arguments(compare)
+    compare.add_argument("--rules", metavar="A,B,…", help="these rules, in this order (all)")
+    compare.add_argument(
+        "--match", action="store_true", help="every rule keeps as many tokens as the first one"
+    )
+    compare.add_argument(
+        "--region",
+        metavar="MASK",
+        help="a file of the same grid, above 0 where marked: the share of it that is kept",
+    )
+    compare.add_argument("--max-frames", type=positive, metavar="N", help="slices or frames taken at most")
+    compare.add_argument("--budget", choices=("nano", "published"), default="nano", help="as in prune (nano)")
+    compare.add_argument("--out", metavar="OUT", help="write the table (.json) or a sheet of pictures (.png)")
+    compare.set_defaults(run=_command("compare"))
+
     info = commands.add_parser(
         "info", help="what a file is and what would be read from it", description=NOTICE
     )

@@ -284,6 +284,7 @@ class Texts(BaseModel, frozen=True, extra="forbid", strict=False):
     DISK_FULL: str
     ODD_UPLOAD: str
     NOT_HERE: str
+    FILE_NOT_WORDS: str
     NO_ADDRESS: str
     FOOTER_PROGRAM: str
     PROGRESS_COUNT: str

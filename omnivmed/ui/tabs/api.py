@@ -34,9 +34,10 @@ log = logging.getLogger("omnivmed.ui")
 
 
 class OneOrMore(GradioRootModel):
-    """What a caller sends for a study: one file, or a list of files (a DICOM series)."""
+    """What a caller sends for a study: one file, or a list of files (a DICOM series). Words are let in as far as the
+    sentence that says what to send instead."""
 
-    root: FileData | list[FileData]
+    root: FileData | list[FileData] | str
 
 
 class ApiStudyFile(UnopenedFile):
@@ -53,6 +54,8 @@ class ApiStudyFile(UnopenedFile):
     def preprocess(self, payload: Any) -> Any:
         """Paths of the uploads, always as a list; None without a file."""
         root = getattr(payload, "root", payload)
+        if isinstance(root, str):
+            raise gr.Error(texts.FILE_NOT_WORDS, title="NotAnImage", print_exception=False)
         return super().preprocess(ListFiles(root) if isinstance(root, list) else root)
 
     def api_info(self) -> dict[str, Any]:
@@ -98,6 +101,7 @@ def add_api(bench: Bench) -> None:
             threshold: pruning threshold on pixels in [-1, 1], 0 to 2; 0.1 is the published one.
             max_new_tokens: longest answer, in tokens.
         """
+        check_threshold(threshold)
         options = AskOptions.bounded(context.limits, threshold, "previous", None, max_new_tokens)
         context.service.start()
         with context.store.temporary(request.session_hash) as session:
@@ -124,6 +128,7 @@ def add_api(bench: Bench) -> None:
             file: DICOM, zip of a DICOM series, NIfTI, NRRD, MHA, picture or video.
             threshold: pruning threshold on pixels in [-1, 1], 0 to 2; 0.1 is the published one.
         """
+        check_threshold(threshold)
         options = AskOptions.bounded(context.limits, threshold)
         with context.store.temporary(request.session_hash) as session:
             try:
@@ -235,6 +240,16 @@ def drawn_details(state: drawing.Making, picture: Picture | None) -> dict[str, A
         if picture.change is not None:
             told["no_change"] = picture.change.no_change
     return told
+
+
+def check_threshold(value: Any) -> None:
+    """A program is told of a threshold that is none; a page's slider cannot send one. None is the usual one. Raises
+    gr.Error."""
+    if value is None:
+        return
+    number = isinstance(value, int | float) and not isinstance(value, bool)
+    if not number or not 0 <= value <= 2:
+        raise gr.Error(texts.COMMAND_THRESHOLD.removeprefix("--"), title="Threshold", print_exception=False)
 
 
 def details(context: Context, opened: OpenStudy, state: chat.Progressing) -> dict[str, Any]:
