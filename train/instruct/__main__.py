@@ -83,7 +83,7 @@ def select(args: argparse.Namespace) -> int:
     if args.graph == "oka":
         chosen = graph.select_oka(folder, args.keep, args.weight)
         print(
-            f"{len(chosen.ids)} rows from {chosen.bar:.3f} up; {chosen.unscored} without a score, none of them taken"
+            f"{len(chosen)} rows from {chosen.bar:.3f} up; {chosen.unscored} without a score, none of them taken"
         )
         return 0
     counts = graph.select_captions(folder, Bar(args.lowest, args.mean, args.judges))

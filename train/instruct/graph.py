@@ -98,7 +98,7 @@ def select_oka(folder: Path, keep: float = KEEP, weight: float = WEIGHT) -> Chos
         keep,
         weight,
     )
-    _renew(folder / "selected", (r for r in shards.records_of(source) if r.id in chosen.ids))
+    _renew(folder / "selected", (r for r in shards.records_of(source) if r.id in chosen))
     return chosen
 
 

@@ -82,7 +82,7 @@ def run(stage: Stage, source: Path, target: Path, processes: int = 1) -> Count:
             work(shard)
     total = Count()
     for shard in shards(source):
-        kept, dropped = len(_lines(target / shard.name)), len(_lines(_rejects(target / shard.name)))
+        kept, dropped = _count(target / shard.name), _count(_rejects(target / shard.name))
         total += Count(kept + dropped, kept, dropped)
     return total
 
@@ -121,6 +121,11 @@ def _rejects(shard: Path) -> Path:
 
 def _lines(path: Path) -> list[str]:
     return [line for line in path.read_text(encoding="utf-8").split("\n") if line] if path.exists() else []
+
+
+def _count(path: Path) -> int:
+    """Lines of a file that this module wrote whole."""
+    return path.read_bytes().count(b"\n")
 
 
 def _write(path: Path, lines: list[str]) -> None:

@@ -11,6 +11,7 @@ import math
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,7 @@ from train.instruct.sheets import WHAT, as_content, pictures, shorter_side
 PROMPTS = Path(__file__).parent / "prompts"
 
 
+@cache
 def prompt(name: str) -> tuple[str, str]:
     """(text, 12 hex digits over it) of a prompt file."""
     text = (PROMPTS / f"{name}.txt").read_text(encoding="utf-8").strip()
