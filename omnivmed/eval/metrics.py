@@ -54,15 +54,17 @@ def llava_med_exact(prediction: str, reference: str) -> float:
 def llava_med_closed(prediction: str, reference: str) -> bool:
     """Closed answer by `run_eval_batch`, used for the published tables: the answer is a substring.
 
-    So "Yesterday" scores for yes, and "There is yes and no" scores for both.
+    So "Yesterday" scores for yes, and "There is yes and no" scores for both. An empty reference, a substring of everything,
+    is never right: there is nothing to be right about.
     """
-    return reference.lower().strip() in prediction.lower()
+    wanted = reference.lower().strip()
+    return bool(wanted) and wanted in prediction.lower()
 
 
 def llava_med_closed_strict(prediction: str, reference: str) -> bool:
     """Closed answer by `run_eval`: the prediction must also hold yes or no."""
     text = prediction.lower()
-    return ("yes" in text or "no" in text) and reference.lower().strip() in text
+    return ("yes" in text or "no" in text) and llava_med_closed(prediction, reference)
 
 
 def whole_words(prediction: str, reference: str) -> bool:
@@ -71,7 +73,7 @@ def whole_words(prediction: str, reference: str) -> bool:
     "I cannot tell" holds the letters of "no" and scores for it by the two rules above; not here.
     """
     wanted = re.escape(reference.lower().strip())
-    return re.search(rf"(?<!\w){wanted}(?!\w)", prediction.lower()) is not None
+    return bool(wanted) and re.search(rf"(?<!\w){wanted}(?!\w)", prediction.lower()) is not None
 
 
 def declined(prediction: str) -> bool:
@@ -89,12 +91,13 @@ def yes_no_xor(prediction: str, reference: str) -> bool:
 
 
 def exact_match(prediction: str, reference: str) -> bool:
-    """Equality after lower-casing, stripping and dropping one final period (protocol B without a judge)."""
+    """Equality after lower-casing, stripping and dropping one final period (protocol B without a judge); never true of
+    an empty reference."""
 
     def plain(text: str) -> str:
         return text.lower().strip().removesuffix(".").strip()
 
-    return plain(prediction) == plain(reference)
+    return bool(plain(reference)) and plain(prediction) == plain(reference)
 
 
 def choice_letter_correct(prediction: str, letter: str) -> bool:

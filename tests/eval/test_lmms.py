@@ -15,6 +15,7 @@ import pytest
 from PIL import Image
 
 import omnivmed.eval.lmms
+from omnivmed.errors import StudyError
 
 TASK = Path(omnivmed.eval.lmms.__file__).parent / "tasks/vqa_rad"
 
@@ -55,8 +56,13 @@ def test_requests_become_questions(plugin: ModuleType, monkeypatch: pytest.Monke
         args=("<image>\nIs it?", {"max_new_tokens": 8}, lambda d: [d["image"]], 0, "t", "test")
     )
     two = SimpleNamespace(args=("Is it?", {}, lambda d: [d["image"]] * 2, 0, "t", "test"))
-    assert model.generate_until([one, two]) == ["Yes.", ""], "two studies in one question are not answered"
-    assert echo.asked == [("image", (1, 40, 60), "Is it?", 0.3, 8)]
+    assert model.generate_until([one]) == ["Yes."]
+    with pytest.raises(
+        StudyError, match="One study at a time"
+    ) as failure:  # no empty text that would be scored
+        model.generate_until([one, two])
+    assert failure.value.__notes__ == ["document 0 of t, test"]
+    assert echo.asked == [("image", (1, 40, 60), "Is it?", 0.3, 8)] * 2
     with pytest.raises(NotImplementedError):
         model.loglikelihood([])
 

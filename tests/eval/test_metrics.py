@@ -83,11 +83,20 @@ def test_what_that_code_calls_exact_match(prediction: str, reference: str, expec
         ("It is a CT", "CT", True, False),  # neither yes nor no: only the strict rule refuses
         ("Not at all, CT", "CT", True, True),  # "Not" holds "no"
         ("", "yes", False, False),
+        ("Yes.", "", False, False),  # "" is a substring of everything
+        ("No.", "  ", False, False),
+        ("", "", False, False),
     ],
 )
 def test_closed_answers(prediction: str, reference: str, batch: bool, strict: bool) -> None:
     assert metrics.llava_med_closed(prediction, reference) is batch
     assert metrics.llava_med_closed_strict(prediction, reference) is strict
+
+
+@pytest.mark.parametrize("said", ["yes", "", "No."])
+def test_nothing_is_right_about_an_empty_reference(said: str) -> None:
+    assert not metrics.whole_words(said, "")
+    assert not metrics.exact_match(said, " ")
 
 
 @pytest.mark.parametrize(

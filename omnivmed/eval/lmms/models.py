@@ -11,7 +11,6 @@ from lmms_eval.api.registry import register_model  # type: ignore[import-not-fou
 
 from omnivmed.defaults import DEFAULT_THRESHOLD
 from omnivmed.eval.media import open_media
-from omnivmed.eval.predictions import Reply
 from omnivmed.inference import AskOptions
 from omnivmed.study import Study
 
@@ -39,13 +38,18 @@ class OmniVMed(lmms):
         self.options = AskOptions(threshold=float(threshold), alone=True)
 
     def generate_until(self, requests: list[Any]) -> list[str]:
-        """One answer per request; a question that cannot be answered gives an empty text, as in our own runner."""
+        """One answer per request. A question that cannot be answered raises its error, with the document's place in a
+        note: an empty text would be counted as an answer, and the share of broken documents would never be seen."""
         out = []
         for request in requests:
             text, settings, doc_to_visual, doc_id, task, split = request.args
             shown = doc_to_visual(self.task_dict[task][split][doc_id])
             options = replace(self.options, max_new_tokens=settings.get("max_new_tokens", 64))
-            out.append(reply(self.assistant, shown, text, options).text)
+            try:
+                out.append(reply(self.assistant, shown, text, options))
+            except Exception as error:
+                error.add_note(f"document {doc_id} of {task}, {split}")
+                raise
         return out
 
     def loglikelihood(self, requests: list[Any]) -> list[tuple[float, bool]]:
@@ -57,18 +61,15 @@ class OmniVMed(lmms):
         raise NotImplementedError("omnivmed is asked one question at a time here")
 
 
-def reply(assistant: Any, shown: list[Any], text: str, options: AskOptions) -> Reply:
-    """The answer about what a task shows: one picture, or one path of a clip or volume."""
-    from omnivmed.errors import OmniVMedError
+def reply(assistant: Any, shown: list[Any], text: str, options: AskOptions) -> str:
+    """The answer about what a task shows: one picture, or one path of a clip or volume.
 
-    try:
-        with study_of(shown) as study:
-            prompt = text.replace("<image>", "").strip()
-            given = assistant.answer(study, prompt, options=options)
-            assistant.forget(study)
-    except OmniVMedError as error:
-        return Reply("", error=error.code)
-    return Reply(given.text)
+    Raises StudyError or ModelError.
+    """
+    with study_of(shown) as study:
+        given = assistant.answer(study, text.replace("<image>", "").strip(), options=options)
+        assistant.forget(study)
+    return str(given.text)
 
 
 def study_of(shown: list[Any]) -> Study:
