@@ -54,8 +54,8 @@ def llava_med_exact(prediction: str, reference: str) -> float:
 def llava_med_closed(prediction: str, reference: str) -> bool:
     """Closed answer by `run_eval_batch`, used for the published tables: the answer is a substring.
 
-    So "Yesterday" scores for yes, and "There is yes and no" scores for both. An empty reference, a substring of everything,
-    is never right: there is nothing to be right about.
+    So "Yesterday" scores for yes, and "There is yes and no" scores for both. An empty reference, which is a substring
+    of everything, is never right: there is nothing to be right about.
     """
     wanted = reference.lower().strip()
     return bool(wanted) and wanted in prediction.lower()

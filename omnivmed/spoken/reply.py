@@ -256,7 +256,7 @@ def _one(study: Described, rows: Mapping[str, Row], said: Asked) -> tuple[str, b
 SAID: dict[str, str] = {
     "slices": "{} slices", "frames": "{} frames", "rate": "{}", "duration": "{} long", "matrix": "{}",
     "step": "{} from slice to slice", "thickness": "slices {} thick", "spacing": "pixels of {}", "colour": "{}",
-    "extent": "{} are covered",
+    "unit": "{}", "extent": "{} are covered",
 }  # fmt: skip
 
 
