@@ -212,10 +212,11 @@ def test_the_command_line_names_stages_and_mistakes(
 
 
 def damaged(data: Path, root: Path) -> Path:
-    """A copy of the phantoms of which one still is gone and one is no picture."""
+    """A copy of the phantoms of which three stills are gone and one is no picture."""
     copy = root / "data"
     shutil.copytree(data, copy)
-    (copy / "phantoms/images/0004.png").unlink()
+    for number in (4, 5, 6):
+        (copy / f"phantoms/images/{number:04d}.png").unlink()
     (copy / "phantoms/images/0007.png").write_bytes(b"no picture")
     return copy
 
@@ -226,7 +227,7 @@ def test_what_a_reader_drops_is_named_counted_and_part_of_the_limit(data: Path, 
     said: list[str] = []
     run(config, copy, tmp_path / "run", say=said.append)
     rows = [json.loads(line) for line in (tmp_path / "run/align/dropped.jsonl").read_text().splitlines()]
-    assert [row["reason"] for row in rows] == ["file missing"]
+    assert [row["reason"] for row in rows] == ["file missing"] * 3
     assert any("left out: file missing" in line for line in said)
     with pytest.raises(TooManyBadSamples, match="file missing"):
         run(short("align", max_skip_rate=0.0, validate=0.0), copy, tmp_path / "strict", say=quiet)
