@@ -17,6 +17,7 @@ from omnivmed.eval.files import LayoutError
 from train.data.skips import TooManyBadSamples
 from train.loop.world import NotFinite, ShardingError, rank
 from train.recipes import RECIPES, TrainConfig, recipe
+from train.recipes.config import SHARDINGS
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -27,9 +28,8 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--out", type=Path, help="run folder; an interrupted run in it is resumed")
     parser.add_argument("--stage", action="append", default=[], help="only this stage (may be repeated)")
     parser.add_argument("--workers", type=int, default=0, help="processes that decode ahead")
-    parser.add_argument(
-        "--sharding", choices=("none", "zero1", "zero2", "zero3", "fsdp2"), help="instead of the recipe's"
-    )
+    parser.add_argument("--sharding", choices=SHARDINGS, help="instead of the recipe's")
+    parser.add_argument("--offload", action="store_true", help="optimizer on the host (zero3)")
     parser.add_argument("--show-config", action="store_true", help="print the recipe as JSON and stop")
     parser.add_argument("--list-stages", action="store_true", help="print the stages' names and stop")
     args = parser.parse_args(argv)
@@ -38,6 +38,8 @@ def main(argv: list[str] | None = None) -> int:
         config = TrainConfig.load(path) if path.suffix == ".json" else recipe(args.recipe)
         if args.sharding:
             config = replace(config, sharding=args.sharding)
+        if args.offload:
+            config = replace(config, offload=True)
         if args.list_stages:
             print("\n".join(stage.name for stage in config.stages))
             return 0

@@ -24,7 +24,7 @@ def run(args: argparse.Namespace) -> int:
     from omnivmed.model.convert import convert
 
     progress = ProgressLine()
-    done = convert(source, target, progress)
+    done = convert(source, target, progress, drop=tuple(args.drop))
     progress.clear()
     print(
         f"wrote {args.target}: {done.tensors} tensors, {done.bytes / 1e9:.2f} GB, from the {done.layout} layout"

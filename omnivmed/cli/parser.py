@@ -150,6 +150,13 @@ def build_parser() -> argparse.ArgumentParser:
         "source", metavar="SRC", help="folder with the published config.json and safetensors"
     )
     convert.add_argument("target", metavar="DST", help="new folder to write")
+    convert.add_argument(
+        "--drop",
+        metavar="NAME",
+        action="append",
+        default=[],
+        help="leave out this setting of the published config.json, which is not known here (may be repeated)",
+    )
     convert.set_defaults(run=_command("convert"))
 
     weights = commands.add_parser("weights", help="prepare for offline use: fetch, status, remove")

@@ -46,12 +46,13 @@ def load_public(
     from omnivmed.inference.torch_runtime import TorchRuntime
     from omnivmed.model.hardware import choose, use_physical_cores
     from omnivmed.model.load import load_pretrained
-    from omnivmed.model.schema import vision_budget
+    from omnivmed.model.schema import check_placeholders, vision_budget
 
     use_physical_cores()
     hardware = choose(device, dtype)
     budget = vision_budget(read_config(folder))
     model = load_pretrained(folder, hardware.dtype, hardware.device)
+    check_placeholders(model.config)
     runtime = TorchRuntime(model, load_tokenizer(str(folder / "tokenizer.json")), hardware.device)
     runtime.release_layers()
     if progress is not None:

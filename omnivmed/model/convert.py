@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -50,16 +50,20 @@ class Conversion:
     has_tokenizer: bool
 
 
-def convert(src: Path | str, dst: Path | str, progress: Progress | None = None) -> Conversion:
+def convert(
+    src: Path | str, dst: Path | str, progress: Progress | None = None, drop: Sequence[str] = ()
+) -> Conversion:
     """Convert a checkpoint folder; DST must not exist and appears only when complete.
 
-    progress: called with ("converting", tensors done, tensors in all). The stored precision is kept.
+    progress: called with ("converting", tensors done, tensors in all). The stored precision is kept. drop: settings
+    of config.json, at its top or in a part of it, that are left out unread: fine-tunes carry some that change
+    nothing here (`model_max_length`). Whoever names one vouches for that.
     Raises ModelError("Unsupported" | "WeightsMissing" | "ChecksumMismatch"), FileExistsError when DST exists.
     """
     source, target = Path(src), Path(dst)
     if target.exists():
         raise FileExistsError(f"{target.name} exists already; name a new folder")
-    config = _read_json(source / "config.json")
+    config, left_out = without(_read_json(source / "config.json"), drop)
     layout = layout_of(config)
     settings, dropped_settings = translate(config)
     _check_pixels(source)
@@ -88,8 +92,29 @@ def convert(src: Path | str, dst: Path | str, progress: Progress | None = None) 
         shutil.rmtree(partial, ignore_errors=True)
         raise
     return Conversion(
-        layout, values["format"], len(plan), size, dropped_settings, tuple(dropped_tensors), has_tokenizer
+        layout,
+        values["format"],
+        len(plan),
+        size,
+        tuple(sorted({*dropped_settings, *left_out})),
+        tuple(dropped_tensors),
+        has_tokenizer,
     )
+
+
+def without(config: dict[str, Any], drop: Sequence[str]) -> tuple[dict[str, Any], list[str]]:
+    """(the settings without those named, also inside its parts; the names that were there).
+
+    Raises ModelError for a name that stands nowhere: a misspelt one would drop nothing in silence.
+    """
+    parts = [config, *(part for part in config.values() if isinstance(part, dict))]
+    if missing := [name for name in drop if not any(name in part for part in parts)]:
+        raise ModelError("Unsupported", f"There is no setting {', '.join(missing)} in config.json to drop.")
+
+    def cut(part: dict[str, Any]) -> dict[str, Any]:
+        return {name: value for name, value in part.items() if name not in drop}
+
+    return {k: cut(v) if isinstance(v, dict) else v for k, v in cut(config).items()}, list(drop)
 
 
 def _plan(

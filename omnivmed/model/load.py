@@ -60,6 +60,15 @@ def load_pretrained(
     return build(config, tensors, dtype, device)
 
 
+def says_format(folder: Path) -> bool:
+    """Whether a folder's config.json says that it is of our format, in any version."""
+    try:
+        values = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return False
+    return isinstance(values, dict) and str(values.get("format", "")).startswith("omnivmed/")
+
+
 def load_encoder(
     folder: Path | str, dtype: torch.dtype = torch.float32, device: torch.device | str = "cpu"
 ) -> OmniVMedVisionModel:

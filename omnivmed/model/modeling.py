@@ -11,6 +11,7 @@ Legend: ``N`` patches, ``M`` merged tokens, ``K`` kept tokens of all studies; ``
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -46,6 +47,9 @@ class OmniVMedModel(VideoLlama3Model):
     """Encoder, projector and language model without the head; names as in transformers."""
 
     config: OmniVMedConfig
+    config_class = (
+        OmniVMedConfig  # the annotation is a string here, which transformers would take for the class
+    )
     _no_split_modules = ["OmniVMedVisionLayer"]  # noqa: RUF012  (ClassVar would contradict the base class)
     pixels_need_grad = False
     """ZeRO-3 takes the encoder's gradients when that of its input is there, so the input must have one."""
@@ -161,6 +165,7 @@ class OmniVMedForConditionalGeneration(VideoLlama3ForConditionalGeneration):
     """The whole model. `generate` works as in transformers; the engine uses `decode.Decoder` instead."""
 
     config: OmniVMedConfig
+    config_class = OmniVMedConfig
     accepts_loss_kwargs = True  # num_items_in_batch is honoured, see loss.supervised_loss
     _no_split_modules = ["OmniVMedVisionLayer"]  # noqa: RUF012  (ClassVar would contradict the base class)
 
@@ -170,6 +175,30 @@ class OmniVMedForConditionalGeneration(VideoLlama3ForConditionalGeneration):
         self.lm_head = nn.Linear(config.text_config.hidden_size, config.text_config.vocab_size, bias=False)
         self.loss_chunk_tokens = CHUNK_TOKENS
         VideoLlama3PreTrainedModel.post_init(self)
+
+    @classmethod
+    def from_pretrained(  # type: ignore[override]  # the arguments of the base class that have a meaning here
+        cls, pretrained_model_name_or_path: Any, *args: Any, **kwargs: Any
+    ) -> OmniVMedForConditionalGeneration:
+        """Load a folder of format `omnivmed/1`, its files verified; anything else goes to transformers.
+
+        dtype (or torch_dtype): "auto" or none is bfloat16, as the public checkpoints are; device_map: one device.
+        Raises ModelError for a folder that is not whole.
+        """
+        from omnivmed.model.load import load_pretrained, says_format
+
+        folder = Path(pretrained_model_name_or_path)
+        if not says_format(folder):
+            whole: OmniVMedForConditionalGeneration = super().from_pretrained(
+                pretrained_model_name_or_path, *args, **kwargs
+            )
+            return whole
+        dtype = kwargs.get("dtype") or kwargs.get("torch_dtype") or "auto"
+        if isinstance(dtype, str):
+            dtype = torch.bfloat16 if dtype == "auto" else getattr(torch, dtype)
+        device = kwargs.get("device_map")
+        device = "cpu" if device is None or device == "auto" or isinstance(device, dict) else device
+        return load_pretrained(folder, dtype, device)
 
     def encode(
         self, patches: torch.Tensor, grid_thw: torch.Tensor, merge_sizes: torch.Tensor

@@ -1,6 +1,7 @@
 """The closed schema of our `config.json`: what a model folder may say, and nothing else.
 
     {"format": "omnivmed/1",
+     "model_type": "omnivmed", "architectures": [...],                  optional: for transformers' Auto classes
      "text_config": {"model_type": "llama" | "qwen2" | "qwen3", ...},   keys: TEXT_KEYS
      "vision_config": {...},                                            keys: VISION_KEYS
      "image_token_id": int, "video_token_id": int,
@@ -63,6 +64,8 @@ VISION_KEYS: dict[str, type | tuple[type, ...]] = {
     "rope_parameters": dict,
 }
 MODEL_KEYS: dict[str, type | tuple[type, ...]] = {
+    "model_type": str,
+    "architectures": list,
     "format": str,
     "text_config": dict,
     "vision_config": dict,
@@ -74,7 +77,7 @@ MODEL_KEYS: dict[str, type | tuple[type, ...]] = {
     "budget": dict,
     "source": dict,
 }
-OPTIONAL = {"budget", "source"}
+OPTIONAL = {"budget", "source", "model_type", "architectures"}
 BUDGET_LIMITS: dict[str, tuple[float, float]] = {
     "max_tokens": (1, 65_536),
     "max_frames": (1, 4_096),
@@ -164,6 +167,18 @@ def model_config(values: dict[str, Any]) -> OmniVMedConfig:
     )
 
 
+def check_placeholders(config: OmniVMedConfig) -> None:
+    """Raise ModelError when an id that stands for visual tokens is no word of the vocabulary."""
+    size = config.text_config.vocab_size
+    for name, place in (("image", config.image_token_id), ("video", config.video_token_id)):
+        if not 0 <= place < size:
+            raise ModelError(
+                "Unsupported",
+                f"The placeholder {name}_token_id is {place}, but the vocabulary has {size} entries. Give the model "
+                "one with the placeholder in it, or correct the number in config.json.",
+            )
+
+
 def vision_budget(values: dict[str, Any]) -> VisionBudget | None:
     """Return the budget that a `config.json` names, None when it names none. Raises ModelError.
 
@@ -225,6 +240,8 @@ def model_json(
     named = {} if budget is None else {"budget": dataclasses.asdict(budget)}
     return {
         "format": MODEL_FORMAT,
+        "model_type": config.model_type,
+        "architectures": ["OmniVMedForConditionalGeneration"],
         "text_config": {"model_type": text.model_type, **_pick(text, TEXT_KEYS)},
         "vision_config": _pick(config.vision_config, VISION_KEYS),
         "image_token_id": config.image_token_id,

@@ -295,6 +295,28 @@ def test_what_is_not_known_is_refused_and_leaves_nothing_behind(
     assert sorted(p.name for p in tmp_path.iterdir()) == ["src"]
 
 
+def test_settings_can_be_dropped_by_name(tmp_path: Path) -> None:
+    """Fine-tunes carry settings that change nothing here; a name that stands nowhere is a mistake."""
+
+    def edit(config: dict[str, Any], tensors: Tensors) -> None:
+        config["model_max_length"] = 4096
+        config["vision_encoder_config"]["use_flash_attn"] = True
+
+    source = hub(tmp_path / "src", edit)
+    with pytest.raises(ModelError, match="unknown setting"):
+        convert(source, tmp_path / "dst", drop=["model_max_length"])
+    with pytest.raises(ModelError, match="no setting use_flash_atn"):
+        convert(source, tmp_path / "dst", drop=["use_flash_atn"])
+    done = convert(source, tmp_path / "dst", drop=["model_max_length", "use_flash_attn"])
+    assert {"model_max_length", "use_flash_attn"} <= set(done.dropped_settings)
+    plain = convert(hub(tmp_path / "plain"), tmp_path / "other")
+    assert (done.tensors, done.bytes) == (plain.tensors, plain.bytes)
+    assert (
+        load_pretrained(tmp_path / "dst", torch.float32).config
+        == load_pretrained(tmp_path / "other", torch.float32).config
+    )
+
+
 def test_pickled_weights_are_refused(tmp_path: Path) -> None:
     source = hub(tmp_path / "src")
     (source / "model.safetensors").rename(source / "pytorch_model.bin")

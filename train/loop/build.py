@@ -20,7 +20,7 @@ from omnivmed.model.encoder import OmniVMedVisionModel
 from omnivmed.model.load import LORA_FILE, load_encoder, load_pretrained, read_tensors
 from omnivmed.model.load import build as assemble
 from omnivmed.model.modeling import OmniVMedForConditionalGeneration, OmniVMedModel
-from omnivmed.model.schema import model_json
+from omnivmed.model.schema import check_placeholders, model_json
 from omnivmed.model.upstream import VideoLlama3Projector, VideoLlama3VisionConfig
 from omnivmed.vision.budget import VisionBudget
 from train.data.encode import Placeholders
@@ -72,7 +72,9 @@ def build(config: TrainConfig, texts: list[str] | None = None) -> Built:
 def load(folder: Path, dtype: torch.dtype) -> Built:
     """A model folder of format `omnivmed/1` with its tokenizer.json. Raises ModelError."""
     tokenizer = PreTrainedTokenizerFast(tokenizer_file=str(folder / "tokenizer.json"))
-    return Built(load_pretrained(folder, dtype).train(), tokenizer)
+    model = load_pretrained(folder, dtype).train()
+    check_placeholders(model.config)
+    return Built(model, tokenizer)
 
 
 def shard_encoder_whole(model: nn.Module) -> None:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 
 from train.plan.memory import GB, Load, Memory, largest_load, predict, trainable
 from train.plan.sizes import MODELS, Model
+from train.plan.traffic import checkpoint_bytes, exchanged, host_bytes, link
 from train.recipes.config import LoRA, Sharding, Stage, TrainConfig
 
 SUSTAINED_TFLOPS = {16: 20.0, 24: 25.0, 40: 110.0, 48: 60.0, 80: 140.0, 96: 150.0, 141: 200.0}
@@ -24,6 +25,7 @@ class Cards:
 
     count: int
     memory_gb: int
+    nodes: int = 1
 
     @property
     def bytes(self) -> float:
@@ -32,16 +34,28 @@ class Cards:
 
     @classmethod
     def parse(cls, text: str) -> Cards:
-        """From "8x24". Raises ValueError with the form."""
-        found = re.fullmatch(r"(\d+)x(\d+)", text.strip().lower())
-        if found is None or not int(found[1]) or not int(found[2]):
-            raise ValueError(f"cards are written as 8x24 (count x GB), got {text!r}")
-        return cls(int(found[1]), int(found[2]))
+        """From "8x24", or "2x8x40" for two nodes of eight. Raises ValueError with the form."""
+        found = re.fullmatch(r"(?:([1-9]\d*)x)?([1-9]\d*)x([1-9]\d*)", text.strip().lower())
+        if found is None:
+            raise ValueError(
+                f"cards are written as 8x24 (count x GB) or 2x8x40 (nodes x count x GB), got {text!r}"
+            )
+        nodes = int(found[1] or 1)
+        return cls(nodes * int(found[2]), int(found[3]), nodes)
+
+    def __str__(self) -> str:
+        each = f"{self.count // self.nodes} x {self.memory_gb} GB"
+        return each if self.nodes == 1 else f"{self.nodes} nodes of {each}"
 
 
 @dataclass(frozen=True)
 class StagePlan:
-    """One stage on given cards. days: at `tflops` per card; disk: bytes of one checkpoint with its optimizer."""
+    """One stage on given cards.
+
+    days: at `tflops` per card, with the time that gradients and weights are on the way; nothing of it is counted as
+    hidden behind computing. sent, sending_s: bytes a card sends in a step, and the seconds at the assumed link. disk:
+    bytes of one checkpoint with its optimizer. host: bytes of memory of one node.
+    """
 
     stage: Stage
     cards: Cards
@@ -53,7 +67,10 @@ class StagePlan:
     tokens_per_step: int
     steps: int
     days: float
+    sent: float
+    sending_s: float
     disk: float
+    host: float
 
     @property
     def fits(self) -> bool:
@@ -66,7 +83,13 @@ class StagePlan:
         return (self.cards.bytes - self.memory.needed) / GB
 
 
-def plan_stage(config: TrainConfig, stage: Stage, cards: Cards, tflops: float | None = None) -> StagePlan:
+def plan_stage(
+    config: TrainConfig,
+    stage: Stage,
+    cards: Cards,
+    tflops: float | None = None,
+    link_gb_s: float | None = None,
+) -> StagePlan:
     """Raises ValueError when the global batch does not divide over the cards."""
     if config.model.size not in MODELS:
         raise ValueError(
@@ -78,16 +101,19 @@ def plan_stage(config: TrainConfig, stage: Stage, cards: Cards, tflops: float | 
     typical_positions = min(load.positions, config.micro_batch * stage.mean_tokens)
     typical = Load(
         typical_positions,
-        min(load.patches, typical_positions * 4),
+        min(load.patches, config.micro_batch * patches_of(stage)),
         min(load.visual_tokens, typical_positions),
         min(load.supervised, typical_positions),
     )
     tokens = stage.global_batch * stage.mean_tokens
     steps = stage.planned_steps()
     rate = tflops if tflops is not None else _sustained(cards.memory_gb)
-    seconds = steps * _flops(model, config, stage, tokens) / (rate * 1e12 * cards.count)
     learning = trainable(model, stage.rates, config.lora)
-    width, moments = (2, 12) if config.precision == "bf16" else (4, 8)
+    half = config.precision == "bf16"
+    width = 2 if half else 4
+    sent = exchanged(config.sharding, model.parameters, learning, accumulation, cards.count, width)
+    sending_s = sent / (1e9 * (link_gb_s or link(cards.memory_gb, cards.nodes)))
+    computing_s = _flops(model, config, stage, tokens) / (rate * 1e12 * cards.count)
     return StagePlan(
         stage=stage,
         cards=cards,
@@ -98,8 +124,11 @@ def plan_stage(config: TrainConfig, stage: Stage, cards: Cards, tflops: float | 
         accumulation=accumulation,
         tokens_per_step=tokens,
         steps=steps,
-        days=seconds / 86_400,
-        disk=model.parameters * width + learning * moments,
+        days=steps * (computing_s + sending_s) / 86_400,
+        sent=sent,
+        sending_s=sending_s,
+        disk=checkpoint_bytes(model, learning, config.sharding, half),
+        host=host_bytes(model, learning, config.offload, cards.count, cards.nodes, width),
     )
 
 
@@ -115,6 +144,29 @@ def remedies(config: TrainConfig, stage: Stage, cards: Cards) -> list[tuple[str,
         if need <= cards.bytes:
             out.append((text, need / GB))
     return out
+
+
+def compared(config: TrainConfig, plan: StagePlan) -> list[str]:
+    """A line on ZeRO-1 against ZeRO-2 where the recipe takes one of them: what each needs, and how long it takes."""
+    if config.sharding not in ("zero1", "zero2"):
+        return []
+    out = []
+    fitting: dict[Sharding, float] = {}
+    kinds: tuple[Sharding, ...] = ("zero1", "zero2")
+    for kind in kinds:
+        other = plan_stage(replace(config, sharding=kind), plan.stage, plan.cards)
+        fits = "" if other.fits else ", does not fit"
+        out.append(f"{kind} {other.memory.needed / GB:.1f} GB a card, {other.days:.1f} days{fits}")
+        if other.fits:
+            fitting[kind] = other.days
+    best = min(fitting, key=lambda kind: fitting[kind]) if fitting else None
+    advice = f": --sharding {best}" if best is not None and best != config.sharding else ""
+    return [f"{'; '.join(out)}{advice}"]
+
+
+def patches_of(stage: Stage) -> int:
+    """Patches of a typical sample; stills have as many as they have positions before merging."""
+    return stage.mean_patches or stage.mean_tokens * stage.vision.image_merge_size**2
 
 
 def _changes(config: TrainConfig, stage: Stage) -> Iterator[tuple[str, TrainConfig, Stage]]:
@@ -147,7 +199,7 @@ def text(config: TrainConfig, plans: list[StagePlan]) -> str:
     """The plan as a page of text."""
     cards = plans[0].cards
     model = MODELS[config.model.size]
-    title = f"{config.name} on {cards.count} x {cards.memory_gb} GB"
+    title = f"{config.name} on {cards}"
     out = [title, f"{model.parameters:,} parameters, {config.sharding}, {config.precision}", ""]
     for plan in plans:
         m, fits = plan.memory, f"fits, {plan.spare_gb:.1f} GB to spare" if plan.fits else "DOES NOT FIT"
@@ -162,8 +214,12 @@ def text(config: TrainConfig, plans: list[StagePlan]) -> str:
             f" at a typical batch {plan.typical.total / GB:.1f}",
             f"  largest pass {plan.load.positions:,} positions and {plan.load.patches:,} patches; "
             f"{plan.tokens_per_step:,} positions a step, {plan.accumulation} passes accumulated",
-            f"  {plan.steps:,} steps, about {plan.days:.1f} days; a checkpoint takes {plan.disk / GB:.1f} GB",
+            f"  {plan.steps:,} steps, about {plan.days:.1f} days; a card sends {plan.sent / GB:.1f} GB a step, "
+            f"{plan.sending_s:.1f} s",
+            f"  a checkpoint takes {plan.disk / GB:.1f} GB, the {config.keep_checkpoints} newest and the best "
+            f"{(config.keep_checkpoints + 1) * plan.disk / GB:.0f} GB; a node needs {plan.host / GB:.0f} GB of memory",
         ]
+        out += [f"  {line}" for line in compared(config, plan)]
         if not plan.fits:
             found = remedies(config, plan.stage, cards)
             out += (
@@ -174,7 +230,16 @@ def text(config: TrainConfig, plans: list[StagePlan]) -> str:
             out += [f"    {change}: {need:.1f} GB" for change, need in found]
         out.append("")
     rate = _sustained(cards.memory_gb)
-    out.append(f"Time assumes {rate:g} TFLOP/s sustained per card (an assumption; --tflops sets your own).")
+    if cards.memory_gb <= 16 and config.precision == "bf16":
+        out.append(
+            "Many cards of 16 GB have no bf16, which this recipe needs: check yours before anything else."
+        )
+    out.append(
+        f"Time assumes {rate:g} TFLOP/s sustained per card (an assumption; --tflops sets your own) and"
+    )
+    out.append(
+        f"{link(cards.memory_gb, cards.nodes):g} GB/s between cards (an assumption; --link sets your own)."
+    )
     out.append("Memory is computed for the worst forward pass, in which pruning removes nothing.")
     return "\n".join(out)
 
@@ -185,9 +250,9 @@ def _sustained(memory_gb: int) -> float:
 
 
 def _flops(model: Model, config: TrainConfig, stage: Stage, positions: int) -> float:
-    """Per optimizer step. The embedding is a look-up and not counted; about 4 patches per position."""
+    """Per optimizer step. The embedding is a look-up and not counted."""
     language = model.language.parameters - model.language.vocab * model.language.hidden
     whole = stage.rates.llm is not None and config.lora is None
     flops = positions * language * float(FLOPS_TRAINED if whole else FLOPS_FROZEN)
     seen = FLOPS_TRAINED if stage.rates.encoder is not None else FLOPS_FORWARD
-    return flops + 4 * positions * model.encoder.parameters * float(seen)
+    return flops + stage.global_batch * patches_of(stage) * model.encoder.parameters * float(seen)

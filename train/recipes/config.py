@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from pydantic import TypeAdapter, ValidationError
 
@@ -19,6 +19,7 @@ from omnivmed.vision.budget import VisionBudget
 Size = Literal["tiny", "1.5b", "7b", "any"]
 Start = Literal["random", "parts", "checkpoint"]
 Sharding = Literal["none", "zero1", "zero2", "zero3", "fsdp2"]
+SHARDINGS: tuple[Sharding, ...] = get_args(Sharding)
 PARTS = ("llm", "projector", "encoder")
 
 
@@ -79,6 +80,8 @@ class Stage:
     steps: int | None = None
     mean_tokens: int = 2_048
     """Positions of a typical sample after pruning, for the estimate of time only."""
+    mean_patches: int | None = None
+    """Patches of a typical sample, which pruning does not lessen; None: of a still of `mean_tokens`."""
 
     def __post_init__(self) -> None:
         if self.phase_in is None:
@@ -160,6 +163,8 @@ class TrainConfig:
     tracker: Literal["trackio", "wandb", "none"] = "trackio"
 
     def __post_init__(self) -> None:
+        if self.offload and self.sharding != "zero3":
+            raise ValueError("offload, the optimizer on the host, is there for zero3 alone")
         names = [stage.name for stage in self.stages]
         if not names or len(set(names)) != len(names):
             raise ValueError(f"stages need different names, got {names}")

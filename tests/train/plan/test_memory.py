@@ -8,7 +8,7 @@ import pytest
 
 from train.plan.__main__ import main
 from train.plan.memory import GB, Load, activations, predict, states, trainable
-from train.plan.report import Cards, plan_stage, remedies
+from train.plan.report import Cards, compared, patches_of, plan_stage, remedies
 from train.plan.sizes import MODELS
 from train.recipes import LoRA, Rates, recipe
 
@@ -89,8 +89,65 @@ def test_steps_and_positions() -> None:
     plan = plan_stage(config, config.stages[2], Cards(8, 24))
     assert (plan.steps, plan.accumulation) == (1969, 16)
     assert plan.tokens_per_step == 128 * config.stages[2].mean_tokens
-    twice = plan_stage(config, config.stages[2], Cards(16, 24))
-    assert twice.days == pytest.approx(plan.days / 2)
+    once, twice = (plan_stage(config, config.stages[2], Cards(n, 24), link_gb_s=1e9) for n in (8, 16))
+    assert twice.days == pytest.approx(once.days / 2)  # of computing; what is sent does not halve
+
+
+def test_nodes_send_over_the_network_and_hold_the_model_once_a_process() -> None:
+    config = recipe("omnivmed_7b_8x80gb")
+    one, two = Cards.parse("16x40"), Cards.parse("2x8x40")
+    assert (two.count, two.nodes, str(two)) == (16, 2, "2 nodes of 8 x 40 GB")
+    alone, split = (plan_stage(config, config.stages[1], cards) for cards in (one, two))
+    assert split.sending_s > 10 * alone.sending_s
+    assert split.memory == alone.memory
+    assert split.host / GB == pytest.approx(8 * 16.1, rel=0.01)
+    assert plan_stage(config, config.stages[1], two, link_gb_s=1e6).days < split.days
+    for wrong in ("8x24GB", "0x24", "8", "2x2x2x2"):
+        with pytest.raises(ValueError, match="cards are written as"):
+            Cards.parse(wrong)
+
+
+def test_what_a_card_sends_by_hand() -> None:
+    """ZeRO-2 reduces after every pass, ZeRO-1 once a step: 6.9 GB each time on eight cards."""
+    config = recipe("omnivmed_1p5b_8x24gb")
+    count = MODELS["1.5b"].parameters
+    gathered = count * 2 * 7 / 8
+    zero2 = plan_stage(config, config.stages[1], Cards(8, 24))
+    zero1 = plan_stage(replace(config, sharding="zero1"), config.stages[1], Cards(8, 24))
+    assert zero2.accumulation == 16
+    assert zero2.sent == pytest.approx(16 * 2 * gathered + gathered)
+    assert zero1.sent == pytest.approx(2 * gathered + gathered)
+    assert zero1.days < zero2.days
+    assert compared(config, zero2)[0].endswith("--sharding zero1")
+
+
+def test_stills_are_encoded_once() -> None:
+    """A still has a patch a position where nothing is merged; 2.65 PFLOP a step for instruct."""
+    config = recipe("omnivmed_1p5b_8x24gb")
+    assert patches_of(config.stages[1]) == config.stages[1].mean_tokens
+    plan = plan_stage(config, config.stages[1], Cards(8, 24), tflops=25.0, link_gb_s=1e9)
+    assert plan.days * 86_400 / plan.steps * 8 * 25e12 == pytest.approx(2.65e15, rel=0.03)
+    assert patches_of(config.stages[2]) > config.stages[2].mean_tokens
+
+
+def test_a_checkpoint_takes_what_was_measured() -> None:
+    """16.3 bytes a parameter under ZeRO-2: DeepSpeed stores the module beside the model folder."""
+    config = recipe("omnivmed_1p5b_8x24gb")
+    align, instruct, _ = (plan_stage(config, stage, Cards(8, 24)) for stage in config.stages)
+    assert instruct.disk / MODELS["1.5b"].parameters == pytest.approx(16.3, abs=0.1)
+    assert align.disk / GB == pytest.approx(12.9, abs=0.4)
+
+
+def test_the_optimizer_on_the_host_takes_memory_there(capsys: pytest.CaptureFixture[str]) -> None:
+    config = recipe("omnivmed_7b_8x80gb")
+    kept, moved = (
+        plan_stage(replace(config, offload=o), config.stages[1], Cards(8, 80)) for o in (False, True)
+    )
+    assert (moved.host - kept.host) / GB == pytest.approx(96.5, abs=0.1)
+    assert main(["omnivmed_1p5b_8x24gb", "--gpus", "8x24", "--offload"]) == 2
+    assert "zero3 alone" in capsys.readouterr().err
+    assert main(["omnivmed_1p5b_8x24gb", "--gpus", "8x16", "--sharding", "zero3", "--offload"]) == 0
+    assert "no bf16" in capsys.readouterr().out
 
 
 def test_a_run_that_cannot_fit_is_refused_with_what_would_help(capsys: pytest.CaptureFixture[str]) -> None:
