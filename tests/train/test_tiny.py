@@ -1,4 +1,4 @@
-"""The whole recipe in miniature against its golden loss curve; about half a minute on a free core.
+"""The whole recipe in miniature against its golden loss curve; about a minute on a free core.
 
 The curve is a text file, one line per step: stage, step, loss. To renew it after a change that is meant to alter
 results: `python -m train tiny --out RUN`, then `python -m tests.train.test_tiny RUN`.
@@ -6,6 +6,7 @@ results: `python -m train tiny --out RUN`, then `python -m tests.train.test_tiny
 
 from __future__ import annotations
 
+import re
 import sys
 from pathlib import Path
 
@@ -26,6 +27,12 @@ def curve(out: Path) -> list[tuple[str, int, float]]:
         for stage in recipe("tiny").stages
         for step, loss in metrics.losses(out / stage.name / metrics.METRICS)
     ]
+
+
+def accuracies(scores: str) -> list[str]:
+    """Of the table's columns, in their order."""
+    (row,) = [line for line in scores.splitlines() if line.startswith("| accuracy ")]
+    return re.findall(r"\| ([\d.]+) \[", row)
 
 
 def golden() -> list[tuple[str, int, float]]:
@@ -55,7 +62,12 @@ def test_three_stages_resume_evaluate_and_answer(tmp_path: Path) -> None:
     assert any("resuming from checkpoint-20" in line for line in said)
     assert (result.model / "manifest.json").is_file()
     assert result.question
-    assert "majority" in result.scores
+    told = {
+        name: float(value)
+        for name, value in zip(("tiny", "majority", "question-only"), accuracies(result.scores), strict=True)
+    }
+    assert told["tiny"] >= told["question-only"] + 10, "the pictures were looked at"
+    assert told["tiny"] >= told["majority"] + 10
     found, wanted = curve(out), golden()
     assert [row[:2] for row in found] == [row[:2] for row in wanted]
     # Other processors sum in another order, which grows with the steps: tight at first, loose later.

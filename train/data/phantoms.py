@@ -16,7 +16,7 @@ SIDE = 56
 SHAPES = ("disc", "square", "cross")
 TONES = {"bright": 230, "grey": 130}
 FRAMES = 6
-STILLS, VOLUMES, CLIPS = 240, 60, 60
+STILLS, VOLUMES, CLIPS = 600, 150, 150
 
 
 def draw(shape: str, value: int, centre: tuple[int, int], ground: np.ndarray) -> np.ndarray:
