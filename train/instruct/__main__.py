@@ -1,7 +1,8 @@
-"""python -m train.instruct plan | records | run | select: instruction data from public sources (README.md beside this).
+"""python -m train.instruct plan | records | check | run | select: instruction data from public sources (see README.md).
 
-plan says what will be asked of whom; records turns a recipe's sources into shards; run asks the services, and goes on
-where it was stopped; select makes the set from stored answers, as often and by as many rules as one likes.
+plan says what will be asked of whom; records turns a recipe's sources into shards; check drops what is in a test set or
+there twice; run asks the services, and goes on where it was stopped; select makes the set from stored answers, as often
+and by as many rules as one likes.
 """
 
 from __future__ import annotations
@@ -11,8 +12,10 @@ import sys
 from pathlib import Path
 
 from omnivmed.eval.files import LayoutError
+from omnivmed.eval.registry import find
+from omnivmed.records import Item
 from train.data.sources import read_source
-from train.instruct import graph, plan, shards
+from train.instruct import graph, plan, quality, shards
 from train.instruct.record import RecordError, from_samples
 from train.instruct.select import KEEP, WEIGHT, Bar
 from train.instruct.service import HttpService
@@ -57,6 +60,28 @@ def write_records(args: argparse.Namespace) -> int:
     return 0
 
 
+def check(args: argparse.Namespace) -> int:
+    """Drop rows that are in a test set, or there twice; before anything is asked."""
+    folder = args.out / args.graph
+    items: list[Item] = []
+    for given in args.test:
+        name, _, path = given.partition("=")
+        benchmark = find(name)
+        items += benchmark.read(args.data / path, benchmark.test_split).items
+    pictures, texts, closed = quality.known_from(items)
+    print(
+        f"{len(items)} test questions" + (f", {closed} pictures of them cannot be opened" if closed else "")
+    )
+    leaked = shards.run(quality.Leakage(args.data, pictures, texts), folder / "records", folder / "unleaked")
+    print(f"{leaked.kept} of {leaked.read} rows are in no test set")
+    doubled = quality.unique(folder / "unleaked", folder / "checked")
+    print(f"{doubled.kept} of {doubled.read} rows are there once")
+    for part in ("unleaked", "checked"):
+        for reason, number in shards.reasons(folder / part).items():
+            print(f"  {number} x {reason}")
+    return 0
+
+
 def ask(args: argparse.Namespace) -> int:
     """Ask the services, stage after stage; a run that was stopped goes on."""
     folder = args.out / args.graph
@@ -97,15 +122,21 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m train.instruct", description=__doc__)
     commands = parser.add_subparsers(required=True)
     made = {}
-    for name, run in (("plan", show_plan), ("records", write_records), ("run", ask), ("select", select)):
+    for name, run in (
+        ("plan", show_plan),
+        ("records", write_records),
+        ("check", check),
+        ("run", ask),
+        ("select", select),
+    ):
         made[name] = commands.add_parser(name, help=(run.__doc__ or "").splitlines()[0])
         made[name].add_argument("--graph", choices=("captions", "oka"), default="captions")
         made[name].set_defaults(run=run)
-    for name in ("records", "run", "select"):
+    for name in ("records", "check", "run", "select"):
         made[name].add_argument(
             "--out", type=Path, required=True, help="folder of shards, answers and selection"
         )
-    for name in ("records", "run"):
+    for name in ("records", "check", "run"):
         made[name].add_argument("--data", type=Path, required=True, help="folder with the data sets")
     for name in ("plan", "run"):
         made[name].add_argument("--candidates", type=int, default=5)
@@ -121,6 +152,10 @@ def _parser() -> argparse.ArgumentParser:
     command.add_argument("--stage", default="mixed")
     command.add_argument("--source", action="append", help="only this reader (may be repeated)")
     command.add_argument("--rows", type=int, default=1_000, help="rows a shard")
+    command = made["check"]
+    command.add_argument(
+        "--test", action="append", default=[], metavar="BENCHMARK=FOLDER", help="slake=SLAKE; may be repeated"
+    )
     command = made["run"]
     command.add_argument("--captioner", nargs=2, required=True, metavar=("URL", "MODEL"))
     command.add_argument("--judge", nargs=2, action="append", default=[], metavar=("URL", "MODEL"))

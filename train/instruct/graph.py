@@ -1,6 +1,8 @@
 """The two published pipelines as one graph: records -> candidates -> scores -> selection.
 
-OUT/<graph>/records     shards as they came          OUT/<graph>/<stage>/     shards after each stage, with rejects
+OUT/<graph>/records     shards as they came
+OUT/<graph>/checked     without rows that are there twice or in a test set (`train.instruct.quality`)
+OUT/<graph>/<stage>/    shards after each stage, with rejects
 OUT/<graph>/selected    what stays                   OUT/<graph>/counts.json  rows in, kept and dropped, by stage
 OUT/<graph>/captions.jsonl (captions only)           the chosen captions as conversations, for the data folder itself
 
@@ -66,8 +68,11 @@ def caption_steps(data: Path, captioner: Service, judges: Sequence[Service], cou
 
 
 def run(steps: Sequence[Step], folder: Path, say: Callable[[str], None] = print) -> dict[str, shards.Count]:
-    """Every step over `folder/records`, in order; finished shards are not done again. Returns counts by step."""
-    source, counts = folder / "records", {}
+    """Every step over `folder/checked`, or `records` where nothing was checked, in order. Returns counts by step.
+
+    Finished shards are not done again.
+    """
+    source, counts = folder / ("checked" if (folder / "checked").is_dir() else "records"), {}
     for step in steps:
         counts[step.name] = shards.run(step.stage, source, folder / step.name)
         count = counts[step.name]

@@ -29,7 +29,8 @@ class Record:
     generated. modality, task, dimension: `omnivmed.eval.kinds`, "" where not known. patient: hashed, "" where not
     known. split: "train" or "test", by patient.
 
-    candidates: texts of services with their origin. judgements: raw answers of judges. scores: numbers by name.
+    prints: of the pictures (`train.instruct.quality`). candidates: texts of services with their origin.
+    judgements: raw answers of judges. scores: numbers by name.
     """
 
     id: str
@@ -48,6 +49,7 @@ class Record:
     fps: float | None = None
     focus: int | None = None
     num_slices: int | None = None
+    prints: tuple[str, ...] = ()
     candidates: tuple[Mapping[str, Any], ...] = ()
     judgements: tuple[Mapping[str, Any], ...] = ()
     scores: Mapping[str, float] = field(default_factory=dict)
@@ -70,7 +72,7 @@ class Record:
             raise RecordError(f"unknown fields {unknown}")
         if missing := sorted(_NEEDED - values.keys()):
             raise RecordError(f"lacks {missing}")
-        for name in ("paths", "candidates", "judgements"):
+        for name in ("paths", "prints", "candidates", "judgements"):
             values[name] = tuple(values.get(name) or ())
         if values.get("window") is not None:
             values["window"] = tuple(values["window"])
