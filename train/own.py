@@ -14,6 +14,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
+from omnivmed.defaults import DEFAULT_THRESHOLD
 from omnivmed.errors import OmniVMedError
 from omnivmed.eval.files import LayoutError
 from omnivmed.vision import VisionBudget
@@ -55,7 +56,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     )
     parser.add_argument("--steps", type=int, metavar="N", help="optimizer steps (three passes, at least 12)")
     parser.add_argument(
-        "--threshold", type=float, default=0.1, metavar="X", help="of pruning (0.1); 0 is off"
+        "--threshold", type=float, default=DEFAULT_THRESHOLD, metavar="X", help="of pruning (0.1); 0 is off"
     )
     parser.add_argument("--rank", type=int, default=16, metavar="R", help="of the adapters (16)")
     args = parser.parse_args(argv)
@@ -81,7 +82,7 @@ def fine_tune(
     out: Path,
     start: str = "nano",
     steps: int | None = None,
-    threshold: float = 0.1,
+    threshold: float = DEFAULT_THRESHOLD,
     rank: int = 16,
     say: Callable[[str], None] = print,
 ) -> tuple[list[Told], Path]:

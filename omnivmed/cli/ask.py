@@ -5,9 +5,10 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-import threading
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable
+from typing import TYPE_CHECKING
 
+from omnivmed.background import Beside
 from omnivmed.cli.common import ProgressLine, check_input, check_output, open_from, print_notes, save_overlay
 from omnivmed.cli.parser import NOTICE
 
@@ -24,10 +25,12 @@ def run(args: argparse.Namespace) -> int:
     check_input(args.file)
     check_output(args.overlay)
     progress = ProgressLine()
-    loading = _Loading(args)
+    loading: Beside[tuple[str, int, int], Assistant] = Beside(
+        lambda tell: _load(args, tell), name="omnivmed-load"
+    )
     with open_from(args, progress) as study:
         print_notes(study)
-        model = loading.result(progress)
+        model = _loaded(loading, progress)
         answer = _stream(model, study, args, progress)
         if args.overlay and answer.mask is not None:
             save_overlay(args.overlay, study, answer.mask)
@@ -37,41 +40,24 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-class _Loading:
-    """`load_model` in a thread of its own."""
+def _load(args: argparse.Namespace, tell: Callable[[tuple[str, int, int]], None]) -> Assistant:
+    from omnivmed.inference import load_model
 
-    def __init__(self, args: argparse.Namespace) -> None:
-        self._args = args
-        self._told: list[tuple[str, int, int]] = []
-        self._got: list[Any] = []
-        self._thread = threading.Thread(target=self._load, name="omnivmed-load", daemon=True)
-        self._thread.start()
+    return load_model(args.model, args.device, args.dtype, args.offline, lambda *told: tell(told))
 
-    def _load(self) -> None:
-        try:
-            from omnivmed.inference import load_model
 
-            args = self._args
-            self._got.append(
-                load_model(
-                    args.model, args.device, args.dtype, args.offline, lambda *told: self._told.append(told)
-                )
-            )
-        except BaseException as error:
-            self._got.append(error)
-
-    def result(self, progress: ProgressLine) -> Assistant:
-        """The model, or the error it ended with."""
-        while self._thread.is_alive():
-            self._thread.join(0.2)
-            if self._told:
-                progress(*self._told[-1])
+def _loaded(loading: Beside[tuple[str, int, int], Assistant], progress: ProgressLine) -> Assistant:
+    """The model, or the error it ended with."""
+    steps = loading.told(passing=lambda _: True)
+    try:
+        while True:
+            try:
+                progress(*next(steps))
+            except StopIteration as over:
+                model: Assistant = over.value
+                return model
+    finally:
         progress.clear()
-        (got,) = self._got
-        if isinstance(got, BaseException):
-            raise got
-        model: Assistant = got
-        return model
 
 
 def _stream(model: Assistant, study: Study, args: argparse.Namespace, progress: ProgressLine) -> Answer:

@@ -12,9 +12,9 @@ from collections.abc import Callable, Generator
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Protocol
 
+from omnivmed.background import told_by
 from omnivmed.errors import Cancelled, ModelError, OmniVMedError, QuestionError
 from omnivmed.generation.abilities import Abilities, Task
-from omnivmed.inference.background import told_by
 from omnivmed.inference.desk import Desk, Job
 from omnivmed.inference.events import Failed, Stage, Text
 from omnivmed.inference.reply import Picture, Preview, Replied, Reply, ReplyEvent

@@ -19,9 +19,9 @@ from collections.abc import Generator, Iterator, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Unpack, cast
 
+from omnivmed.background import in_background
 from omnivmed.errors import Cancelled, ModelError, OmniVMedError
 from omnivmed.inference.assistant import final
-from omnivmed.inference.background import in_background
 from omnivmed.inference.batch import Batch, BatchRuntime
 from omnivmed.inference.desk import Desk
 from omnivmed.inference.events import Answer, Done, Event, Failed, MaskReady, Stage, Text

@@ -29,6 +29,7 @@ from omnivmed.io import sandbox, wire
 from omnivmed.io.job import Clip, Reading, Upload, check_bytes
 from omnivmed.limits import Limits
 
+BESIDE = 5  # steps of niceness: whoever clicks or reads an answer goes before somebody else's decoding
 IDLE_S = 900.0  # a clip nobody looks at frees its process; the study reopens it when asked
 ODD_FAILURE = StudyError("Corrupt", "The file is damaged and could not be decoded; export it again.")
 NO_MEMORY = StudyError(
@@ -272,6 +273,8 @@ def _child(control: socket.socket, fd: int) -> None:
     code = 1
     try:
         control.close()
+        if hasattr(os, "nice"):
+            os.nice(BESIDE)
         with socket.socket(fileno=fd) as sock, contextlib.suppress(wire.Closed):
             serve_study(sock)
             code = 0

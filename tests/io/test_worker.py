@@ -326,3 +326,21 @@ def test_a_decoder_inherits_nothing_but_what_an_interpreter_needs(monkeypatch: p
         "PATH", "SYSTEMROOT", "LD_LIBRARY_PATH", "PYTHONPATH", "PYTHONDONTWRITEBYTECODE", "LANG",
         "OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS",
     } | {name for name in _environment() if name.startswith(("MKL_", "OPENCV_", "OMP_"))}  # fmt: skip
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="looks at /proc")
+def test_a_decoder_gives_way_to_who_clicks_and_reads() -> None:
+    from omnivmed.io import worker
+    from omnivmed.io.pool import FAMILY
+
+    def niceness(pid: int | str) -> int:
+        return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[16])
+
+    child = FAMILY.fork(LOCAL)
+    try:
+        end = time.monotonic() + 10
+        while niceness(child.pid) == niceness("self") and time.monotonic() < end:
+            time.sleep(0.01)
+        assert niceness(child.pid) == min(19, niceness("self") + worker.BESIDE)
+    finally:
+        child.end()

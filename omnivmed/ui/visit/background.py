@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import queue
-import threading
 import time
 from collections.abc import Callable, Generator
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Generic, TypeVar
+from typing import TypeVar
+
+from omnivmed.background import Beside
 
 T = TypeVar("T")
 
@@ -45,12 +45,6 @@ class Reporter:
         self._put(replace(self._last, sight=sight))
 
 
-@dataclass
-class _Outcome(Generic[T]):
-    value: T | None = None
-    error: BaseException | None = None
-
-
 def run_with_progress(
     work: Callable[[Reporter], T], discard: Callable[[T], None] | None = None
 ) -> Generator[Step, None, T]:
@@ -59,42 +53,21 @@ def run_with_progress(
     When the generator is closed early, the work ends at its next progress call; a value that nobody will take
     is handed to `discard`.
     """
-    steps: queue.SimpleQueue[Step | _Outcome[T]] = queue.SimpleQueue()
-    abandoned = threading.Event()
-
-    def put(step: Step) -> None:
-        if abandoned.is_set():
-            raise Abandoned
-        steps.put(step)
-
-    def run() -> None:
-        outcome: _Outcome[T] = _Outcome()
-        try:
-            outcome.value = work(Reporter(put))
-        except BaseException as error:  # handed to the waiting handler, whatever it is
-            outcome.error = error
-        if abandoned.is_set() and outcome.error is None and discard is not None:
-            discard(outcome.value)  # type: ignore[arg-type]
-        steps.put(outcome)
-
-    thread = threading.Thread(target=run, name="omnivmed-ui-work", daemon=True)
-    thread.start()
+    beside: Beside[Step, T] = Beside(
+        lambda tell: work(Reporter(tell)), gone=Abandoned, discard=discard, name="omnivmed-ui-work"
+    )
+    steps = beside.told(passing=lambda step: step.sight is None)  # only the newest number matters
     told = 0.0
-    finished = False
     try:
         while True:
-            item = steps.get()
-            while isinstance(item, Step) and item.sight is None and not steps.empty():
-                item = steps.get()  # only the newest step matters
-            if isinstance(item, _Outcome):
-                finished = True
-                if item.error is not None:
-                    raise item.error
-                return item.value  # type: ignore[return-value]
+            try:
+                step = next(steps)
+            except StopIteration as over:
+                value: T = over.value
+                return value
             now = time.monotonic()
-            if now - told >= BEAT_S or item.done >= item.total or item.sight is not None:
+            if now - told >= BEAT_S or step.done >= step.total or step.sight is not None:
                 told = now
-                yield item
+                yield step
     finally:
-        if not finished:
-            abandoned.set()
+        steps.close()
