@@ -77,7 +77,7 @@ def _archive(upload: Upload, found: str, limits: Limits, series: int | None, des
 def _several(
     uploads: Sequence[Upload], limits: Limits, series: int | None, desk: Desk, packed: bool = False
 ) -> Reading:
-    """Several files: the DICOM study among them, else the only other study; clutter is left out in silence."""
+    """Several files: the DICOM study among them, else the only other study; how many files are no image is told."""
     found = _sort(uploads, desk)
     if found.dicom:
         reading = read_dicom(found.dicom, limits, series, desk)
@@ -87,16 +87,29 @@ def _several(
             notes.warn("Partial", f"{damaged} damaged files were left out.")
         if found.others:
             notes.note(f"{len(found.others)} other pictures or clips in the upload were left out.")
+        _tell_clutter(found.refused, notes)
         reading.info = notes.into(reading.info)
         return reading
     if found.others:
-        return _pick(found.others, limits, series, desk)
+        reading = _pick(found.others, limits, series, desk)
+        notes = Findings()
+        _tell_clutter(found.refused, notes)
+        reading.info = notes.into(reading.info)
+        return reading
     if found.archives:
         raise StudyError("UnsafeArchive", "The archive holds further archives; unpack it and send one study.")
     reasons = [e for e in found.refused if e.code != "NotAnImage"] or found.refused
     if len(uploads) == 1 or any(e.code != "NotAnImage" for e in reasons):
         raise _reason(reasons, len(uploads))
     raise StudyError("NotAnImage", "None of the files is an image; choose images, a volume or a clip.")
+
+
+def _tell_clutter(refused: Sequence[StudyError], notes: Findings) -> None:
+    """How many of several files are no image: nothing that was sent is left out in silence."""
+    clutter = sum(1 for e in refused if e.code == "NotAnImage")
+    if clutter:
+        what = "One file is no image and was" if clutter == 1 else f"{clutter} files are no images and were"
+        notes.note(f"{what} left out.")
 
 
 def _reason(reasons: list[StudyError], count: int) -> StudyError:

@@ -27,6 +27,10 @@ class Texts(BaseModel, frozen=True, extra="forbid", strict=False):
     # Picking a study
     UPLOAD: str
     UPLOAD_DROP: str
+    DROP_HERE: str
+    DROP_CLOSE: str
+    DROP: dict[str, str]
+    FOLDER: str
     SERIES: str
     CONFIRM_LABEL: str
     CONFIRM_ASK: str

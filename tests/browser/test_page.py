@@ -76,8 +76,6 @@ def test_side_by_side_fills_its_table(open_page: Opener) -> None:
     watched = open_page()
     page = watched.page
     watched.wait_for_study(112)
-    page.click("#sample-ct_abdomen")
-    watched.wait_for_study(112)
     page.click("button[role=tab]:has-text('Side by side')")
     page.click("#cmp-run")
     page.wait_for_selector("#cmp-table table")
@@ -124,8 +122,6 @@ def test_the_cost_is_told_before_a_first_answer_and_follows_the_threshold(open_p
     """Kept, total, share and seconds move together while the line of the histogram is dragged; nothing is asked."""
     watched = open_page(height=1350)
     page = watched.page
-    watched.wait_for_study(112)
-    page.click("#sample-ct_abdomen")
     watched.wait_for_study(112)
     page.wait_for_function("() => document.querySelector('.omv-count').innerText.includes('≈')")
     told = (

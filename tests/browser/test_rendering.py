@@ -27,8 +27,6 @@ def test_both_ways_of_rendering(browser: Any, server: str, tmp_path: Path, ssr: 
             log = next(tmp_path.glob("log-*")).read_text()
             assert "with SSR" in log, log
         watched.wait_for_study(112)
-        page.click("#sample-ct_abdomen")
-        watched.wait_for_study(112)
         page.wait_for_function("document.querySelector('#viewer [data-ready]').dataset.loaded === 'true'")
         page.locator("#viewer .omv-canvas").first.focus()
         watched.settle()

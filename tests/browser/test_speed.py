@@ -126,8 +126,6 @@ def test_keys_while_an_answer_streams(browser: Any, talking: str) -> None:
     watched = Watched(page, talking)
     page.goto(talking)
     watched.wait_for_study(112)
-    page.click("#sample-ct_abdomen")
-    watched.wait_for_study(112)
     page.evaluate(KEYS)
     medians: dict[str, float] = {}
 

@@ -60,8 +60,6 @@ def test_the_page_lives_within_its_policy(open_page: Opener) -> None:
         watched = open_page(path)
         if path == "/":
             watched.wait_for_study(112)
-            watched.page.click("#sample-ct_abdomen")
-            watched.wait_for_study(112)
             watched.page.fill("#ov-question textarea", "Which organ is shown?")
             watched.page.click("#ov-ask")
             watched.page.wait_for_function(

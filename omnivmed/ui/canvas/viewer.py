@@ -23,6 +23,7 @@ How the app uses it
     model, model_state, version  who speaks, whether it can yet, and this program's version, for what is saved
     glimpse  marks a value as a first look at one slice: any name; a later value whose `follows` is that name belongs
             to the same study, and the slice stays on the screen until it has come
+    sample      key of the ready study, None for a visitor's own: only the former may stand in a link
     text_boxes  (top, left, bottom, right) in the study's pixels: where text was found, outlined on every slice or frame
 
 The same study path keeps position, zoom and window. `value=None` shows the empty state.
@@ -74,6 +75,7 @@ MODULES = (
     "state.js",
     "input.js",
     "player.js",
+    "keep.js",
     "loader.js",
     "preview.js",
     "thumbs.js",
@@ -100,6 +102,7 @@ class ViewerState(GradioModel):
     glimpse: str | None = None
     follows: str | None = None
     text_boxes: list[tuple[int, int, int, int]] | None = None
+    sample: str | None = None
 
 
 class ViewerValue(GradioModel):

@@ -20,9 +20,9 @@ BYTES_FROM = 1_000_000  # no study has so many slices or frames: a total from he
 def header(settings: AppSettings, *, teaching: bool = False) -> str:
     """Name, one line, the badge, the link to the other page."""
     link = (
-        f'<a href="./">{escape(texts.TO_APP)}</a>'
+        f'<a class="ov-other" href="./">{escape(texts.TO_APP)}</a>'
         if teaching
-        else f'<a href="teach">{escape(texts.TO_TEACH)}</a>'
+        else f'<a class="ov-other" href="teach">{escape(texts.TO_TEACH)}</a>'
     )
     banner = f'<p class="ov-banner">{escape(texts.PUBLIC_BANNER)}</p>' if settings.public else ""
     return (
@@ -31,6 +31,11 @@ def header(settings: AppSettings, *, teaching: bool = False) -> str:
         f'<span class="ov-tag">{escape(texts.TEACH_TAGLINE if teaching else texts.TAGLINE)}</span>'
         f"<nav>{link}</nav></div>{banner}</header>"
     )
+
+
+def folder_button() -> str:
+    """Chooses a whole folder (`drop.js`)."""
+    return f'<button type="button" class="ov-folder">{escape(texts.FOLDER)}</button>'
 
 
 def switch() -> str:

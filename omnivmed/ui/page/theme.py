@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from functools import lru_cache
 from pathlib import Path
 
@@ -95,7 +96,13 @@ def make_css() -> str:
 
 @lru_cache(maxsize=1)
 def make_head() -> str:
-    """Scripts of our own: links in answers move the viewer, Enter asks, lectures turn their pages by keys; the page
-    never reports anywhere."""
-    scripts = (Path(__file__).with_name(name).read_text(encoding="utf-8") for name in ("app.js", "teach.js"))
-    return "".join(f"<script>{script}</script>" for script in scripts)
+    """Scripts of our own: links in answers move the viewer, Enter asks, files are dropped anywhere, lectures turn their
+    pages by keys; the page never reports anywhere."""
+    names = ("app.js", "drop.js", "teach.js")
+    scripts = [Path(__file__).with_name(name).read_text(encoding="utf-8") for name in names]
+    words = json.dumps({**texts.DROP, "here": texts.DROP_HERE, "close": texts.DROP_CLOSE}).replace(
+        "<", "\\u003c"
+    )
+    return f"<script>window.omnivmedWords = {words};</script>" + "".join(
+        f"<script>{s}</script>" for s in scripts
+    )

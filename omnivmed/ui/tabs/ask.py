@@ -212,6 +212,10 @@ class Ask:
         page = self.page
         return {page.chat: [], page.save_chat: gr.DownloadButton(interactive=False), **self.suggested(opened)}
 
+    def back(self, session: Session, opened: OpenStudy) -> Updates:
+        """The page was loaded anew: the conversation as it was."""
+        return {self.page.chat: chat.messages(session)}
+
     def answered(self, session: Session, opened: OpenStudy, turn: Turn) -> Updates:
         """The conversation as a file."""
         path = session.new_served("omnivmed-conversation.md")
@@ -260,6 +264,7 @@ def wire(bench: Bench, page: AskPage) -> None:
     """Events of the tab."""
     ask, screen = Ask(bench, page), bench.screen.page
     bench.when_shown.add(ask.shown, [page.chat, page.save_chat, *page.suggestions])
+    bench.screen.when_back.add(ask.back, [page.chat])
     bench.when_answered.add(ask.answered, [page.save_chat, *page.suggestions])
     page.model.change(None, page.facts, None, js=TELL_VIEWER)
     screen.viewer.ask_slice(ask.ask_slice, None, page.question, **bench.light)

@@ -123,6 +123,11 @@ class Bench:
         """Wire this when all tabs have joined their moments, so that the outputs of those are known."""
         self._last.append(wire)
 
+    def _answered_before(self, session: Any, opened: Any) -> Any:
+        """A page that was loaded anew shows its last answer wherever answers are shown."""
+        last = session.last_turn()
+        return {} if last is None else self.when_answered(session, *last)
+
     def finish(self, demo: gr.Blocks) -> None:
         """Wire what had to wait for all tabs, and the screen itself."""
         screen, page = self.screen, self.screen.page
@@ -136,6 +141,7 @@ class Bench:
         gr.Timer(LOOK_AFTER_S).tick(
             screen.look_after, None, [page.status, page.viewer, page.notes], **self.light
         )
+        screen.when_back.add(self._answered_before, list(self.when_answered.outputs))
         for wire in self._last:
             wire()
         for trigger, handler, inputs, also, kind in self._openers:

@@ -15,6 +15,8 @@ from omnivmed.ui.tabs.bench import Bench
 from omnivmed.ui.tabs.screen import Updates
 from omnivmed.ui.upstream import event_data
 from omnivmed.ui.visit import studies
+from omnivmed.ui.visit.opened import OpenStudy
+from omnivmed.ui.visit.session import Session
 
 MOST_WINDOW = 1e7  # raw units; no study has such values
 
@@ -59,6 +61,13 @@ class Planning:
         )
         return {page.threshold: options.threshold, page.reference: options.reference}
 
+    def back(self, session: Session, opened: OpenStudy) -> Updates:
+        """The page was loaded anew, or by a link: the settings are those of the mask on the screen."""
+        page, mask = self.bench.options, opened.mask
+        if mask is None:
+            return {}
+        return {page.threshold: mask.threshold, page.reference: mask.reference}
+
     def use_window(
         self, request: gr.Request, event: gr.EventData, threshold: Any, reference: Any, max_frames: Any
     ) -> Updates:
@@ -78,6 +87,7 @@ class Planning:
 def wire_planning(bench: Bench) -> None:
     """Events of settings and viewer that plan anew."""
     planning, page, viewer = Planning(bench), bench.options, bench.screen.page.viewer
+    bench.screen.when_back.add(planning.back, [page.threshold, page.reference])
 
     def wire() -> None:
         outputs = [viewer, bench.screen.page.status, *bench.when_planned.outputs]

@@ -24,6 +24,7 @@ from omnivmed.ui.page import parts
 from omnivmed.ui.page.upload import study_upload
 from omnivmed.ui.visit import opening, studies
 from omnivmed.ui.visit.background import Abandoned, run_with_progress
+from omnivmed.ui.visit.link import Link
 from omnivmed.ui.visit.opened import OpenStudy
 from omnivmed.ui.visit.opening import Openings
 from omnivmed.ui.visit.samples import FIRST, SAMPLES
@@ -82,7 +83,9 @@ def build_pick() -> PickPage:
         samples = tuple(
             gr.Button(sample.name, elem_id=f"sample-{sample.key}", min_width=104) for sample in SAMPLES
         )
-    return PickPage(samples, study_upload("ov-upload"))
+    upload = study_upload("ov-upload")
+    gr.HTML(parts.folder_button(), elem_id="ov-folder", padding=False)
+    return PickPage(samples, upload)
 
 
 def build_screen(pick: PickPage, panels: Any = lambda: None) -> ScreenPage:
@@ -103,14 +106,18 @@ class Screen:
         self.context = context
         self.page = page
         self.when_shown = Hooks()  # of the OpenStudy
+        self.when_back = (
+            Hooks()
+        )  # of Session and OpenStudy: the page was loaded anew and has what it had before
 
     def session(self, request: gr.Request) -> Session:
         """The visitor behind this request."""
+        page = dict(request.headers or {}).get(PAGE_HEADER)
         try:
-            session = self.context.store.get(request.session_hash)
+            session = self.context.store.get(request.session_hash, page)
         except Crowded:
             raise gr.Error(texts.CROWDED_PAGES, print_exception=False) from None
-        session.page = dict(request.headers or {}).get(PAGE_HEADER)
+        session.page = page
         return session
 
     def look_after(self, request: gr.Request) -> Updates:
@@ -127,17 +134,30 @@ class Screen:
         """Everything that changes when a study comes on the screen."""
         page = self.page
         own = [page.status, page.notes, page.viewer, page.series, page.confirm, *page.samples]
-        return own + self.when_shown.outputs
+        every = own + self.when_shown.outputs + self.when_back.outputs
+        return list({id(component): component for component in every}.values())
 
     # ------------------------------------------------------------------------------------- opening
 
     def open_first(
         self, request: gr.Request, threshold: Any, reference: Any, max_frames: Any
     ) -> Iterator[Updates]:
-        """A new page opens on the first sample."""
-        yield from self.sample_opener(FIRST.key)(request, threshold, reference, max_frames)
+        """A new page opens on the sample its address names, else on the first; one that was loaded anew has its own."""
+        session = self.session(request)
+        if session.current is not None:
+            yield {**self.shown(session.current), **self.when_back(session, session.current)}
+            self.context.service.start()
+            return
+        link = Link.of(dict(request.query_params or {}))
+        if link.threshold is not None:
+            threshold = link.threshold
+        for updates in self.sample_opener(link.study or FIRST.key)(request, threshold, reference, max_frames):
+            opened = session.current
+            if self.page.viewer in updates and opened is not None:
+                updates = {**updates, **self.when_back(session, opened)}
+            yield updates
         self.context.service.start()
-        opened = self.session(request).current
+        opened = session.current
         if opened is not None and opened.sample == FIRST.key:
             self.context.first.make(opened)
 
@@ -249,6 +269,7 @@ class Screen:
             version=__version__,
             follows=opened.glimpse,
             text_boxes=[list(box) for box in opened.study.text_boxes or ()] or None,
+            sample=opened.sample,
         )
 
     def convert_clip(self, request: gr.Request) -> Iterator[Updates]:
@@ -303,5 +324,5 @@ class Screen:
         return {self.page.notes: parts.notes(session.current)}
 
     def leave(self, request: gr.Request) -> None:
-        """The page was closed."""
-        self.context.store.drop(request.session_hash)
+        """The page was closed, left or reloaded."""
+        self.context.store.leave(request.session_hash)

@@ -28,6 +28,7 @@ from omnivmed.ui.visit.opening import Opening
 from omnivmed.ui.visit.samples import SAMPLES, find_sample
 from omnivmed.ui.visit.session import Session
 from omnivmed.ui.visit.studies import Context, label_of, open_study_files, still_needed
+from omnivmed.ui.visit.uploads import FROM_HEADER
 
 FIRST = "mr_head"
 CHOICES = [(sample.name, sample.key) for sample in SAMPLES]
@@ -175,12 +176,23 @@ class Teach:
     def open_first(
         self, request: gr.Request, key: Any, look: Any, place: Any, threshold: Any, reference: Any
     ) -> Iterator[Updates]:
-        """The study that the address names (`teach?study=ct_abdomen`), else the one that is chosen."""
-        named = str(dict(request.query_params or {}).get("study", key))
+        """The study the address names (`teach?study=ct_abdomen`), else that of the tab before, else the chosen one."""
+        there = self.context.store.open_in(dict(getattr(request, "headers", {})).get(FROM_HEADER))
+        if there is not None and there.sample is None:
+            yield from self.open_visited(request, there, look, place, threshold, reference)
+            return
+        named = str(dict(request.query_params or {}).get("study", there.sample if there else key))
         if any(named == known for _, known in CHOICES):
             yield {self.page.study: named}
             key = named
         yield from self.open_sample(request, key, look, place, threshold, reference)
+
+    def open_visited(self, request: gr.Request, there: OpenStudy, *asked: Any) -> Iterator[Updates]:
+        """A visitor's own study, which stays with the tab it is open in."""
+        session = self.context.store.get(request.session_hash)
+        own = OpenStudy(there.study, there.label, shared=True, confirmed=there.confirmed)
+        made = opening.opening(session, session.begin_opening(), lambda tell: self._lesson(own, tell))
+        yield from self._told(session, made, *asked)
 
     def open_sample(
         self, request: gr.Request, key: Any, look: Any, place: Any, threshold: Any, reference: Any
@@ -194,10 +206,8 @@ class Teach:
             opened = OpenStudy(study, find_sample(key).name, sample=key, shared=True, confirmed=True)
             return self._lesson(opened, progress)
 
-        ticket = session.begin_opening()
-        yield from self._told(
-            session, opening.opening(session, ticket, make), look, place, threshold, reference
-        )
+        made = opening.opening(session, session.begin_opening(), make)
+        yield from self._told(session, made, look, place, threshold, reference)
 
     def open_files(
         self, request: gr.Request, files: Any, look: Any, place: Any, threshold: Any, reference: Any

@@ -115,6 +115,12 @@ def ask(
                     )
             yield state
     finally:
+        if (
+            code == "closed" and record and state.text
+        ):  # the page was left in the middle: what was written is kept
+            session.record(
+                opened, Turn(question, state.text, context.service.name, texts.STOPPED, None, stopped=True)
+            )
         session.answering.release()
         session.touch()
         context.counts.answered(code, time.monotonic() - began)

@@ -70,6 +70,14 @@ class Session:
         """Note that somebody is here: the idle time begins anew."""
         self.last_used = self._clock()
 
+    def come_back(self) -> None:
+        """The page was loaded anew: what it was opening or had asked for is over, what it had stays."""
+        with self._change():
+            self._opening += 1
+            self.glimpse = None
+            self.pending = None
+            self.touch()
+
     @property
     def changing(self) -> bool:
         """Whether the asking thread is inside a method that changes this session."""

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from omnivmed.limits import Limits
 from omnivmed.ui.visit.clock import boot_clock
+from omnivmed.ui.visit.opened import OpenStudy
 from omnivmed.ui.visit.session import Ending, Session
 from omnivmed.ui.visit.totals import Holding, who_gives_way
 
@@ -39,11 +40,15 @@ class SessionStore:
         self._clock = clock
         self._by_key: dict[str, Session] = {}
         self._temporary: dict[str, list[Session]] = {}  # of API calls, by the caller's session hash
+        self._away: dict[str, tuple[Session, float]] = {}  # of pages that were left, by their word; and when
         self._ended: dict[str, Ending] = {}  # pages whose study was deleted and that have not been told yet
         self._lock = threading.Lock()
 
-    def get(self, key: str | None) -> Session:
+    def get(self, key: str | None, page: str | None = None) -> Session:
         """The session of this page, made when it is new (or was cleaned away meanwhile).
+
+        page: the word the page sends with its requests. A tab that was reloaded sends the same one under another key,
+        and goes on with what it had.
 
         Raises Crowded when there are as many as there may be and none of them is idle.
         """
@@ -51,6 +56,8 @@ class SessionStore:
         leaving: str | None = None
         with self._lock:
             session = self._by_key.get(key)
+            if page is not None and (session is None or session.closed):
+                session = self._back(key, page)
             if session is None or session.closed:
                 if len(self._by_key) >= self._limits.sessions:
                     idle = [(s.last_used, k) for k, s in self._by_key.items() if not self._busy(s)]
@@ -65,11 +72,67 @@ class SessionStore:
             self.drop(leaving, "room")
         return session
 
+    def _back(self, key: str, page: str) -> Session | None:
+        """What the page of this word had before it was loaded anew, now under `key`; the lock is held."""
+        away = self._away.pop(page, None)
+        session = away[0] if away is not None else None
+        if session is None:  # the server has not heard yet that the page before is gone
+            before = next((k for k, s in self._by_key.items() if s.page == page and not s.closed), None)
+            session = self._by_key.pop(before) if before is not None else None
+        if session is not None:
+            self._by_key[key] = session
+            session.come_back()
+        return session
+
+    def leave(self, key: str | None) -> None:
+        """The page was closed, reloaded or left: within `away_s` the same tab may come back for what it had.
+
+        Pages that send no word, and those that had nothing, are closed at once.
+        """
+        key = key or "no-session"
+        with self._lock:
+            session = self._by_key.get(key)
+            if (
+                session is not None
+                and session.page
+                and session.current is not None
+                and self._limits.away_s > 0
+            ):
+                self._by_key.pop(key)
+                before = self._away.pop(session.page, None)
+                self._away[session.page] = (session, self._clock())
+                session.stop.set()
+            else:
+                before = None
+        if session is not None and key in self._by_key:
+            self.drop(key)
+        if before is not None:
+            before[0].close()
+
+    def _forget_away(self, older_than_s: float) -> int:
+        """Close what nobody came back for."""
+        limit = self._clock() - older_than_s
+        with self._lock:
+            old = [page for page, (_, since) in self._away.items() if since <= limit]
+            sessions = [self._away.pop(page)[0] for page in old]
+        for session in sessions:
+            session.close()
+            log.info("session=%s closed why=left", session.tag)
+        return len(sessions)
+
     def make_room(self, session: Session, memory: int, disk: int) -> bool:
         """Have idle studies give way until `memory` bytes of pixels and `disk` bytes of files more fit for this page.
 
         What it has open now counts as gone: a new study replaces it. False when there is not enough to give way.
         """
+        with self._lock:
+            away = sum(sum(s.held_bytes()) for s, _ in self._away.values())
+        if (
+            away
+            and away + memory + disk
+            > min(self._limits.open_study_bytes, self._limits.visitor_files_bytes) // 4
+        ):
+            self._forget_away(0)  # they give way before anybody who is here
         with self._lock:
             others = [(key, s) for key, s in self._by_key.items() if s is not session]
         now = self._clock()
@@ -97,6 +160,14 @@ class SessionStore:
         """The session if there is one; never makes one."""
         with self._lock:
             return self._by_key.get(key or "no-session")
+
+    def open_in(self, page: str | None) -> OpenStudy | None:
+        """What the tab that says this word has open; None without a word. It stays with that tab."""
+        with self._lock:
+            here = next((s for s in self._by_key.values() if page and s.page == page and not s.closed), None)
+            away = self._away.get(page or "")
+        session = here or (away[0] if away is not None else None)
+        return None if session is None else session.current
 
     @contextmanager
     def temporary(self, caller: str | None = None) -> Iterator[Session]:
@@ -142,17 +213,22 @@ class SessionStore:
             old = [key for key, s in self._by_key.items() if s.last_used < limit and not s.answering.locked()]
         for key in old:
             self.drop(key, "idle")
-        return len(old)
+        return len(old) + self._forget_away(self._limits.away_s)
 
     def close(self) -> None:
         """Everybody goes. Flags first: nobody's lock is waited for before all work was told to stop."""
         with self._lock:
             keys = list(self._by_key)
-            everybody = [*self._by_key.values(), *(s for some in self._temporary.values() for s in some)]
+            everybody = [
+                *self._by_key.values(),
+                *(s for s, _ in self._away.values()),
+                *(s for some in self._temporary.values() for s in some),
+            ]
         for session in everybody:
             session.stop.set()
         for key in keys:
             self.drop(key)
+        self._forget_away(0)
 
     def __len__(self) -> int:
         with self._lock:

@@ -28,6 +28,7 @@ EXTENSIONS = (
 )  # fmt: skip
 _RECEIVED = re.compile(r"[0-9a-f]{64}")
 PAGE_HEADER = "x-omnivmed-page"  # a random word each open page sends with its requests (`page/app.js`)
+FROM_HEADER = "x-omnivmed-from"  # a tab that another tab opened: the word of that one
 PLACING_S = 5.0
 BROKEN_S = 60.0  # nobody writes to it and it is still not in its place: it broke off
 

@@ -1,6 +1,7 @@
 // From a value of the app to pixels and masks: fetches what changed, keeps what did not.
 import { TEXT, say } from './texts.js';
 import { fetchPayload } from './container.js';
+import { putLink, putView } from './keep.js';
 import { syncWindow } from './labels.js';
 
 const urlOf = (file) => (file && file.url) || null;
@@ -65,6 +66,7 @@ export class Loader {
           if (keep) viewer.clear();
           viewer.ui.empty.hidden = true;
           viewer.open(header, data);
+          this.asBefore();
           this.syncClip();
         },
         onBytes: (bytes) => {
@@ -86,6 +88,15 @@ export class Loader {
       viewer.ui.loadText.textContent = TEXT.failed;
       console.warn('viewer: the study could not be loaded', error);
     }
+  }
+
+  /** The first study of a page that was loaded anew, or opened by a link, is shown as it was. */
+  asBefore() {
+    const { viewer } = this;
+    if (this.placed || viewer.state.glimpse || viewer.root.closest('#viewer') === null) return;
+    this.placed = true;
+    const kept = window.omnivmedKept;
+    if (!putView(viewer, kept && kept.view)) putLink(viewer, new URLSearchParams(location.search));
   }
 
   /** The mask that came with the picture. */

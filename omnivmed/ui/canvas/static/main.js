@@ -1,4 +1,5 @@
 // The page's way in: mounting, and moving viewers from elsewhere (links in answers).
+import { viewOf } from './keep.js';
 import { Viewer } from './viewer.js';
 
 const CSS = "@viewer.css@";
@@ -53,4 +54,10 @@ function model(facts) {
   }
 }
 
-window.omnivmedViewer = { mount, goto, model, viewers, version: 1 };
+/** What the page's own viewer shows, as a few numbers; null when it shows nothing. */
+function view() {
+  const own = [...viewers.values()].find((viewer) => viewer.root.closest('#viewer'));
+  return own ? viewOf(own) : null;
+}
+
+window.omnivmedViewer = { mount, goto, model, view, viewers, version: 1 };

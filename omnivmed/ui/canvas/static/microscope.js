@@ -22,6 +22,7 @@ export class Microscope {
     this.pixels = null; // the model's own, {url, array}; fetched when a what-if needs them
     this.pending = null;
     this.wanted = null;
+    this.before = null; // what-if of the page before it was loaded anew
   }
 
   /** Take a mask from a payload (header with `mask`, its data). */
@@ -35,6 +36,8 @@ export class Microscope {
       keep, distance: get('distance'), runs: get('run_length'), perFrame: keptPerFrame(keep, frames),
     };
     if (!this.wanted || !this.viewer.holding) this.wanted = { threshold: mask.threshold, reference: mask.reference };
+    if (this.before) this.wanted = this.before;
+    this.before = null;
     this.recompute();
   }
 

@@ -110,7 +110,7 @@ function buildStage(ui, act) {
   ui.card = el('div', { class: 'omv-card', hidden: true, role: 'dialog', 'aria-label': TEXT.keysTitle }, keyTable(act));
   const item = (text, run) => el('button', { type: 'button', role: 'menuitem', onclick: run }, text);
   ui.saveMask = [item(TEXT.saveJson, act.saveJson), item(TEXT.saveNpz, act.saveNpz)];
-  ui.menu = el('div', { class: 'omv-menu', role: 'menu', 'aria-label': TEXT.saveMenu, hidden: true }, item(TEXT.savePng, act.savePng), ...ui.saveMask);
+  ui.menu = el('div', { class: 'omv-menu', role: 'menu', 'aria-label': TEXT.saveMenu, hidden: true }, item(TEXT.savePng, act.savePng), ...ui.saveMask, (ui.saveLink = item(TEXT.saveLink, act.saveLink)));
   ui.stage = el('div', { class: 'omv-stage' }, ui.panes, ui.empty, ui.load, ui.differs, ui.note, ui.card, ui.menu);
 }
 

@@ -112,6 +112,7 @@ export interface State {
   glimpse?: string | null;
   follows?: string | null;
   text_boxes?: [number, number, number, number][] | null; // top, left, bottom, right in the study's pixels
+  sample?: string | null; // key of a ready study; links name no other
 }
 
 /** What the app says of the model; `ModelFacts` of service.py. */
@@ -207,10 +208,14 @@ declare global {
         watch: (name: string, take: () => void) => void, events: string[]): object;
       goto(place: Place, id?: string): void;
       model(facts: ModelFacts | null): void;
+      view(): object | null;
       viewers: Map<Element, object>;
       version: number;
     };
     omnivmedPage?: boolean;
+    omnivmedDrop?: boolean;
+    omnivmedWords?: { [name: string]: string };
+    omnivmedKept?: { word: string; left: boolean; view?: object | null; lesson?: boolean };
     omnivmedShow?(show: 'picture' | 'question'): void;
   }
   interface HTMLElement {

@@ -13,6 +13,7 @@ import { Thumbs } from './thumbs.js';
 import { Player } from './player.js';
 import { ViewState } from './state.js';
 import { givenNote, syncWindow, readout, readStrip, drawStrip } from './labels.js';
+import { linkTo } from './keep.js';
 import { saveJson, saveNpz, savePng } from './save.js';
 
 export class Viewer extends ViewState {
@@ -53,6 +54,7 @@ export class Viewer extends ViewState {
     act.opacity = (value) => { this.opacity = value; this.invalidate(); };
     act.savePng = () => { this.saveMenu(); savePng(this); };
     act.saveJson = () => { this.saveMenu(); saveJson(this); };
+    act.saveLink = () => this.copyLink();
     act.saveNpz = () => { this.saveMenu(); saveNpz(this); };
     return act;
   }
@@ -261,8 +263,20 @@ export class Viewer extends ViewState {
     this.ui.menu.hidden = !this.ui.menu.hidden;
     this.ui.save.setAttribute('aria-expanded', String(!this.ui.menu.hidden));
     this.ui.saveMask.forEach((item) => { item.disabled = !this.scope.run; });
+    this.ui.saveLink.hidden = !this.state.sample;
     if (!this.ui.menu.hidden) this.ui.menu.querySelector('button').focus();
     else this.ui.save.focus();
+  }
+
+  /** The address of this view, into the address bar and the clipboard; only ready studies have one. */
+  copyLink() {
+    this.saveMenu();
+    const link = linkTo(this, location);
+    if (!link) return;
+    history.replaceState(history.state, '', link);
+    const told = (text) => { this.ui.note.hidden = false; this.ui.note.textContent = text; };
+    if (!navigator.clipboard) told(TEXT.linkInBar);
+    else navigator.clipboard.writeText(link).then(() => told(TEXT.linkCopied), () => told(TEXT.linkInBar));
   }
 
   escape() {

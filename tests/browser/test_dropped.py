@@ -1,0 +1,77 @@
+"""Files and folders, dropped anywhere or chosen: what was sent, what was not and why."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from omnivmed.ui.visit.samples import find_sample
+from tests.browser.test_page import Opener
+from tests.io import makers
+
+pytestmark = [pytest.mark.browser, pytest.mark.timeout(300)]
+
+
+def folder_of(tmp_path: Path) -> Path:
+    """A series of five slices in a folder below, a report that is no image, a system file."""
+    folder = tmp_path / "Miller Anna"
+    inner = folder / "series"
+    inner.mkdir(parents=True)
+    for k, data in enumerate(makers.dicom_bytes(one) for one in makers.ct_series([10 * n for n in range(5)])):
+        (inner / f"Miller{k}.dcm").write_bytes(data)
+    (folder / "report.txt").write_text("no image")
+    (folder / ".DS_Store").write_bytes(b"x")
+    return folder
+
+
+def drop(page: Any, *paths: Path) -> None:
+    """As a person drops it in the middle of the page, far from the field for uploads."""
+    line = page.context.new_cdp_session(page)
+    data = {"items": [], "files": [str(path) for path in paths], "dragOperationsMask": 1}
+    for kind in ("dragEnter", "dragOver", "drop"):
+        line.send("Input.dispatchDragEvent", {"type": kind, "x": 300, "y": 420, "data": data})
+        if kind == "dragOver":
+            assert page.is_visible("#ov-drop-here")
+
+
+def test_a_folder_dropped_and_chosen(open_page: Opener, tmp_path: Path) -> None:
+    watched = open_page()
+    page = watched.page
+    watched.wait_for_study(112)
+    sent: list[bytes] = []
+    page.on("request", lambda r: sent.append(r.post_data_buffer or b"") if "upload" in r.url else None)
+    folder = folder_of(tmp_path)
+    drop(page, folder)
+    watched.wait_for_study(5)
+    assert not page.is_visible("#ov-drop-here")
+    assert "6 files sent, 1 left out" in page.inner_text("#ov-sent")
+    page.click("#ov-sent summary")
+    listed = page.inner_text("#ov-sent")
+    assert ".DS_Store · system file, not sent" in listed
+    assert "Miller0.dcm" in listed
+    page.wait_for_function(
+        "document.querySelector('#ov-notes').innerText.includes('no image')"
+    )  # of the text file
+    page.click("#ov-sent button")
+    assert page.locator("#ov-sent").count() == 0
+
+    drop(page, find_sample("endoscopy_phantom").path)  # one file needs no list
+    page.wait_for_function(
+        "() => document.querySelector('#viewer [data-ready]').view.header?.kind === 'video'"
+    )
+    assert page.locator("#ov-sent").count() == 0
+
+    with page.expect_file_chooser() as chosen:
+        page.click(".ov-folder")
+    chosen.value.set_files(str(folder))
+    watched.wait_for_study(5)
+    assert "left out" in page.inner_text("#ov-sent")
+
+    empty = tmp_path / "empty"
+    empty.mkdir()
+    drop(page, empty)
+    page.wait_for_function("document.querySelector('#ov-sent').innerText.includes('nothing to open')")
+    assert watched.errors == []
+    assert watched.external == []
