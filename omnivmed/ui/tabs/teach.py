@@ -4,7 +4,7 @@ in use answers at every step when it is asked to."""
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from html import escape
 from pathlib import Path
 from typing import Any
@@ -318,6 +318,8 @@ class Teach:
         opened, whole = session.current, None
         for k, (value, rule, label) in enumerate(plans(threshold, reference)):
             options = AskOptions.bounded(self.context.limits, value, rule, None, ANSWER_TOKENS)
+            # Of a volume the lesson is about the model's own words, right or wrong, not about what the file says.
+            options = replace(options, alone=opened is not None and opened.study.kind == "volume")
             running = chat.ask(self.context, session, question, options, history=False, record=False)
             try:
                 for state in running:
