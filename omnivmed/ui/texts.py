@@ -85,6 +85,7 @@ class Texts(BaseModel, frozen=True, extra="forbid", strict=False):
     ALREADY: str
     TOO_LONG: str
     BUSY: str
+    UNHEARD: str
     BUSY_PAGE: str
     NO_ROOM: str
     TOO_MUCH_DATA: str

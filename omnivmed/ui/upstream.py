@@ -26,6 +26,7 @@ from gradio.block_function import BlockFunction
 from gradio.components.base import Component
 from gradio.components.plot import PlotData
 from gradio.queueing import Event
+from gradio.server_messages import ProcessCompletedMessage
 
 from omnivmed.ui import texts
 
@@ -48,6 +49,7 @@ def missing() -> list[str]:
         "gradio.EventData._data": "_data" in vars(gr.EventData(None, None)),
         "gradio.Blocks._queue.event_ids_to_events": hasattr(queue, "event_ids_to_events"),
         "gradio.Blocks._queue.clean_events": hasattr(queue, "clean_events"),
+        "gradio.Blocks._queue.send_message": hasattr(queue, "send_message"),
         "gradio.queueing.Event": {"_id", "session_hash", "concurrency_id", "enqueue_time", "request"}
         <= set(Event.__init__.__code__.co_names),
         "gradio.block_function.BlockFunction": {"api_name", "api_visibility", "concurrency_id", "queue"}
@@ -193,7 +195,14 @@ class EventQueue:
         return event_id if event is None else event.session_hash
 
     async def drop(self, event_id: str) -> None:
-        """Take an event out of the queue, or end it at its next step."""
+        """Take an event out of the queue, or end it at its next step.
+
+        Whoever comes to listen after all is told: without a last message their stream would stay open, and silent.
+        """
+        event = self._inside.event_ids_to_events.get(event_id)
+        if event is not None:
+            given_up = ProcessCompletedMessage(output={"error": texts.UNHEARD}, success=False)
+            self._inside.send_message(event, given_up)
         await self._inside.clean_events(event_id=event_id)
 
 

@@ -150,6 +150,32 @@ def test_a_caller_who_listens_to_nothing_keeps_nobody_out(start: Starter, tmp_pa
     assert "word word" in other.ask("And now?", [0.1, "previous", 0, 4, False])
 
 
+def test_who_comes_to_listen_too_late_is_told(start: Starter, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A slow line: between asking and listening lies more time than anybody is waited for."""
+    monkeypatch.setattr("omnivmed.ui.web.leaving.PATIENCE_S", 0.5)
+    app = start(ScriptedAssistant(tokens_per_second=2, script=lambda *_: "word " * 60))
+    page = app.page()
+    page.open_first()
+    page.begin("What is this?")
+    event = page.after(page.dependency("ov-ask", "click"))[0]
+    body = {
+        "data": [page.values.get(i) for i in event["inputs"]],
+        "fn_index": event["id"],
+        "session_hash": page.session,
+    }
+    page.http.post(f"{page.api}/queue/join", json=body).raise_for_status()
+    assert wait_until(lambda: app.assistant.running == 1, 5)
+    assert wait_until(lambda: app.assistant.running == 0, 8)
+    where, told = f"{page.api}/queue/data", []
+    with page.http.stream("GET", where, params={"session_hash": page.session}, timeout=10) as answer:
+        for line in answer.iter_lines():
+            told.append(line)
+            if "process_completed" in line:
+                break
+    assert "given up" in told[-1]
+    assert '"success":false' in told[-1].replace(" ", "")
+
+
 def test_work_that_is_listened_to_goes_on(start: Starter) -> None:
     app = start(ScriptedAssistant(tokens_per_second=4, script=lambda *_: "word " * 24))  # 6 s
     page = app.page()
