@@ -78,6 +78,33 @@ class BatchPlan:
         ]
 
 
+def fewest_slots(plan: BatchPlan, steps: int, world: int) -> int:
+    """Forward passes of a step, a multiple of `world`, with which every step of the stage keeps to the budgets.
+
+    So passes are as full as the fullest step allows, whatever its samples are. Raises BudgetError when a step has
+    fewer samples than that.
+    """
+    slots = world
+    for step in range(steps):
+        costs = [plan.costs[i] for i in plan.samples(step)]
+        while not _fits(costs, slots, plan):
+            slots += world
+            _enough(costs, slots)
+    return slots
+
+
+def _fits(costs: Sequence[Cost], slots: int, plan: BatchPlan) -> bool:
+    if not plan.packed:
+        order = sorted(range(len(costs)), key=lambda i: (-costs[i].positions, i))
+        runs = _runs(order, costs, plan.token_budget, plan.patch_budget)
+        return runs is not None and len(runs) <= slots
+    try:
+        pack(costs, slots, plan.token_budget, plan.patch_budget)
+    except BudgetError:
+        return False
+    return True
+
+
 def too_large(costs: Sequence[Cost], token_budget: int, patch_budget: int) -> dict[int, str]:
     """Place -> reason of the samples that fit into no forward pass, even alone: known before the first step."""
     return {

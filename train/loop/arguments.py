@@ -11,7 +11,6 @@ import torch
 from transformers import TrainingArguments
 
 from train.loop.sharding import join_deepspeed_on_cpu, join_fsdp_on_cpu
-from train.loop.world import world_size
 from train.recipes.config import Sharding, Stage, TrainConfig
 
 LAUNCH = Path(__file__).resolve().parents[1] / "launch"
@@ -32,11 +31,17 @@ def settings(sharding: Sharding, offload: bool = False) -> dict[str, Any]:
 
 
 def arguments(
-    config: TrainConfig, stage: Stage, steps: int, folder: Path, workers: int = 0, validated: bool = True
+    config: TrainConfig,
+    stage: Stage,
+    steps: int,
+    accumulation: int,
+    folder: Path,
+    workers: int = 0,
+    validated: bool = True,
 ) -> TrainingArguments:
-    """Arguments of one stage; validated: there are held-out samples.
+    """Arguments of one stage. accumulation: passes of a process in one step; validated: there are held-out samples.
 
-    Raises ValueError when the global batch does not divide over the processes.
+    Raises ShardingError when the sharding cannot come about.
     """
     half = config.precision == "bf16"
     cuda = torch.cuda.is_available()
@@ -56,7 +61,7 @@ def arguments(
         output_dir=str(folder),
         max_steps=steps,
         per_device_train_batch_size=config.micro_batch,
-        gradient_accumulation_steps=config.accumulation(stage, world_size()),
+        gradient_accumulation_steps=accumulation,
         lr_scheduler_type="cosine",
         warmup_steps=math.ceil(stage.warmup_ratio * steps),
         weight_decay=stage.weight_decay,

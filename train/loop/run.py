@@ -12,7 +12,7 @@ import json
 import platform
 import subprocess
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -22,7 +22,7 @@ import transformers
 
 from omnivmed.model.upstream import is_flash_attn_2_available
 from omnivmed.records import Sample, SampleSet
-from train.data.batches import BatchPlan, too_large
+from train.data.batches import BatchPlan, fewest_slots, too_large
 from train.data.costs import cached_costs
 from train.data.dataset import Encoder, PassDataset
 from train.data.dropped import Account, take
@@ -131,15 +131,18 @@ def run_stage(
         order=order,
         costs=costs,
         global_batch=stage.global_batch,
-        slots=config.accumulation(stage, world_size()) * world_size(),
+        slots=1 if config.fill else config.accumulation(stage, world_size()) * world_size(),
         token_budget=config.token_budget,
         patch_budget=config.patch_budget,
         packed=packed,
     )
+    if config.fill:
+        plan = replace(plan, slots=fewest_slots(plan, steps, world_size()))
+    accumulation = plan.slots // world_size()
     passes = PassDataset(training, plan, encoder, steps, rank(), world_size())
     trainer = RecipeTrainer(
         model,
-        arguments(config, stage, steps, folder, workers, validated=bool(validation)),
+        arguments(config, stage, steps, accumulation, folder, workers, validated=bool(validation)),
         stage,
         passes,
         validation,
@@ -162,7 +165,8 @@ def run_stage(
     resume = checkpoint.latest(folder)
     lost = f", {skips.skipped} bad ones left out (skipped.jsonl)" if skips.skipped else ""
     say(
-        f"{stage.name}: {steps} steps, {len(training)} samples{lost}, {sum(learning.values()):,} parameters learn"
+        f"{stage.name}: {steps} steps of {plan.slots} passes, {len(training)} samples{lost},"
+        f" {sum(learning.values()):,} parameters learn"
     )
     if resume is not None:
         say(f"{stage.name}: resuming from {resume.name}")

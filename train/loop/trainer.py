@@ -7,6 +7,7 @@ finite ends the run with the samples' names, state in safetensors and JSON.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -55,7 +56,9 @@ class RecipeTrainer(Trainer):
         self.tokenizer = tokenizer
         self.skips = skips
         self.source = source
-        self.validation = list(validation)
+        self.validation = validation
+        self.places = self.filled = 0
+        self.since = time.monotonic()
         super().__init__(
             model=model,
             args=args,
@@ -90,12 +93,24 @@ class RecipeTrainer(Trainer):
         """One pass forward and backward. Raises TooManyBadSamples, NotFinite."""
         names, bad = inputs.pop("sample_ids"), inputs.pop("bad")
         self.skips.add(len(names), bad)
+        mask = inputs.get("attention_mask")
+        self.places += inputs["input_ids"].numel()
+        self.filled += inputs["input_ids"].numel() if mask is None else int(mask.sum())
         loss = super().training_step(model, inputs, num_items_in_batch)
         if not bool(torch.isfinite(loss)):
             raise NotFinite(
                 f"the loss is {float(loss)} at step {self.state.global_step}; samples: {', '.join(names)}"
             )
         return loss
+
+    def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
+        """With every loss also the positions a second over all processes, and the share of them that is padding."""
+        if "loss" in logs and self.places:
+            now = time.monotonic()
+            rate = self.filled * self.args.world_size / max(now - self.since, 1e-9)
+            logs |= {"tokens_per_s": round(rate, 1), "padding": round(1 - self.filled / self.places, 4)}
+            self.places, self.filled, self.since = 0, 0, now
+        super().log(logs, start_time)
 
     # -- optimizer ---------------------------------------------------------------------------------------------
 

@@ -67,8 +67,9 @@ def largest_load(config: TrainConfig, stage: Stage) -> Load:
     """The worst forward pass that the budgets of this stage allow. Pruning is not counted on: a clip in which
     everything moves keeps every token."""
     vision = stage.vision
-    positions = min(config.token_budget, config.micro_batch * stage.max_length)
-    visual = min(config.micro_batch * vision.max_tokens, positions)
+    positions = config.token_budget if config.fill else config.micro_batch * stage.max_length
+    positions = min(config.token_budget, positions)
+    visual = positions if config.fill else min(config.micro_batch * vision.max_tokens, positions)
     merge = max(vision.image_merge_size, vision.video_merge_size)
     patches = min(config.patch_budget, visual * merge**2)
     return Load(positions, patches, visual, min(config.loss_chunk, positions))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -98,10 +99,11 @@ def plan_stage(
     model = MODELS[config.model.size]
     accumulation = config.accumulation(stage, cards.count)
     load = largest_load(config, stage)
-    typical_positions = min(load.positions, config.micro_batch * stage.mean_tokens)
+    samples = stage.global_batch / (accumulation * cards.count)  # of a pass
+    typical_positions = min(load.positions, math.ceil(samples * stage.mean_tokens))
     typical = Load(
         typical_positions,
-        min(load.patches, config.micro_batch * patches_of(stage)),
+        min(load.patches, math.ceil(samples * patches_of(stage))),
         min(load.visual_tokens, typical_positions),
         min(load.supervised, typical_positions),
     )
@@ -183,6 +185,12 @@ def _changes(config: TrainConfig, stage: Stage) -> Iterator[tuple[str, TrainConf
             yield f"at most {tokens} visual tokens a study (max_length {tokens * 3 // 2})", config, smaller
             frugal = replace(config, sharding="zero3")
             yield f"zero3 and at most {tokens} visual tokens a study", frugal, smaller
+    if config.fill:
+        for part in (2, 4):
+            budgets = (config.token_budget // part, config.patch_budget // part)
+            shorter = replace(stage, max_length=min(stage.max_length, budgets[0]))
+            half = replace(config, token_budget=budgets[0], patch_budget=budgets[1])
+            yield f"passes of {budgets[0]} positions and {budgets[1]} patches", half, shorter
     if config.micro_batch > 1:
         single = replace(
             config,

@@ -54,7 +54,7 @@ STAGES = (ALIGN, INSTRUCT, MIXED)
 
 
 def omnivmed_1p5b_8x24gb() -> TrainConfig:
-    """OmniV-Med-1.5B on eight cards of 24 GB: ZeRO-2, one sample per card, 16 accumulated."""
+    """OmniV-Med-1.5B on eight cards of 24 GB: ZeRO-2, passes filled to 16,384 positions or one largest clip."""
     return TrainConfig(
         name="omnivmed_1p5b_8x24gb",
         model=ModelSpec(
@@ -62,11 +62,13 @@ def omnivmed_1p5b_8x24gb() -> TrainConfig:
         ),
         stages=STAGES,
         sharding="zero2",
+        fill=True,
+        patch_budget=40_960,
     )
 
 
 def omnivmed_7b_8x80gb() -> TrainConfig:
-    """OmniV-Med-7B on eight cards of 80 GB: ZeRO-2 would fit, ZeRO-3 leaves room for two samples a pass."""
+    """OmniV-Med-7B on eight cards of 80 GB: ZeRO-2 would fit, ZeRO-3 leaves room for passes of 32,768 positions."""
     return TrainConfig(
         name="omnivmed_7b_8x80gb",
         model=ModelSpec(
@@ -74,7 +76,7 @@ def omnivmed_7b_8x80gb() -> TrainConfig:
         ),
         stages=STAGES,
         sharding="zero3",
-        micro_batch=2,
+        fill=True,
         token_budget=32_768,
         patch_budget=98_304,
     )
@@ -95,6 +97,7 @@ def omnivmed_7b_lora_1x24gb() -> TrainConfig:
             for stage in (INSTRUCT, MIXED)
         ),
         lora=LoRA(),
+        fill=True,
         token_budget=4_096,
         patch_budget=8_192,
     )

@@ -134,6 +134,8 @@ class LoRA:
 @dataclass(frozen=True)
 class TrainConfig:
     """A whole run. micro_batch: samples per forward pass and card; what is missing to `global_batch` accumulates.
+    fill: forward passes take as many samples as the budgets allow instead, and as few passes are accumulated as the
+    fullest step of the stage needs.
 
     token_budget, patch_budget: padded positions and patches of one forward pass at most; the batch planner
     refuses rather than run out of memory an hour later. max_skip_rate: share of bad samples that ends the run.
@@ -146,6 +148,7 @@ class TrainConfig:
     sharding: Sharding = "none"
     offload: bool = False
     micro_batch: int = 1
+    fill: bool = False
     token_budget: int = 16_384
     patch_budget: int = 65_536
     precision: Literal["bf16", "fp32"] = "bf16"
@@ -180,7 +183,12 @@ class TrainConfig:
         raise ValueError(f"no stage {name!r}; choose from {', '.join(s.name for s in self.stages)}")
 
     def accumulation(self, stage: Stage, world: int) -> int:
-        """Forward passes per card and optimizer step. Raises ValueError when the batch does not divide."""
+        """Forward passes per card and optimizer step. Raises ValueError when the batch does not divide.
+
+        With `fill` an estimate from the typical sample; the run counts its own.
+        """
+        if self.fill:
+            return max(1, math.ceil(stage.global_batch * stage.mean_tokens / self.token_budget / world))
         per_pass = self.micro_batch * world
         if stage.global_batch % per_pass:
             raise ValueError(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -11,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from train.data.batches import BatchPlan, BudgetError, Cost, group, pack, too_large
+from train.data.batches import BatchPlan, BudgetError, Cost, fewest_slots, group, pack, too_large
 from train.data.mixture import epoch_order
 from train.data.skips import SkipLog, TooManyBadSamples
 
@@ -78,6 +79,30 @@ def test_grouping_puts_like_lengths_together() -> None:
         group(costs[:3], 4, 1000, 10)
     with pytest.raises(BudgetError, match="use more cards"):
         group(costs, 2, 300, 10)
+
+
+@pytest.mark.parametrize("packed", [False, True])
+@pytest.mark.parametrize("world", [1, 2, 4])
+def test_passes_are_filled_as_far_as_the_fullest_step_allows(packed: bool, world: int) -> None:
+    few = replace(plan(packed=packed), token_budget=260, patch_budget=60)
+    slots = fewest_slots(few, steps=12, world=world)
+    assert slots % world == 0
+    filled = replace(few, slots=slots)
+    for step in range(12):
+        parts = filled.passes(step)
+        assert sorted(i for part in parts for i in part) == sorted(few.samples(step))
+        lengths = [[COSTS[i].positions for i in part] for part in parts]
+        assert all((sum(n) if packed else len(n) * max(n)) <= 260 for n in lengths)
+    if slots > world:  # and with fewer some step would not fit
+
+        def every(slots: int) -> None:
+            for step in range(12):
+                replace(few, slots=slots).passes(step)
+
+        with pytest.raises(BudgetError):
+            every(slots - world)
+    with pytest.raises(BudgetError, match="cannot fill"):
+        fewest_slots(replace(few, token_budget=20), steps=12, world=world)
 
 
 def test_weights_are_kept_over_epochs() -> None:

@@ -104,6 +104,18 @@ def test_one_pass_of_eight_equals_four_of_two(data: Path, whole: Path, tmp_path:
     assert curves[0][0][1] == pytest.approx(curves[1][0][1], rel=1e-5)  # before any step: the same number
 
 
+def test_filled_passes_train_alike_and_the_log_tells_how_full_they_are(
+    data: Path, whole: Path, tmp_path: Path
+) -> None:
+    said: list[str] = []
+    run(short(fill=True), data, tmp_path, say=said.append)
+    assert "6 steps of 1 passes" in said[0]
+    base = metrics.losses(whole / "mixed" / metrics.METRICS)
+    rows = [row for row in metrics.read(tmp_path / "mixed" / metrics.METRICS) if "loss" in row]
+    assert [row["loss"] for row in rows] == pytest.approx([loss for _, loss in base], rel=1e-3)
+    assert all(row["tokens_per_s"] > 0 and 0 <= row["padding"] < 1 for row in rows)
+
+
 def test_a_part_without_a_rate_does_not_move(data: Path, tmp_path: Path) -> None:
     config = short("align")
     final = run(config, data, tmp_path, say=quiet)

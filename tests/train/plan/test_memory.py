@@ -87,7 +87,7 @@ def test_every_gpu_recipe_fits_the_cards_in_its_name() -> None:
 def test_steps_and_positions() -> None:
     config = recipe("omnivmed_1p5b_8x24gb")
     plan = plan_stage(config, config.stages[2], Cards(8, 24))
-    assert (plan.steps, plan.accumulation) == (1969, 16)
+    assert (plan.steps, plan.accumulation) == (1969, 3)
     assert plan.tokens_per_step == 128 * config.stages[2].mean_tokens
     once, twice = (plan_stage(config, config.stages[2], Cards(n, 24), link_gb_s=1e9) for n in (8, 16))
     assert twice.days == pytest.approx(once.days / 2)  # of computing; what is sent does not halve
@@ -112,13 +112,16 @@ def test_what_a_card_sends_by_hand() -> None:
     config = recipe("omnivmed_1p5b_8x24gb")
     count = MODELS["1.5b"].parameters
     gathered = count * 2 * 7 / 8
-    zero2 = plan_stage(config, config.stages[1], Cards(8, 24))
-    zero1 = plan_stage(replace(config, sharding="zero1"), config.stages[1], Cards(8, 24))
-    assert zero2.accumulation == 16
+    singly = replace(config, fill=False)  # a sample a pass, 16 of them
+    zero2 = plan_stage(singly, config.stages[1], Cards(8, 24))
+    zero1 = plan_stage(replace(singly, sharding="zero1"), config.stages[1], Cards(8, 24))
+    filled = plan_stage(config, config.stages[1], Cards(8, 24))
+    assert (zero2.accumulation, filled.accumulation) == (16, 2)
+    assert filled.sent == pytest.approx(5 / 33 * zero2.sent)
     assert zero2.sent == pytest.approx(16 * 2 * gathered + gathered)
     assert zero1.sent == pytest.approx(2 * gathered + gathered)
     assert zero1.days < zero2.days
-    assert compared(config, zero2)[0].endswith("--sharding zero1")
+    assert compared(singly, zero2)[0].endswith("--sharding zero1")
 
 
 def test_stills_are_encoded_once() -> None:
