@@ -18,7 +18,7 @@ from omnivmed.generation.abilities import Abilities
 from omnivmed.generation.result import preview, stamp
 from omnivmed.inference.assistant import Assistant, final
 from omnivmed.inference.desk import Desk
-from omnivmed.inference.drawing import Artist
+from omnivmed.inference.drawing import Artist, Drawer
 from omnivmed.inference.events import Answer, Done, Event, Failed, MaskReady, Stage, Text, Timings, Usage
 from omnivmed.inference.options import AskOptions, AskSettings, with_settings
 from omnivmed.limits import LOCAL, Limits
@@ -184,8 +184,13 @@ class ScriptedDrawer:
         self.drawn: list[dict[str, Any]] = []
 
     def generate_image(self, prompt: str, image: Any = None, **settings: Any) -> GeneratedImage:
-        callback, seed, total = settings.pop("callback", None), settings.pop("seed", None), settings["steps"]
+        callback, seed, total = (
+            settings.pop("callback", None),
+            settings.pop("seed", None),
+            settings.pop("steps", 8),
+        )
         seed = 4711 if seed is None else seed
+        settings = {"steps": total, **settings}
         self.drawn.append({"prompt": prompt, "seed": seed, **settings})
         rng = np.random.default_rng(seed)
         rough = rng.integers(0, 256, (4, 4), dtype=np.uint8)
@@ -223,7 +228,7 @@ ABILITIES = Abilities(
 
 
 def scripted_artist(
-    drawer: ScriptedDrawer | None = None, abilities: Abilities = ABILITIES, limits: Limits = LOCAL
+    drawer: Drawer | None = None, abilities: Abilities = ABILITIES, limits: Limits = LOCAL
 ) -> Artist:
     """An `Artist` at a desk of its own."""
     desk = Desk(limits.queue_size, lambda error: isinstance(error, MemoryError), lambda: None)

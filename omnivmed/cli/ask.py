@@ -5,11 +5,10 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from omnivmed.background import Beside
 from omnivmed.cli.common import ProgressLine, check_input, check_output, open_from, print_notes, save_overlay
+from omnivmed.cli.loading import loaded, start_loading
 from omnivmed.cli.parser import NOTICE
 
 if TYPE_CHECKING:
@@ -25,12 +24,10 @@ def run(args: argparse.Namespace) -> int:
     check_input(args.file)
     check_output(args.overlay)
     progress = ProgressLine()
-    loading: Beside[tuple[str, int, int], Assistant] = Beside(
-        lambda tell: _load(args, tell), name="omnivmed-load"
-    )
+    loading = start_loading(args)
     with open_from(args, progress) as study:
         print_notes(study)
-        model = _loaded(loading, progress)
+        model = loaded(loading, progress)
         answer = _stream(model, study, args, progress)
         if args.overlay and answer.mask is not None:
             save_overlay(args.overlay, study, answer.mask)
@@ -38,26 +35,6 @@ def run(args: argparse.Namespace) -> int:
         print(json.dumps(answer.to_dict(), indent=1))
     print(summary(answer), file=sys.stderr)
     return 0
-
-
-def _load(args: argparse.Namespace, tell: Callable[[tuple[str, int, int]], None]) -> Assistant:
-    from omnivmed.inference import load_model
-
-    return load_model(args.model, args.device, args.dtype, args.offline, lambda *told: tell(told))
-
-
-def _loaded(loading: Beside[tuple[str, int, int], Assistant], progress: ProgressLine) -> Assistant:
-    """The model, or the error it ended with."""
-    steps = loading.told(passing=lambda _: True)
-    try:
-        while True:
-            try:
-                progress(*next(steps))
-            except StopIteration as over:
-                model: Assistant = over.value
-                return model
-    finally:
-        progress.clear()
 
 
 def _stream(model: Assistant, study: Study, args: argparse.Namespace, progress: ProgressLine) -> Answer:

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from typing import NoReturn, get_args
 
 from omnivmed.defaults import DEFAULT_REFERENCE, DEFAULT_THRESHOLD, Reference
+from omnivmed.generation.abilities import TASKS
 from omnivmed.ui.visit.settings import add_arguments
 
 NOTICE = "Not for clinical use."
@@ -36,6 +37,21 @@ def positive(text: str) -> int:
     if not text.isdecimal() or int(text) < 1:
         raise argparse.ArgumentTypeError(f"is a whole number of at least 1, got {text}")
     return int(text)
+
+
+def seed(text: str) -> int:
+    """A whole number, 0 to 2**31 - 1."""
+    if not text.isdecimal() or int(text) >= 2**31:
+        raise argparse.ArgumentTypeError(f"is a whole number from 0 to {2**31 - 1}, got {text}")
+    return int(text)
+
+
+def guidance(text: str) -> float:
+    """Guidance of drawing, 1..8."""
+    value = _number(text)
+    if not 1 <= value <= 8:
+        raise argparse.ArgumentTypeError(f"lies between 1 and 8, got {text}")
+    return value
 
 
 def window(text: str) -> tuple[float, float]:
@@ -90,6 +106,42 @@ def build_parser() -> argparse.ArgumentParser:
         "--json", action="store_true", help="print the answer with mask, counts and times as JSON"
     )
     ask.set_defaults(run=_command("ask"))
+
+    draw = commands.add_parser(
+        "draw",
+        help="draw a synthetic picture from words, or change one",
+        description=f"Draw a picture; it is stamped as synthetic. Not a patient. {NOTICE}",
+    )
+    draw.add_argument("prompt", metavar="PROMPT", help="what to draw, or how to change the picture")
+    draw.add_argument("--out", metavar="FILE.png", required=True, help="where to write the stamped picture")
+    draw.add_argument(
+        "--seed", type=seed, metavar="N", help="draw the same picture again (a new one, printed)"
+    )
+    draw.add_argument("--image", metavar="FILE", help="the study to change")
+    draw.add_argument(
+        "--slice", type=positive, metavar="N", help="which slice or frame of it (the middle one)"
+    )
+    draw.add_argument(
+        "--task",
+        choices=TASKS,
+        default="text_to_image",
+        help="how; only what the weights were trained for (text_to_image)",
+    )
+    draw.add_argument("--steps", type=positive, metavar="N", help="steps of drawing (as on the card)")
+    draw.add_argument("--cfg-text", type=guidance, metavar="X", help="guidance by the words, 1 to 8")
+    draw.add_argument("--cfg-image", type=guidance, metavar="X", help="guidance by the picture, 1 to 8")
+    _model_arguments(draw)
+    draw.set_defaults(run=_command("draw"), window=None, series=None)
+
+    report = commands.add_parser(
+        "report",
+        help="findings and impression of a study",
+        description=f"Write a report out of what the model may say. {NOTICE}",
+    )
+    _study_arguments(report)
+    _paint_argument(report)
+    _model_arguments(report)
+    report.set_defaults(run=_command("report"))
 
     serve = commands.add_parser("serve", help="open the page in a browser")
     add_arguments(serve)

@@ -15,7 +15,8 @@ class Abilities:
     """tasks: what was trained, in the order of `TASKS`. prompts: sentences it draws well, to begin with.
 
     instructions: of each task that changes a picture, wordings it was trained on. trust: what it may be trusted with,
-    in one or two sentences. steps: as many as its scores were measured with.
+    in one or two sentences. steps: as many as its scores were measured with; settings: of each task the other numbers
+    they were measured with, by the names `DrawPipeline.generate_image` takes.
     """
 
     tasks: tuple[Task, ...] = ()
@@ -23,6 +24,7 @@ class Abilities:
     instructions: Mapping[Task, tuple[str, ...]] = field(default_factory=dict)
     trust: str = ""
     steps: int = 25
+    settings: Mapping[Task, Mapping[str, float]] = field(default_factory=dict)
 
     @property
     def edits(self) -> tuple[Task, ...]:
@@ -31,7 +33,7 @@ class Abilities:
 
 
 def abilities_of(card: Mapping[str, Any]) -> Abilities:
-    """Read `tasks`, `prompts`, `instructions`, `trust` and `steps` of a card; all else of it is for other readers.
+    """Read what is named above from a card; all else of it is for other readers.
 
     Raises ValueError for an unknown task, a task that begins with a picture and has no instruction, or another shape.
     """
@@ -49,7 +51,16 @@ def abilities_of(card: Mapping[str, Any]) -> Abilities:
     steps = card.get("steps", 25)
     if not isinstance(steps, int) or steps < 1:
         raise ValueError(f"steps: expected a whole number of at least 1, got {steps!r}")
-    return Abilities(known, _words(card.get("prompts", ())), instructions, str(card.get("trust", "")), steps)
+    scored = card.get("settings", {})
+    if not isinstance(scored, Mapping) or not all(
+        isinstance(scored.get(task, {}), Mapping) for task in known
+    ):
+        raise ValueError("settings: expected an object of numbers for each task")
+    numbers: dict[Task, Mapping[str, float]] = {
+        task: {k: v for k, v in scored.get(task, {}).items() if isinstance(v, (int, float))} for task in known
+    }
+    prompts, trust = _words(card.get("prompts", ())), str(card.get("trust", ""))
+    return Abilities(known, prompts, instructions, trust, steps, {k: v for k, v in numbers.items() if v})
 
 
 def _words(values: Any) -> tuple[str, ...]:

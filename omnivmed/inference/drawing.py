@@ -72,7 +72,7 @@ class Drawer(Protocol):
         """Which model draws."""
 
     def generate_image(self, prompt: str, image: Any = None, **settings: Any) -> GeneratedImage:
-        """A picture from words, or from words and a picture."""
+        """A picture from words, or from words and a picture; `task` is among the settings."""
 
     def counterfactual(self, image: Any, instruction: str, **settings: Any) -> CounterfactualResult:
         """The picture changed as told, with what is different."""
@@ -181,8 +181,8 @@ class Artist:
     ) -> Generator[ReplyEvent, None, Picture]:
         drawer = self._drawer
         assert drawer is not None
-        if options.steps is None:
-            options = replace(options, steps=min(self.abilities.steps, self.limits.max_draw_steps))
+        if options.steps is None and self.abilities.steps > self.limits.max_draw_steps:
+            options = replace(options, steps=self.limits.max_draw_steps)
 
         def work(tell: Callable[[ReplyEvent], None]) -> Picture:
             shown = -math.inf
@@ -202,7 +202,7 @@ class Artist:
             if task == "counterfactual":
                 change = drawer.counterfactual(image, prompt, **settings)
                 return Picture(change.image, change)
-            return Picture(drawer.generate_image(prompt, image, **settings))
+            return Picture(drawer.generate_image(prompt, image, task=task, **settings))
 
         return (yield from told_by(work, job.cancel, last_step_s=LAST_STEP_S, name="omnivmed-draw"))
 

@@ -5,18 +5,22 @@ A model that has not been trained is never loaded as an assistant: what it would
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from omnivmed import weights
 from omnivmed.errors import ModelError
+from omnivmed.generation.abilities import abilities_of
 from omnivmed.inference.cards import follows_of, knows_of
+from omnivmed.inference.drawing import Artist, Drawer
 from omnivmed.inference.engine import LocalAssistant
 from omnivmed.inference.public import load_public
 from omnivmed.inference.tokenizer import load_tokenizer
 from omnivmed.limits import LOCAL, Limits
 from omnivmed.model.hardware import wait_passively
 from omnivmed.progress import Progress
+from omnivmed.resources import nano_draw_dir
 from omnivmed.spoken.attributes import ATTRIBUTES
 from omnivmed.spoken.familiar import FILE, load_familiar
 from omnivmed.vision import VisionBudget
@@ -25,9 +29,10 @@ from omnivmed.weights.names import Source, read_config, resolve
 if TYPE_CHECKING:
     import torch
 
+    from omnivmed.inference.torch_runtime import TorchRuntime
     from omnivmed.model.config import OmniVMedConfig
 
-
+log = logging.getLogger("omnivmed.inference")
 NANO_ADVICE = "The folder of nano is incomplete; get the repository or install the package again."
 NANO_FILES = ("config.json", "encoder_projector.safetensors", "lora.safetensors")
 #: Closed schema of nano's config.json: any other key is refused.
@@ -99,7 +104,7 @@ def _load_nano(
         progress("loading", 1, 1)
     card = config["card"]
     name = "nano" if source.name == "nano" else f"nano ({source.name})"
-    return LocalAssistant(
+    assistant = LocalAssistant(
         runtime,
         name=name,
         description=card["description"],
@@ -113,6 +118,31 @@ def _load_nano(
         familiar=load_familiar(source.folder / FILE) if strange else None,
         limits=limits,
     )
+    assistant.artist = _artist(source, assistant, runtime)
+    return assistant
+
+
+def _artist(source: Source, assistant: LocalAssistant, runtime: TorchRuntime) -> Artist | None:
+    """Who draws for this nano: the weights that ship, or those in `draw/` of its own folder; None without any.
+
+    Their tensors are read when somebody draws. Weights that this program cannot use are as good as none, and logged.
+    """
+    from omnivmed.generation.loading import config_of, load_pipeline
+
+    folder = nano_draw_dir() if source.name == "nano" else source.folder / "draw"
+    try:
+        config = config_of(folder)
+        if config is None:
+            return None
+        abilities = abilities_of(config.card)
+    except (ModelError, ValueError) as error:
+        log.warning("drawing weights not usable: %s", error)
+        return None
+
+    def load() -> Drawer:
+        return load_pipeline(folder, runtime.model, runtime.decoder, runtime.tokenizer)
+
+    return Artist(assistant.desk, load, abilities, config.version, assistant.limits)
 
 
 def nano_backbone(source: Source, config: dict[str, Any], offline: bool, progress: Progress | None) -> Path:

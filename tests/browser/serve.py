@@ -21,7 +21,7 @@ def main(port: int, tokens_per_second: float = TOKENS_PER_SECOND, ssr: bool = Fa
 
     root = prepare(offline=True, base=Path(tempfile.mkdtemp()) / "root")
     from omnivmed.ui import app
-    from tests.scripted import ScriptedAssistant, ScriptedDrawer, scripted_artist
+    from tests.scripted import ScriptedAssistant
 
     settings = AppSettings(model="scripted", port=port, offline=True)
     context = app.make_context(
@@ -30,7 +30,7 @@ def main(port: int, tokens_per_second: float = TOKENS_PER_SECOND, ssr: bool = Fa
         lambda *_, **__: ScriptedAssistant(
             tokens_per_second=tokens_per_second,
             script=speech,
-            artist=scripted_artist(ScriptedDrawer(step_s=0.15)),
+            artist=slow_artist(),
         ),
         lambda _: SECONDS_PER_TOKEN,
     )
@@ -43,6 +43,38 @@ def main(port: int, tokens_per_second: float = TOKENS_PER_SECOND, ssr: bool = Fa
 
         demo.launch = rendered
     app.launch(demo, context, warm=False)
+
+
+def slow_artist() -> Any:
+    """Draws with a tiny expert of random weights, slowly enough to be watched and stopped. No quality."""
+    import time
+
+    from tests.generation.tiny import tiny_pipeline
+    from tests.scripted import scripted_artist
+
+    pipeline = tiny_pipeline()
+
+    class Slow:
+        model_id = pipeline.model_id
+
+        def generate_image(self, prompt: str, image: Any = None, **settings: Any) -> Any:
+            return pipeline.generate_image(
+                prompt, image, **settings | {"callback": slowly(settings["callback"])}
+            )
+
+        def counterfactual(self, image: Any, words: str, **settings: Any) -> Any:
+            return pipeline.counterfactual(
+                image, words, **settings | {"callback": slowly(settings["callback"])}
+            )
+
+    def slowly(callback: Any) -> Any:
+        def step(done: int, total: int, preview: Any) -> None:
+            time.sleep(0.1)
+            callback(done, total, preview)
+
+        return step
+
+    return scripted_artist(Slow(), pipeline.abilities)
 
 
 def speech(study: object, question: str) -> str:

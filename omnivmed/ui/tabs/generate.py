@@ -111,7 +111,13 @@ def build(context: Context) -> GeneratePage:
             None, label=texts.DRAW_SEED, info=texts.DRAW_SEED_INFO, precision=0, minimum=0, elem_id="gen-seed"
         )
         steps = gr.Slider(
-            4, limits.max_draw_steps, 25, step=1, label=texts.DRAW_STEPS, info=texts.DRAW_STEPS_INFO
+            1,
+            limits.max_draw_steps,
+            25,
+            step=1,
+            label=texts.DRAW_STEPS,
+            info=texts.DRAW_STEPS_INFO,
+            elem_id="gen-steps",
         )
         cfg_text = gr.Slider(1, 8, 4, step=0.5, label=texts.DRAW_GUIDANCE, info=texts.DRAW_GUIDANCE_INFO)
         cfg_image = gr.Slider(1, 8, 1.5, step=0.5, label=texts.DRAW_GUIDANCE_IMAGE, visible=False)
@@ -162,8 +168,8 @@ class Generate:
         return {
             page.card: card_html(artist),
             page.what: gr.Radio(choices=choices, value=first),
-            page.steps: steps,
             **self.chosen_for(first, None),
+            page.steps: steps,
         }
 
     def chosen(self, request: gr.Request, what: Any) -> Updates:
@@ -177,6 +183,7 @@ class Generate:
         words: tuple[str, ...] = ()
         if abilities is not None:
             words = abilities.prompts if what == "text_to_image" else abilities.instructions.get(what, ())
+        scored = {} if abilities is None else abilities.settings.get(what, {})
         shown = [*words[:CHIPS], *[""] * (CHIPS - len(words[:CHIPS]))]
         report, edits = what == REPORT, what not in (REPORT, "text_to_image")
         draws = abilities is not None and "text_to_image" in abilities.tasks
@@ -190,7 +197,8 @@ class Generate:
             page.with_picture: gr.Checkbox(visible=report and draws),
             page.draw: gr.Button(value=texts.DRAW_REPORT if report else texts.DRAW_GO),
             page.settings: gr.Accordion(visible=not report),
-            page.cfg_image: gr.Slider(visible=edits),
+            page.cfg_text: scored.get("cfg_text", 4.0),
+            page.cfg_image: gr.Slider(value=scored.get("cfg_image", 1.5), visible=edits),
             page.board: PictureBoard(visible=not report or draws),
             page.report: gr.Textbox(visible=report),
         }
@@ -338,12 +346,13 @@ def wire(bench: Bench, page: GeneratePage) -> None:
         generate.known,
         [
             page.card, page.what, page.steps, page.prompt, *page.chips, page.slice, page.with_picture, page.draw,
-            page.settings, page.cfg_image, page.board, page.report,
+            page.settings, page.cfg_text, page.cfg_image, page.board, page.report,
         ],
     )  # fmt: skip
     bench.when_shown.add(generate.shown, [page.slice, page.report])
     chosen = [
-        page.prompt, *page.chips, page.slice, page.with_picture, page.draw, page.settings, page.cfg_image,
+        page.prompt, *page.chips, page.slice, page.with_picture, page.draw, page.settings,
+        page.cfg_text, page.cfg_image,
         page.board, page.report,
     ]  # fmt: skip
     page.what.input(generate.chosen, page.what, chosen, **bench.light)
