@@ -200,6 +200,7 @@ class Texts(BaseModel, frozen=True, extra="forbid", strict=False):
     ANSWER_SHORT: str
     ANSWER_SOURCES: dict[str, str]
     ANSWER_TOKENS: str
+    ANSWER_PLACE: dict[str, str]
     ANSWER_OUT: str
     ANSWER_FIRST: str
     ANSWER_TOTAL: str

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from typing import Any
 
@@ -10,6 +11,7 @@ import pytest
 from tests.browser.test_page import Opener, asked, wait_text
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(300)]
+SLACK = float(os.environ.get("OMNIVMED_TIMING_SLACK", "1"))
 SHOWN = """() => { const v = document.querySelector('#viewer [data-ready]')?.view;
   return v && v.header ? [v.header.kind, v.cursor[0], v.mode, v.window && v.window.level] : null; }"""
 
@@ -40,7 +42,7 @@ def test_reload_and_back_in_the_middle_of_a_conversation(open_page: Opener) -> N
     wait_text(page, "Which organ is shown?")
     wait_text(page, "and on and on")
     took = time.monotonic() - began
-    assert took < 2.0
+    assert took < 2.0 * SLACK
     assert page.evaluate("JSON.parse(sessionStorage.getItem('omnivmed')).word") == word
     assert page.url.rstrip("/") == watched.host  # nothing of it is in the address
     stored = page.evaluate("JSON.stringify({...sessionStorage}) + JSON.stringify({...localStorage})")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from typing import Any
 
@@ -22,6 +23,7 @@ LOW = (
   .map((e) => [e.outerHTML.slice(0, 80), e.getBoundingClientRect().height])
   .filter(([, high]) => high > 0 && high < 40)"""
 )
+SLACK = float(os.environ.get("OMNIVMED_TIMING_SLACK", "1"))
 SLOW_LINE = 1.5e6 / 8  # bytes a second
 
 
@@ -61,7 +63,15 @@ def test_nothing_moves_and_pruning_is_in_sight(browser: Any, server: str, width:
             box = page.locator(part).first.bounding_box()
             assert box["y"] >= 0, part
             assert box["y"] + box["height"] <= height, part
-        assert "HU" in page.inner_text(".omv-tokens")
+        told = page.inner_text(".omv-tokens")
+        assert "HU" in told
+        assert (
+            "32 of 112 slices · budget: nano" in told
+        )  # beside the count: what was taken, under which budget
+        page.fill(".omv-number", "")  # an emptied box is no threshold of 0
+        page.press(".omv-number", "Enter")
+        assert page.input_value(".omv-number") == "0.1"
+        assert page.evaluate("document.querySelector('#viewer [data-ready]').dataset.threshold") == "0.1"
         card = page.locator("#ov-model details")
         assert card.bounding_box()["height"] <= 26
         assert card.get_attribute("open") is None
@@ -74,6 +84,10 @@ def test_nothing_moves_and_pruning_is_in_sight(browser: Any, server: str, width:
 def test_a_slow_line_shows_a_picture_within_three_seconds(browser: Any, server: str) -> None:
     """At 1.5 Mbit/s the page's own small picture is there long before the framework's script; then the viewer's."""
     context, watched = visit(browser, server, 1280, 720)
+    watched.page.goto(server)  # has it drawn: only the second visitor of a server may count on it
+    watched.wait_for_study(112)
+    context.close()
+    context, watched = visit(browser, server, 1280, 720)
     page = watched.page
     line = context.new_cdp_session(page)
     line.send("Network.enable")
@@ -81,24 +95,20 @@ def test_a_slow_line_shows_a_picture_within_three_seconds(browser: Any, server: 
         "Network.emulateNetworkConditions",
         {"offline": False, "latency": 40, "downloadThroughput": SLOW_LINE, "uploadThroughput": SLOW_LINE},
     )
-    page.goto(server)  # has it drawn: only the second visitor of a server may count on it
-    watched.wait_for_study(112)
     began = time.monotonic()
-    page.goto("about:blank")
-    watched.errors.clear()  # streams that broke off with the page before
     page.goto(server, wait_until="commit")
     page.wait_for_function(
         "() => { const i = document.querySelector('#ov-boot i'); return i && i.getBoundingClientRect().height > 200"
         " && getComputedStyle(i).backgroundImage.startsWith('url(') }"
     )
-    assert time.monotonic() - began < 3.0
+    assert time.monotonic() - began < 3.0 * SLACK
     watched.wait_for_study(112)
     assert page.locator("#ov-boot").count() == 0
     # A study whose single picture takes 20 s on this line is seen small first.
     page.click("#sample-chest_xray")
     began = time.monotonic()
     watched.wait_for_study(1)
-    assert time.monotonic() - began < 3.0
+    assert time.monotonic() - began < 3.0 * SLACK
     assert page.evaluate("document.querySelector('#viewer [data-ready]').dataset.loaded") == "false"
     assert watched.view("v.preview.shown")
     assert watched.errors == []

@@ -3,7 +3,7 @@
   'use strict';
   if (window.omnivmedLecture) return;
   window.omnivmedLecture = true;
-  const screens = () => [...document.querySelectorAll('.ov-step')].filter((one) => one.offsetParent !== null || !hidden(one));
+  const screens = () => [.../** @type {NodeListOf<HTMLElement>} */ (document.querySelectorAll('.ov-step'))].filter((one) => one.offsetParent !== null || !hidden(one));
   const hidden = (one) => one.classList.contains('hide') || one.classList.contains('hidden');
   const on = () => document.body.classList.contains('ov-lecture');
   let place = 0;

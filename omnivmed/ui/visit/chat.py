@@ -117,10 +117,9 @@ def ask(
     finally:
         if (
             code == "closed" and record and state.text
-        ):  # the page was left in the middle: what was written is kept
-            session.record(
-                opened, Turn(question, state.text, context.service.name, texts.STOPPED, None, stopped=True)
-            )
+        ):  # the page was left in the middle: what was written stays
+            name = context.service.name
+            session.record(opened, Turn(question, state.text, name, texts.STOPPED, None, stopped=True))
         session.answering.release()
         session.touch()
         context.counts.answered(code, time.monotonic() - began)
@@ -182,7 +181,7 @@ def _answer(
                     step=None,
                     answer=event.answer,
                     stopped=event.stopped == "cancelled",
-                    facts=answer_facts(event.answer),
+                    facts=at_place(answer_facts(event.answer), opened.study, options),
                 )
                 return
             if isinstance(event, Failed):
@@ -245,6 +244,13 @@ def placed(study: Study, question: str, options: AskOptions) -> tuple[str, AskOp
         if study.times_s is None
         else (rest, replace(options, place=study.index_at(value)))
     )
+
+
+def at_place(facts: str, study: Study, options: AskOptions) -> str:
+    """The line below an answer that looked at one slice or frame says so."""
+    if options.place is None or study.kind == "image":
+        return facts
+    return f"{texts.ANSWER_PLACE[study.kind].format(number=options.place + 1)} · {facts}"
 
 
 def answer_facts(answer: Answer) -> str:

@@ -242,7 +242,8 @@ class Session:
             if self.current is not opened:
                 return
             self.turns = (*self.turns, turn)
-            if turn.answer is not None:
+            # The mask of one slice that was asked about alone is not the mask of the study.
+            if turn.answer is not None and (len(turn.answer.mask.keep) > 1 or opened.study.shape[0] == 1):
                 opened.mask, opened.answered = turn.answer.mask, True
 
     def start_over(self) -> None:

@@ -7,6 +7,7 @@ import { viridis } from './lut.js';
 
 export const HIST_TOP = 0.5;
 const HIST_BINS = 100;
+const SPARSE_S = 5; // more than this between two frames is told
 const MODES = ['kept', 'distance', 'run'];
 
 export class Microscope {
@@ -188,6 +189,10 @@ export class Microscope {
     const t = this.wanted.threshold;
     const runText = num(run.threshold) + ' ' + TEXT.reference.toLowerCase() + ' ' + refName(run.reference);
     ui.runLine.textContent = still ? '' : (run.role === 'answer' ? TEXT.runAnswer : TEXT.runPreview) + ': ' + runText;
+    ui.takenLine.textContent = this.taken();
+    const gap = this.widestGap();
+    ui.sparse.hidden = gap <= SPARSE_S;
+    ui.sparse.textContent = say(TEXT.sparse, { s: num(gap, 3) });
     ui.whatIf.hidden = this.isRun;
     ui.whatIfText.textContent = say(TEXT.whatIf, { a: num(t) + ' (' + refName(this.wanted.reference) + ')', b: num(run.threshold) + ' (' + refName(run.reference) + ')' });
     ui.backToRun.textContent = say(TEXT.backToRun, { b: num(run.threshold) });
@@ -207,6 +212,23 @@ export class Microscope {
     root.dataset.threshold = String(t);
     root.dataset.reference = this.wanted.reference;
     root.dataset.whatif = String(!this.isRun);
+  }
+
+  /** Beside every count: how many slices or frames were taken of how many, under which budget. */
+  taken() {
+    const { run, viewer } = this;
+    const budget = say(TEXT.budget, { name: run.budget });
+    if (run.frames < 2) return budget;
+    const unit = viewer.header.kind === 'video' ? TEXT.unitVideo : TEXT.unitVolume;
+    return say(TEXT.taken, { taken: num(run.frames, 9), frames: num(viewer.header.shape[0], 9), unit }) + ' · ' + budget;
+  }
+
+  /** The longest time between two frames the model is given, in seconds; 0 where there are no times. */
+  widestGap() {
+    const { run, viewer: { times } } = this;
+    let widest = 0;
+    for (let k = 1; times && k < run.index.length; k++) widest = Math.max(widest, times[run.index[k]] - times[run.index[k - 1]]);
+    return widest;
   }
 
   /** What reading the kept tokens would take, as measured with the model in use; or why that is not known. */

@@ -143,6 +143,8 @@ function buildTokens(ui, act) {
   ui.backToRun = el('button', { type: 'button', onclick: act.backToRun });
   ui.whatIf = el('div', { class: 'omv-whatif', hidden: true, role: 'status' }, ui.whatIfText, ui.backToRun);
   ui.runLine = el('div', { class: 'omv-quiet omv-run' });
+  ui.takenLine = el('div', { class: 'omv-quiet' });
+  ui.sparse = el('p', { class: 'omv-warn', hidden: true });
   ui.floor = el('p', { class: 'omv-warn', hidden: true }, TEXT.floor);
   ui.still = el('p', { class: 'omv-quiet', hidden: true });
   ui.histogram = el('canvas', { class: 'omv-hist', title: TEXT.histogram, role: 'img', 'aria-label': TEXT.histogram });
@@ -171,8 +173,8 @@ function buildTokens(ui, act) {
   );
   ui.tokens = el(
     'section', { class: 'omv-tokens', 'aria-label': TEXT.tokens, hidden: true },
-    el('div', { class: 'omv-count' }, el('div', {}, ui.keptNumber, ui.keptRest), el('div', {}, ui.keptHere, ui.cost), ui.runLine),
-    ui.whatIf, ui.floor, ui.still,
+    el('div', { class: 'omv-count' }, el('div', {}, ui.keptNumber, ui.keptRest), el('div', {}, ui.keptHere, ui.cost), ui.takenLine, ui.runLine),
+    ui.whatIf, ui.floor, ui.sparse, ui.still,
     el('div', { class: 'omv-cols' }, ui.rule, ui.look),
   );
 }

@@ -213,6 +213,8 @@ declare global {
       version: number;
     };
     omnivmedPage?: boolean;
+    omnivmedBoard?: object;
+    omnivmedLecture?: boolean;
     omnivmedDrop?: boolean;
     omnivmedWords?: { [name: string]: string };
     omnivmedKept?: { word: string; left: boolean; view?: object | null; lesson?: boolean };

@@ -221,6 +221,7 @@ export class Viewer extends ViewState {
   }
 
   ask() {
+    if (window.omnivmedShow) window.omnivmedShow('question'); // on a phone it stands behind the picture
     const index = this.cursor[0];
     this.trigger('ask_slice', { index, time_s: this.times ? this.times[index] : null, plane: this.header.plane });
   }
