@@ -28,6 +28,9 @@ def main() -> None:
         "--leg", type=int, default=1, help="decoder, expert: number of the leg; begins with the one before"
     )
     parser.add_argument("--out", type=Path, help="report or model folder instead of RUNS/report, RUNS/export")
+    parser.add_argument(
+        "--parts", nargs="*", help="measure: only these of reconstruction, edits, drawn, speed"
+    )
     parser.add_argument("--threads", type=int, default=1)
     args = parser.parse_args()
     torch.set_num_threads(args.threads)

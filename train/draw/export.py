@@ -16,6 +16,7 @@ from train.draw import recipe
 
 VERSION = "nano-draw/1"
 CARD = Path(__file__).with_name("card.json")
+README = Path(__file__).with_name("card.md")
 
 
 def averaged(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
@@ -39,3 +40,11 @@ def export(expert: Path, autoencoder: Path, out: Path) -> None:
         {k: v.to(torch.bfloat16).contiguous() for k, v in averaged(load_file(expert)).items()}, out / FILES[2]
     )
     weights.write_manifest(out, FILES)
+
+
+def write_card(out: Path, report: Path) -> None:
+    """`README.md` of the folder: the words of `card.md`, the scores of a report."""
+    from train.draw.measure.report import tables
+
+    scores = json.loads((report / "scores.json").read_text())
+    (out / "README.md").write_text(README.read_text().replace("{{scores}}", tables(scores).strip()))

@@ -30,7 +30,7 @@ def expert_leg(leg: int, seconds: float | None) -> ExpertLegConfig:
 def tiny_expert_leg(steps: int) -> ExpertLegConfig:
     """The expert's miniature for tests: the same code, seconds of work."""
     small = ExpertConfig(
-        (0, 1), 4, 2, 16, width=24, mlp=32, latent_channels=4, latent_grid=4, rope_theta=10000.0
+        (0, 1), 4, 2, 16, width=24, mlp=32, latent_channels=4, latent_grid=8, rope_theta=10000.0
     )
     leg = ExpertLegConfig(small, seconds=None, steps=steps, batch=8, lr=3e-3, warmup=5, bfloat16=False)
     return replace(leg, seed=1)

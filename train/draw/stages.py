@@ -111,6 +111,19 @@ def _export(work: Work) -> None:
     export(work.newest("expert"), work.newest("decoder"), out)
 
 
+def _measure(work: Work) -> None:
+    from train.draw.measure.report import PARTS, measure
+
+    folder = work.args.out or work.runs / "export"
+    measure(folder, work.runs, work.runs / "report", tuple(work.args.parts or PARTS))
+
+
+def _card(work: Work) -> None:
+    from train.draw.export import write_card
+
+    write_card(work.args.out or work.runs / "export", work.runs / "report")
+
+
 STAGES: dict[str, Callable[[Work], None]] = {
     "pictures": _pictures,
     "encoder": _encoder,
@@ -118,6 +131,8 @@ STAGES: dict[str, Callable[[Work], None]] = {
     "decoder": _decoder,
     "expert": _expert,
     "export": _export,
+    "measure": _measure,
+    "card": _card,
 }
 """In their order."""
 

@@ -24,6 +24,7 @@ from train.draw.data.prompts import PromptBook, prompts_of
 from train.loop.fit import Every, Learner, Loss, Schedule, fit
 
 NANO_LAYERS = (1, 5, 9, 13, 17, 21, 25, 29)
+LOG_EVERY, SAVE_EVERY = 20, 100
 SHARES = {"draw": 0.62, "sharpen": 0.12, "translate": 0.09, "insert": 0.07, "remove": 0.08, "keep": 0.02}
 """Of the examples of a step."""
 
@@ -154,4 +155,11 @@ def train_expert(
 
     learner = Learner([{"params": list(expert.parameters()), "base": config.lr}], state, load, losses)
     schedule = Schedule(config.steps, config.seconds, config.warmup, config.floor)
-    return fit(learner, schedule, folder, asdict(config), betas=(0.9, 0.99), every=Every(log=20, save=100))
+    return fit(
+        learner,
+        schedule,
+        folder,
+        asdict(config),
+        betas=(0.9, 0.99),
+        every=Every(log=LOG_EVERY, save=SAVE_EVERY),
+    )
