@@ -80,7 +80,7 @@ def tables(scores: dict[str, Any]) -> str:
 def _reconstruction(scores: dict[str, Any]) -> list[str]:
     out = ["### Autoencoder: the ceiling", "", "| unseen | n | PSNR dB [95 %] | SSIM | encoder alone, dB |"]
     out.append("|---|---|---|---|---|")
-    for name, row in scores["reconstruction"].items():
+    for name, row in _rows(scores["reconstruction"]):
         tail = f"{row['ssim']:.3f} | {row['linear']:.1f} |"
         if name == "mean":
             out.append(f"| **mean** | | **{row['psnr']:.1f}** | {tail}")
@@ -101,7 +101,7 @@ def _adherence(scores: dict[str, Any]) -> list[str]:
         "nearer than 1 % of real, %",
     )
     out = ["### Drawn from words", "", f"| {' | '.join(titles)} |", "|---" * len(titles) + "|"]
-    for name, row in scores["adherence"].items():
+    for name, row in _rows(scores["adherence"]):
         if name == "mean":
             mean = f"**{100 * row['drawn']:.0f}** | {100 * row['real']:.0f} | | {_share(near.get('all'))}"
             out.append(f"| **mean** | | {mean} |")
@@ -126,7 +126,7 @@ def _sharpen(scores: dict[str, Any]) -> list[str]:
         "| unseen | n | PSNR dB | bicubic | gain [95 %] | SSIM (bicubic) |",
     ]
     out.append("|---|---|---|---|---|---|")
-    for name, row in scores["sharpen"].items():
+    for name, row in _rows(scores["sharpen"]):
         if isinstance(row, dict):
             low, high = row["interval"]
             gain = f"{row['gain']:+.1f} [{low:+.1f} to {high:+.1f}]"
@@ -174,6 +174,11 @@ def _speed(scores: dict[str, Any]) -> list[str]:
         f"{1000 * row['step_kept_s']:.0f} ms, read anew {1000 * row['step_anew_s']:.0f} ms ({row['ratio']:.1f} times); "
         f"the two velocities are {'equal' if row['equal'] else 'not equal'}.",
     ]
+
+
+def _rows(part: dict[str, Any]) -> list[tuple[str, Any]]:
+    """By kind, the mean last: JSON is kept sorted."""
+    return sorted(part.items(), key=lambda item: item[0].startswith("mean"))
 
 
 def _share(row: dict[str, Any] | None) -> str:
