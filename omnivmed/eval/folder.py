@@ -19,7 +19,7 @@ from typing import Any
 from omnivmed.eval.clips import PICTURES, Clip, Frames, asked_about, frames_in
 from omnivmed.eval.files import NOT_AN_OBJECT, LayoutError, inside, named_rows
 from omnivmed.eval.kinds import modality_of, task_by_wording, task_of
-from omnivmed.eval.protocol import RULE_ONLY
+from omnivmed.eval.protocol import LLAVA_MED, RULE_ONLY
 from omnivmed.records import About, Item, Media, Reading, Skipped
 
 VIDEOS = (".mp4", ".mov", ".avi", ".mkv", ".webm", ".mpeg", ".mpg", ".m4v", ".ts")
@@ -31,7 +31,8 @@ QUESTIONS = (
 )
 """Asked of every clip where nobody gives questions."""
 SPLITS = ("all",)
-PROTOCOLS = (RULE_ONLY,)
+PROTOCOLS = (LLAVA_MED, RULE_ONLY)
+"""Token recall first: a model that answers in sentences is not wrong for that."""
 
 
 def read(root: Path, split: str = "all", clip: Clip | None = None) -> Reading:
