@@ -1,8 +1,7 @@
 """The whole recipe in miniature: phantoms → three stages, one of them interrupted → evaluation → an answer.
 
-It shows that every joint holds, and nothing about medicine: 180,000 random weights learn to see how bright a shape is
-and in which slices of a volume it stands, not which shape it is. The scores say so, next to the commonest answer and to
-the commonest answer of each question.
+It shows that every joint holds, and nothing about medicine: 180,000 random weights learn to see how bright a shape is,
+and little else. The scores say so, next to the commonest answer and to the commonest answer of each question.
 """
 
 from __future__ import annotations
