@@ -21,12 +21,20 @@ CONTROL_TOKENS = 4
 """<|im_start|> and <|im_end|>, twice, of one turn."""
 
 
-def cost_of(sample: Sample, tokenizer: Tokenizer, budget: VisionBudget) -> Cost:
+def fixed_tokens(tokenizer: Tokenizer) -> tuple[int, int]:
+    """Tokens of what every turn and every frame says besides its own words."""
+    turn = CONTROL_TOKENS + sum(len(encode_text(tokenizer, text)) for text in TURN_TEXT)
+    return turn, len(encode_text(tokenizer, FRAME_TEXT))
+
+
+def cost_of(
+    sample: Sample, tokenizer: Tokenizer, budget: VisionBudget, fixed: tuple[int, int] | None = None
+) -> Cost:
     """Positions and patches of a sample, before pruning. Exact for stills whose header Pillow reads; a volume, a
-    video or another file may take the whole budget."""
+    video or another file may take the whole budget. fixed: `fixed_tokens`, where many samples are counted."""
+    per_turn, per_frame = fixed or fixed_tokens(tokenizer)
     positions = sum(
-        CONTROL_TOKENS + sum(len(encode_text(tokenizer, text)) for text in (*TURN_TEXT, *turn))
-        for turn in sample.turns
+        per_turn + sum(len(encode_text(tokenizer, text)) for text in turn) for turn in sample.turns
     )
     kind = sample.media.kind
     if kind == "text":
@@ -39,7 +47,7 @@ def cost_of(sample: Sample, tokenizer: Tokenizer, budget: VisionBudget) -> Cost:
         if len(sample.media.paths) > 1:
             frames = min(frames, len(sample.media.paths))
         visual = budget.study_tokens(kind, frames)
-        positions += frames * len(encode_text(tokenizer, FRAME_TEXT))
+        positions += frames * per_frame
     return Cost(positions + visual, visual * merge**2)
 
 
@@ -86,7 +94,8 @@ def cached_costs(
         stored = json.loads(path.read_text(encoding="utf-8"))
         if stored["key"] == key:
             return [Cost(*pair) for pair in stored["costs"]]
-    costs = [cost_of(sample, tokenizer, budget) for sample in samples]
+    fixed = fixed_tokens(tokenizer)
+    costs = [cost_of(sample, tokenizer, budget, fixed) for sample in samples]
     if write:
         values = {"key": key, "costs": [(c.positions, c.patches) for c in costs]}
         draft = path.with_suffix(".part")
