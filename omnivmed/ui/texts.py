@@ -198,7 +198,7 @@ class Texts(BaseModel, frozen=True, extra="forbid", strict=False):
 
     # The line below an answer
     ANSWER_SHORT: str
-    ANSWER_SOURCES: dict[str, str]
+    ANSWER_UNASKED: dict[str, str]
     ANSWER_TOKENS: str
     ANSWER_PLACE: dict[str, str]
     ANSWER_OUT: str

@@ -46,7 +46,7 @@ def test_sample_scroll_ask_stop_ask_again(open_page: Opener) -> None:
 
     asked(page, "Which organ is shown?")
     wait_text(page, "[scripted] You asked")
-    wait_text(page, "visual tokens")
+    wait_text(page, " tokens")
     page.wait_for_selector("#ov-ask:not([disabled])")
 
     page.locator(f"{CHAT} a[href='#slice-3']").first.click()

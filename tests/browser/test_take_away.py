@@ -49,7 +49,7 @@ def test_every_file(open_page: Opener, tmp_path: Path) -> None:
     watched.wait_for_study(12)
     page.fill("#ov-question textarea", "Which plane?")
     page.click("#ov-ask")
-    page.wait_for_function("() => document.querySelector('#ov-chat').innerText.includes('visual tokens')")
+    page.wait_for_function("() => document.querySelector('#ov-chat').innerText.includes(' tokens')")
     page.wait_for_selector("#ov-ask:not([disabled])")
 
     def menu(item: str) -> bytes:

@@ -304,3 +304,39 @@ def test_the_page_says_what_each_kind_of_study_may_be_asked() -> None:
     assert f"Of a volume</dt><dd>{texts.MAY_ASK_NONE}</dd>" in shown
     assert "Of a clip" not in shown, "nothing is claimed of a kind that was not tested"
     assert parts.may_be_asked({}) == ""
+
+
+def test_below_an_answer_stands_one_short_line_and_the_rest_behind_a_click(context: Context) -> None:
+    session = opened_session(context, phantoms.ct_study())
+    facts = run(context, session, "Which organ?")[-1].facts
+    short, _, rest = facts.partition("\n")
+    assert re.fullmatch(r"\d+\.\d s · \d+ tokens", short)
+    assert "visual tokens" in rest
+    *_, small = chat.messages(session)
+    assert small["content"].startswith(f'<small class="ov-facts"><details><summary>{short}</summary>')
+
+
+def test_a_question_about_one_slice_shows_the_model_that_slice_and_leaves_the_overlay(
+    context: Context,
+) -> None:
+    session = opened_session(context, phantoms.ct_study())
+    states = run(context, session, "On slice 2: which organ?")
+    assert all(state.mask is None for state in states)
+    assert states[-1].question == "On slice 2: which organ?"  # as it was asked
+    assert states[-1].facts.startswith("slice 2 alone · ")
+    assert chat.placed(phantoms.ct_study(), "On slice 2: which organ?", AskOptions()) == (
+        "which organ?",
+        AskOptions(place=1),
+    )
+    assert chat.placed(phantoms.ct_study(), "At 2 s: which organ?", AskOptions())[1].place is None  # no clip
+
+
+def test_what_the_file_knows_is_answered_while_the_model_loads(context: Context) -> None:
+    session = opened_session(context, phantoms.ct_study())
+    context.service.assistant = None
+    context.service._done.clear()
+    state, *more = run(context, session, "How many slices are there?")
+    assert more == []
+    assert state.answer is not None
+    assert "slices (from the file)." in state.text
+    assert state.facts == "the model was not asked"

@@ -248,7 +248,7 @@ def placed(study: Study, question: str, options: AskOptions) -> tuple[str, AskOp
 
 def at_place(facts: str, study: Study, options: AskOptions) -> str:
     """The line below an answer that looked at one slice or frame says so."""
-    if options.place is None or study.kind == "image":
+    if options.place is None or study.kind == "image" or "\n" not in facts:  # the file alone has answered
         return facts
     return f"{texts.ANSWER_PLACE[study.kind].format(number=options.place + 1)} · {facts}"
 
@@ -258,9 +258,8 @@ def answer_facts(answer: Answer) -> str:
     seconds, all of them this run's, and what was left out and why."""
     usage, seconds = answer.usage, answer.timings_s
     before, after = usage.visual_tokens_before, usage.visual_tokens_after
-    source = texts.ANSWER_SOURCES[answer.source]
-    if not before:  # no model was asked
-        return source
+    if not before:
+        return texts.ANSWER_UNASKED[answer.source]
     share = f" ({100 * after / before:.0f} %)"
     parts = [
         texts.ANSWER_TOKENS.format(after=after, before=before, share=share),
@@ -275,8 +274,7 @@ def answer_facts(answer: Answer) -> str:
     if answer.stopped == "cancelled":
         parts.append(texts.STOPPED)
     short = texts.ANSWER_SHORT.format(seconds=seconds.total, tokens=after)
-    lead = " · ".join(part for part in (source, short) if part)
-    return f"{lead}\n{' · '.join([*parts, *answer.notes])}"
+    return f"{short}\n{' · '.join([*parts, *answer.notes])}"
 
 
 def stopped_facts(mask: KeepMask | None, seconds: float) -> str:
