@@ -110,11 +110,11 @@ class Screen:
             Hooks()
         )  # of Session and OpenStudy: the page was loaded anew and has what it had before
 
-    def session(self, request: gr.Request) -> Session:
-        """The visitor behind this request."""
+    def session(self, request: gr.Request, *, begins: bool = False) -> Session:
+        """The visitor behind this request; `begins`: it is the page's first, which may find what its tab had before."""
         page = dict(request.headers or {}).get(PAGE_HEADER)
         try:
-            session = self.context.store.get(request.session_hash, page)
+            session = self.context.store.get(request.session_hash, page if begins else None)
         except Crowded:
             raise gr.Error(texts.CROWDED_PAGES, print_exception=False) from None
         session.page = page
@@ -143,7 +143,7 @@ class Screen:
         self, request: gr.Request, threshold: Any, reference: Any, max_frames: Any
     ) -> Iterator[Updates]:
         """A new page opens on the sample its address names, else on the first; one that was loaded anew has its own."""
-        session = self.session(request)
+        session = self.session(request, begins=True)
         if session.current is not None:
             yield {**self.shown(session.current), **self.when_back(session, session.current)}
             self.context.service.start()

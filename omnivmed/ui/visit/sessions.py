@@ -44,11 +44,11 @@ class SessionStore:
         self._ended: dict[str, Ending] = {}  # pages whose study was deleted and that have not been told yet
         self._lock = threading.Lock()
 
-    def get(self, key: str | None, page: str | None = None) -> Session:
+    def get(self, key: str | None, back: str | None = None) -> Session:
         """The session of this page, made when it is new (or was cleaned away meanwhile).
 
-        page: the word the page sends with its requests. A tab that was reloaded sends the same one under another key,
-        and goes on with what it had.
+        back: at the beginning of a page, and then only, the word it sends with its requests. A tab that was reloaded
+        sends the same one under another key, and goes on with what it had.
 
         Raises Crowded when there are as many as there may be and none of them is idle.
         """
@@ -56,8 +56,8 @@ class SessionStore:
         leaving: str | None = None
         with self._lock:
             session = self._by_key.get(key)
-            if page is not None and (session is None or session.closed):
-                session = self._back(key, page)
+            if back and (session is None or session.closed or session.current is None):
+                session = self._back(key, back) or session
             if session is None or session.closed:
                 if len(self._by_key) >= self._limits.sessions:
                     idle = [(s.last_used, k) for k, s in self._by_key.items() if not self._busy(s)]
@@ -77,7 +77,8 @@ class SessionStore:
         away = self._away.pop(page, None)
         session = away[0] if away is not None else None
         if session is None:  # the server has not heard yet that the page before is gone
-            before = next((k for k, s in self._by_key.items() if s.page == page and not s.closed), None)
+            others = ((k, s) for k, s in self._by_key.items() if k != key and not s.closed)
+            before = next((k for k, s in others if s.page == page and s.current is not None), None)
             session = self._by_key.pop(before) if before is not None else None
         if session is not None:
             self._by_key[key] = session
