@@ -27,12 +27,13 @@ class ResidualBlock(nn.Module):
         super().__init__()
         self.first = nn.Conv2d(width, width, 3, padding=1)
         self.second = nn.Conv2d(width, width, 3, padding=1)
-        nn.init.zeros_(self.second.weight)
-        nn.init.zeros_(self.second.bias)
+        for parameter in self.second.parameters():
+            nn.init.zeros_(parameter)
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, width, h, w) → the same shape."""
-        return x + self.second(F.silu(self.first(x)))
+        added: Tensor = self.second(F.silu(self.first(x)))
+        return x + added
 
 
 class Refinement(nn.Module):
@@ -54,12 +55,13 @@ class Refinement(nn.Module):
         for part in self.modules():  # torch's default shrinks what passes by a third a layer
             if isinstance(part, nn.Conv2d) and bool(part.weight.any()):
                 nn.init.kaiming_normal_(part.weight, nonlinearity="linear")
-        nn.init.zeros_(self.leave.weight)
-        nn.init.zeros_(self.leave.bias)
+        for parameter in self.leave.parameters():
+            nn.init.zeros_(parameter)
 
     def forward(self, z: Tensor) -> Tensor:
         """Latents (B, C, g, g) → what to add to the picture, (B, 3, S, S)."""
-        return RESIDUAL * self.unfold(self.leave(F.silu(self.stages(self.enter(z)))))
+        added: Tensor = self.unfold(self.leave(F.silu(self.stages(self.enter(z)))))
+        return RESIDUAL * added
 
 
 class Autoencoder(nn.Module):
@@ -112,4 +114,5 @@ class Autoencoder(nn.Module):
 
     def decode(self, z: Tensor) -> Tensor:
         """Latents (B, C, g, g) → pixels (B, 3, S, S), about [-1, 1] and not clipped."""
-        return self.linear(z) + self.refinement(z).to(z.dtype)
+        added: Tensor = self.refinement(z)
+        return self.linear(z) + added.to(z.dtype)

@@ -91,6 +91,8 @@ class ExpertLayer(nn.Module):
             self.modulation = nn.Parameter(torch.zeros(6, width))
         # The prompt's keys and values come as the language model made them, some coordinates many times larger than
         # the rest; these bring them to a spread of one (`Expert.fit_prefix`), and stay one at full width.
+        self.key_scale: Tensor
+        self.value_scale: Tensor
         self.register_buffer("key_scale", torch.ones(config.groups, 1, 1))
         self.register_buffer("value_scale", torch.ones(config.groups, 1, 1))
 
@@ -110,18 +112,21 @@ class ExpertLayer(nn.Module):
         # the query heads of a group stand as further queries of its key-value head: keys are not copied
         folded = q.reshape(batch, groups, heads // groups * count, size)
         out = F.scaled_dot_product_attention(folded, keys.to(q.dtype), values.to(q.dtype), attn_mask=mask)
-        return self.o_proj(out.reshape(batch, heads, count, size).transpose(1, 2).flatten(2))
+        seen: Tensor = self.o_proj(out.reshape(batch, heads, count, size).transpose(1, 2).flatten(2))
+        return seen
 
     def mixed(self, x: Tensor) -> Tensor:
         """Tokens (B, N, W) with what a small convolution over their grid adds to them, where configured."""
         if not self.config.local:
             return x
         side = math.isqrt(x.shape[1])
-        return x + self.local(x.transpose(1, 2).unflatten(2, (side, side))).flatten(2).transpose(1, 2)
+        near: Tensor = self.local(x.transpose(1, 2).unflatten(2, (side, side)))
+        return x + near.flatten(2).transpose(1, 2)
 
     def mlp(self, x: Tensor) -> Tensor:
         """Gated MLP of the normed input."""
-        return self.down_proj(F.silu(self.gate_proj(x)) * self.up_proj(x))
+        out: Tensor = self.down_proj(F.silu(self.gate_proj(x)) * self.up_proj(x))
+        return out
 
 
 class Expert(nn.Module):
@@ -165,6 +170,7 @@ class Expert(nn.Module):
         """Set the scales of keys and values from a batch of prompts: median over their tokens of the length."""
         present = prefix.present
         for number, layer in enumerate(self.layers):
+            assert isinstance(layer, ExpertLayer)
             for buffer, tensor in ((layer.key_scale, prefix.keys), (layer.value_scale, prefix.values)):
                 size = tensor[:, number].float().square().mean(-1).sqrt()  # (B, G, P)
                 for group in range(size.shape[1]):
@@ -220,7 +226,7 @@ class Expert(nn.Module):
     def embed(self, x: Tensor, condition: Tensor | None = None, known: Tensor | None = None) -> Tensor:
         """Latents → tokens (B, N, W) at their places, time not yet on them."""
         patch = self.config.latent_patch
-        tokens = self.enter(patchify(x, patch)) + self.places
+        tokens: Tensor = self.enter(patchify(x, patch)) + self.places
         if self.config.condition == "channels":
             nothing = self.no_condition.expand_as(tokens)
             if condition is None:

@@ -71,4 +71,5 @@ def guide(
         return v
     over = tuple(range(1, v.ndim)) if renorm == "global" else tuple(range(2, v.ndim))
     norm, most = (torch.linalg.vector_norm(x, dim=over, keepdim=True) for x in (v, full))
-    return v * (most / norm.clamp_min(1e-8)).clamp(max=1)
+    shorter: Tensor = (most / norm.clamp_min(1e-8)).clamp(max=1)
+    return v * shorter

@@ -10,6 +10,7 @@ import hashlib
 import secrets
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, replace
+from typing import Any
 
 import cv2
 import numpy as np
@@ -192,7 +193,12 @@ class DrawPipeline:
         settings = Settings(**({"steps": self.abilities.steps, "renorm": renorm, "shift": shift} | scored))
         if task != "text_to_image":
             settings = replace(settings, cfg_interval=EDIT_INTERVAL)
-        asked = {"steps": steps, "cfg_text": cfg_text, "cfg_image": cfg_image, "cfg_interval": cfg_interval}
+        asked: dict[str, Any] = {
+            "steps": steps,
+            "cfg_text": cfg_text,
+            "cfg_image": cfg_image,
+            "cfg_interval": cfg_interval,
+        }
         settings = replace(settings, **{name: value for name, value in asked.items() if value is not None})
         seed = secrets.randbelow(2**31) if seed is None else int(seed)
         if image is None:

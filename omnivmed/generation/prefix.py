@@ -111,4 +111,5 @@ def of_cache(cache: KVCache, layers: Sequence[int]) -> Prefix:
 
 def _halves(keys: Tensor) -> Tensor:
     """The decoder keeps the two numbers that are rotated together side by side; transformers D/2 apart."""
-    return keys.unflatten(-1, (-1, 2)).transpose(-1, -2).flatten(-2)
+    pairs: Tensor = torch.unflatten(keys, -1, (-1, 2))
+    return pairs.transpose(-1, -2).flatten(-2)

@@ -66,7 +66,7 @@ class Branches:
         x = x_t.repeat(rows // self.count, 1, 1, 1)
         condition = None if self.condition is None else self.condition[:rows]
         known = None if self.known is None else self.known[:rows]
-        estimates = self.expert(x, torch.full((rows,), t, device=x.device), prefix, condition, known)
+        estimates: Tensor = self.expert(x, torch.full((rows,), t, device=x.device), prefix, condition, known)
         if not guided:
             return estimates
         full, *others = estimates.split(self.count)

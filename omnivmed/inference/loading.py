@@ -140,7 +140,9 @@ def _artist(source: Source, assistant: LocalAssistant, runtime: TorchRuntime) ->
         return None
 
     def load() -> Drawer:
-        return load_pipeline(folder, runtime.model, runtime.decoder, runtime.tokenizer)
+        # its keyword arguments are named one by one, which no Protocol with **settings accepts
+        pipeline: Any = load_pipeline(folder, runtime.model, runtime.decoder, runtime.tokenizer)
+        return pipeline
 
     return Artist(assistant.desk, load, abilities, config.version, assistant.limits)
 

@@ -28,7 +28,7 @@ def prompts_of(example: Example, pictures: Pictures, held_out: bool = False) -> 
     if example.task == "translate":
         return instructions.translate(example.words[0], held_out)
     if example.task == "insert":
-        return instructions.insert(*example.words, held_out)
+        return instructions.insert(example.words[0], example.words[1], held_out)
     return instructions.remove(held_out)
 
 

@@ -107,7 +107,7 @@ def train_decoder(
     """One leg, run or resumed; returns the autoencoder's tensors."""
     places = pictures.of("train")
     balance = Balance(places, [kind(pictures, p) for p in places])
-    model.refinement.to(memory_format=torch.channels_last)
+    model.refinement.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
     def losses(step: int) -> Iterator[Loss]:
         rng = np.random.default_rng((config.seed, step))
