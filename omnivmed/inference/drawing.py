@@ -71,11 +71,13 @@ class Drawer(Protocol):
     def model_id(self) -> str:
         """Which model draws."""
 
-    def generate_image(self, prompt: str, image: Any = None, **settings: Any) -> GeneratedImage:
-        """A picture from words, or from words and a picture; `task` is among the settings."""
+    @property
+    def generate_image(self) -> Callable[..., GeneratedImage]:
+        """`(prompt, image=None, *, task, callback, …)`: a picture from words, or from words and a picture."""
 
-    def counterfactual(self, image: Any, instruction: str, **settings: Any) -> CounterfactualResult:
-        """The picture changed as told, with what is different."""
+    @property
+    def counterfactual(self) -> Callable[..., CounterfactualResult]:
+        """`(image, instruction, *, callback, …)`: the picture changed as told, with what is different."""
 
 
 class Artist:

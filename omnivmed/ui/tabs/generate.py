@@ -13,7 +13,6 @@ from typing import Any
 
 import gradio as gr
 
-from omnivmed.errors import ModelError
 from omnivmed.inference.drawing import Artist, DrawOptions
 from omnivmed.inference.making import artist_of
 from omnivmed.inference.options import AskOptions
@@ -291,15 +290,6 @@ class Generate:
         session = self.context.store.peek(request.session_hash)
         if session is not None:
             session.stop.set()
-
-    def prepare(self) -> None:
-        """Somebody looks at the tab: have the weights in memory by the time the first picture is asked for."""
-        artist = self.artist
-        if artist is not None and not artist.loaded:
-            try:
-                artist.prepare()
-            except ModelError:
-                return  # drawing itself will say so
 
     # ------------------------------------------------------------------------------------- with a picture
 
