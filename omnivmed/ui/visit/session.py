@@ -243,8 +243,9 @@ class Session:
                 return
             self.turns = (*self.turns, turn)
             # The mask of one slice that was asked about alone is not the mask of the study.
-            if turn.answer is not None and (len(turn.answer.mask.keep) > 1 or opened.study.shape[0] == 1):
-                opened.mask, opened.answered = turn.answer.mask, True
+            mask = None if turn.answer is None else turn.answer.mask  # None where the file alone has answered
+            if mask is not None and (len(mask.keep) > 1 or opened.study.shape[0] == 1):
+                opened.mask, opened.answered = mask, True
 
     def start_over(self) -> None:
         """Forget the conversation, keep the study."""
