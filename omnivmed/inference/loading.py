@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import logging
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from omnivmed import weights
 from omnivmed.errors import ModelError
@@ -141,8 +141,7 @@ def _artist(source: Source, assistant: LocalAssistant, runtime: TorchRuntime) ->
 
     def load() -> Drawer:
         # its keyword arguments are named one by one, which no Protocol with **settings accepts
-        pipeline: Any = load_pipeline(folder, runtime.model, runtime.decoder, runtime.tokenizer)
-        return pipeline
+        return cast(Drawer, load_pipeline(folder, runtime.model, runtime.decoder, runtime.tokenizer))
 
     return Artist(assistant.desk, load, abilities, config.version, assistant.limits)
 

@@ -55,7 +55,9 @@ class OmniVMedProcessor(ProcessorMixin):
         self.chat_template = None
 
     @classmethod
-    def from_pretrained(cls, pretrained_model_name_or_path: Any, **kwargs: Any) -> OmniVMedProcessor:
+    def from_pretrained(  # type: ignore[override]  # what the base class passes on, **kwargs take
+        cls, pretrained_model_name_or_path: Any, **kwargs: Any
+    ) -> OmniVMedProcessor:
         """Of a folder of format `omnivmed/1` with its tokenizer.json. Raises ModelError."""
         folder = Path(pretrained_model_name_or_path)
         values = read_verified(folder)
@@ -64,7 +66,7 @@ class OmniVMedProcessor(ProcessorMixin):
         tokenizer = PreTrainedTokenizerFast(tokenizer_file=str(folder / "tokenizer.json"))
         return cls(tokenizer, config, vision_budget(values) or DEFAULT_BUDGET)
 
-    def __call__(  # type: ignore[override]  # one question about some pictures
+    def __call__(  # one question about some pictures
         self, images: Any = None, text: Any = None, **kwargs: Any
     ) -> BatchFeature:
         """input_ids (1, S), attention_mask, pixel_values (N, 588), image_grid_thw and image_merge_sizes (n, …).
@@ -126,7 +128,9 @@ class OmniVMedProcessor(ProcessorMixin):
             data["image_merge_sizes"] = torch.tensor([one.merge_size for one in patches])
         return BatchFeature(data)
 
-    def post_process_image_text_to_text(self, generated_outputs: Any, **kwargs: Any) -> list[str]:
+    def post_process_image_text_to_text(  # type: ignore[override]  # what the base class passes on, **kwargs take
+        self, generated_outputs: Any, **kwargs: Any
+    ) -> list[str]:
         """Texts of generated ids."""
         return list(self.tokenizer.batch_decode(generated_outputs, skip_special_tokens=True))
 

@@ -177,7 +177,7 @@ class OmniVMedForConditionalGeneration(VideoLlama3ForConditionalGeneration):
         VideoLlama3PreTrainedModel.post_init(self)
 
     @classmethod
-    def from_pretrained(  # type: ignore[override]  # the arguments of the base class that have a meaning here
+    def from_pretrained(  # the arguments of the base class that have a meaning here
         cls, pretrained_model_name_or_path: Any, *args: Any, **kwargs: Any
     ) -> OmniVMedForConditionalGeneration:
         """Load a folder of format `omnivmed/1`, its files verified; anything else goes to transformers.

@@ -40,7 +40,9 @@ class Line:
 
     def scores(self, pooled: NDArray[np.float32]) -> NDArray[np.float32]:
         """(N, 2·width) pooled features → (N,) log of distance to other things over distance to known ones."""
-        at = ((pooled - self.mean) / self.deviation) @ self.basis
+        at: NDArray[np.float32] = (((pooled - self.mean) / self.deviation) @ self.basis).astype(
+            np.float32, copy=False
+        )
         found: NDArray[np.float32] = np.log(nearest(self.other, at)) - np.log(nearest(self.known, at))
         return found
 

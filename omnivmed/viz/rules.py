@@ -36,8 +36,8 @@ def rules_sheet(study: Study, patches: Patches, outcomes: Sequence[Outcome]) -> 
             sheet, words, (6, top + LINE - 8), cv2.FONT_HERSHEY_SIMPLEX, 0.5, (235, 235, 235), 1, cv2.LINE_AA
         )
         for column, k in enumerate(chosen):
-            light = np.where(outcome.keep[k], 1.0, 0.18).astype(np.float32)
-            light = cv2.resize(light, (width, height), interpolation=cv2.INTER_NEAREST)
+            share_of_light = np.where(outcome.keep[k], 1.0, 0.18).astype(np.float32)
+            light = cv2.resize(share_of_light, (width, height), interpolation=cv2.INTER_NEAREST)
             left = column * width
             sheet[top + LINE : top + LINE + height, left : left + width] = small[column] * light[..., None]
     return sheet

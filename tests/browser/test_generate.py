@@ -62,7 +62,7 @@ def test_words_previews_the_stamped_file_and_its_seed(open_page: Opener) -> None
     assert (one.model, one.prompt, one.seed) == ("tiny/1", "axial CT of the abdomen", other.seed)
     assert b"trainedAlgorithmicMedia" in first
     pixels = [np.asarray(Image.open(io.BytesIO(data))) for data in (before, first)]
-    assert np.array_equal(*pixels)
+    assert np.array_equal(pixels[0], pixels[1])
     assert provenance.of_pixels(pixels[0]) is not None
     assert watched.external == []
     assert watched.errors == []

@@ -65,7 +65,7 @@ def test_a_missing_frame_ends_the_clip(tmp_path: Path) -> None:
 def test_settings_that_cannot_be(tmp_path: Path) -> None:
     for wrong in ({"length": 0}, {"stride_s": 0}, {"stride_s": float("nan")}, {"length": 3, "after": 3}):
         with pytest.raises(ValueError, match="a clip of"):
-            Clip(**wrong)  # type: ignore[arg-type]
+            Clip(**wrong)
     assert Clip.parse("16x0.5+4") == Clip(16, 0.5, 4)
     assert Clip.parse("4x2") == Clip(4, 2.0, 0)
     for text in ("16", "x1", "16x", "16x1+", "16x-1", "16x1e9"):

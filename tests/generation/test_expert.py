@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 import torch
@@ -12,6 +13,7 @@ from omnivmed.generation.expert import Expert, patchify, place_table, unpatchify
 from omnivmed.generation.joint import joint_forward
 from omnivmed.generation.prefix import DecoderReader, stack
 from omnivmed.model.decode import Decoder
+from omnivmed.model.modeling import OmniVMedForConditionalGeneration
 from tests.generation.tiny import NARROW, PLAIN, random_prefix, tiny_expert, tiny_model
 from tests.inference.mock import CharTokenizer
 
@@ -25,10 +27,15 @@ def test_an_untrained_expert_says_nothing(config: ExpertConfig) -> None:
     assert torch.equal(v, torch.zeros(2, 4, 4, 4))
 
 
+def _theta(model: OmniVMedForConditionalGeneration) -> float:
+    rope: Any = model.config.text_config.rope_parameters
+    return float(rope["rope_theta"])
+
+
 @pytest.mark.parametrize(("kind", "config"), [("llama", NARROW), ("qwen2", PLAIN), ("qwen3", NORMED)])
 def test_cached_prefix_equals_one_joint_sequence(kind: str, config: ExpertConfig) -> None:
     model = tiny_model(kind)
-    expert = tiny_expert(replace(config, rope_theta=model.config.text_config.rope_parameters["rope_theta"]))
+    expert = tiny_expert(replace(config, rope_theta=_theta(model)))
     reader = DecoderReader(model, Decoder(model), CharTokenizer(), config.layers)
     x, t = torch.randn(1, 4, 4, 4, generator=torch.Generator().manual_seed(5)), torch.tensor([0.6])
     ids = _ids(model, "a chest")

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+from PIL.PngImagePlugin import PngImageFile
 
 from omnivmed import provenance
 from omnivmed.generation.result import CounterfactualResult, GeneratedImage, preview, stamp
@@ -39,6 +40,7 @@ def test_the_file_says_what_made_it() -> None:
     made = drawn()
     with Image.open(io.BytesIO(made.png)) as picture:
         assert picture.format == "PNG"
+        assert isinstance(picture, PngImageFile)
         told = json.loads(picture.text["omnivmed"])
         assert "digitalsourcetype/trainedAlgorithmicMedia" in picture.text["XML:com.adobe.xmp"]
     assert told == made.provenance

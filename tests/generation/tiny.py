@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any
+from typing import Any, cast
 
 import torch
 
@@ -58,7 +58,7 @@ def tiny_expert(config: ExpertConfig = NARROW, seed: int = 0, zero: bool = False
     expert = Expert(config)
     if not zero:
         randomise(expert, seed)
-        for layer in expert.layers:
+        for layer in cast(Any, expert.layers):
             layer.key_scale.fill_(0.7)
             layer.value_scale.fill_(1.3)
     return expert.train(False)

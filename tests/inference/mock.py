@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from omnivmed.inference import Answer
 from omnivmed.inference.engine import LocalAssistant
@@ -121,6 +122,10 @@ class MockRuntime:
     def visual(self, features: Any, mask: KeepMask) -> Any:
         self.masks.append(mask)
         return features[mask.keep.reshape(-1)]
+
+    def pooled(self, features: Any, frames: int) -> NDArray[np.float32]:
+        rows = np.asarray(features, dtype=np.float32).reshape(frames, -1)
+        return np.stack([rows.mean(1), rows.std(1)], axis=1)
 
     def nbytes(self, features: Any) -> int:
         return int(features.nbytes)

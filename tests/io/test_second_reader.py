@@ -32,7 +32,7 @@ def turned() -> tuple[float, ...]:
 
 
 def written(path: Path, oblique: bool, compress: bool = False) -> Path:
-    image = sitk.GetImageFromArray(volume())
+    image: Any = sitk.GetImageFromArray(volume())  # whose setters have no types
     image.SetSpacing((0.8, 1.1, 2.5))
     image.SetOrigin((-31.0, 12.5, 140.25))
     if oblique:
@@ -102,8 +102,8 @@ def test_a_dicom_series_in_each_lossless_coding(tmp_path: Path, coding: str) -> 
         pixels = np.random.default_rng(k).integers(0, 4095, (64, 48), dtype=np.uint16)
         data.Rows, data.Columns = pixels.shape
         data.PixelData = pixels.tobytes()
-        if CODINGS[coding]:
-            data.compress(CODINGS[coding], generate_instance_uid=False)
+        if syntax := CODINGS[coding]:
+            data.compress(syntax, generate_instance_uid=False)
         files.append(tmp_path / f"{k}.dcm")
         data.save_as(files[-1], enforce_file_format=True)
     shuffled = [files[k] for k in (3, 0, 5, 1, 4, 2)]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -38,7 +39,7 @@ def picture() -> Image.Image:
 
 def test_the_auto_classes_open_a_folder_as_it_was_saved(folder: Path) -> None:
     assert AutoConfig.from_pretrained(folder).image_merge_size == 2
-    found = AutoModelForImageTextToText.from_pretrained(folder, dtype=torch.float32)
+    found: Any = AutoModelForImageTextToText.from_pretrained(folder, dtype=torch.float32)
     assert type(found) is OmniVMedForConditionalGeneration
     own = dict(load_pretrained(folder, torch.float32).named_parameters())
     assert all(torch.equal(value, own[name]) for name, value in found.named_parameters())
@@ -61,7 +62,7 @@ def test_the_processor_makes_the_prompt_of_the_engine(folder: Path) -> None:
 
 
 def test_the_pipeline_answers(folder: Path) -> None:
-    ask = pipeline("image-text-to-text", model=str(folder), dtype=torch.float32, device="cpu")
+    ask: Any = pipeline("image-text-to-text", model=str(folder), dtype=torch.float32, device="cpu")
     chat = [
         {
             "role": "user",

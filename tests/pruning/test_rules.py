@@ -108,7 +108,7 @@ def test_ours_are_what_the_model_is_given(make: object) -> None:
     patches = prepare(make(), NANO_BUDGET)  # type: ignore[operator]
     tokens = tokens_of(patches)
     for reference in ("previous", "last_kept"):
-        mask = keep_mask(patches, 0.1, reference)  # type: ignore[arg-type]
+        mask = keep_mask(patches, 0.1, reference)
         assert np.array_equal(RULES[reference].select(tokens, None).keep, mask.keep.reshape(tokens.shape))
     released = keep_mask(patches, 0.1, scale="x255").keep.reshape(tokens.shape)
     assert np.array_equal(RULES["x255"].select(tokens, None).keep, released)

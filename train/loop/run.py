@@ -178,9 +178,9 @@ def run_stage(
     trainer.save_model(str(folder / "final"))
     if rank() == 0 and config.sharding == "none" and config.lora is None:
         shown = [s for s in validation if len(s.media.paths) < 2 or s.media.kind != "image"][:SHOWN]
-        share, bad = generations.write(built, encoder, shown, folder, steps)
-        skips.note(bad)
-        say(f"{stage.name}: {100 * share:.0f} % of {len(shown) - len(bad)} held-out answers word for word")
+        share, unread = generations.write(built, encoder, shown, folder, steps)
+        skips.note(unread)
+        say(f"{stage.name}: {100 * share:.0f} % of {len(shown) - len(unread)} held-out answers word for word")
     trainer.accelerator.wait_for_everyone()  # the next stage reads what the first process has just written
     return True
 

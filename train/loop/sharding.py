@@ -48,7 +48,8 @@ class Engaged:
 
 def engaged(kind: Sharding, model: nn.Module) -> Engaged:
     """Count on a prepared model: DeepSpeed's engine, what `fully_shard` made, or a plain or DDP model."""
-    stage = int(model.zero_optimization_stage()) if hasattr(model, "zero_optimization_stage") else 0
+    engine: Any = model  # DeepSpeed's engine is a module with methods of its own
+    stage = int(engine.zero_optimization_stage()) if hasattr(model, "zero_optimization_stage") else 0
     learning = [p for p in model.parameters() if p.requires_grad]
     whole = sum(_whole(p) for p in learning)
     if stage:

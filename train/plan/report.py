@@ -153,7 +153,7 @@ def compared(config: TrainConfig, plan: StagePlan) -> list[str]:
     if config.sharding not in ("zero1", "zero2"):
         return []
     out = []
-    fitting: dict[Sharding, float] = {}
+    fitting: dict[Sharding, float] = {}  # days of those that fit
     kinds: tuple[Sharding, ...] = ("zero1", "zero2")
     for kind in kinds:
         other = plan_stage(replace(config, sharding=kind), plan.stage, plan.cards)
@@ -161,8 +161,8 @@ def compared(config: TrainConfig, plan: StagePlan) -> list[str]:
         out.append(f"{kind} {other.memory.needed / GB:.1f} GB a card, {other.days:.1f} days{fits}")
         if other.fits:
             fitting[kind] = other.days
-    best = min(fitting, key=lambda kind: fitting[kind]) if fitting else None
-    advice = f": --sharding {best}" if best is not None and best != config.sharding else ""
+    best = min(fitting, key=fitting.__getitem__, default=config.sharding)
+    advice = f": --sharding {best}" if best != config.sharding else ""
     return [f"{'; '.join(out)}{advice}"]
 
 

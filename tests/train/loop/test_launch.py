@@ -197,7 +197,7 @@ def test_deepspeed_over_two_processes_trains_like_one(
     pytest.importorskip("deepspeed", reason="part of the training extra")
     folder, one = alone
     extensions = {"TORCH_EXTENSIONS_DIR": os.environ.get("TORCH_EXTENSIONS_DIR", str(folder / "extensions"))}
-    two = launched(folder, sharding, 2, half=half, **extensions)
+    two = launched(folder, sharding, 2, half=half, kill_at=None, **extensions)
     found = sharded(two)
     assert found["stage"] == int(sharding[-1])
     assert 2 * found["states"] == pytest.approx(found["learning"], rel=0.01)

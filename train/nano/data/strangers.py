@@ -136,9 +136,8 @@ def photographs(root: Path, rng: np.random.Generator, count: int) -> Iterator[tu
         if rng.random() < 0.2:
             cut = cv2.GaussianBlur(cut, (0, 0), rng.uniform(1, 4))
         if rng.random() < 0.15:
-            cut = cv2.copyMakeBorder(
-                cut, *(int(v) for v in rng.uniform(0, 60, 4)), cv2.BORDER_CONSTANT, value=0
-            )
+            top, bottom, left, right = (int(v) for v in rng.uniform(0, 60, 4))
+            cut = cv2.copyMakeBorder(cut, top, bottom, left, right, cv2.BORDER_CONSTANT, value=[0.0])
         yield "photograph", cut
 
 

@@ -155,7 +155,8 @@ def fit(train: Seen, other: Seen) -> Line:
     chosen = np.concatenate([rng.permutation(rows)[: each[key]] for key, rows in found.items()])
     outside = rng.permutation(len(strange))[:OTHERS]
     half = [
-        np.float16(t).astype(np.float32) for t in (basis, known[chosen] @ basis, strange[outside] @ basis)
+        t.astype(np.float16).astype(np.float32)
+        for t in (basis, known[chosen] @ basis, strange[outside] @ basis)
     ]
     return Line(mean, deviation, half[0], half[1], half[2], LEAST)
 
