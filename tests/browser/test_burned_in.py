@@ -49,7 +49,8 @@ def brightest(watched: Watched, box: tuple[int, int, int, int]) -> int:
               const { view, stretch } = p;
               const at = ([x, y]) => [view.x + x * stretch.ax * view.scale, view.y + y * stretch.ay * view.scale];
               const [a, b] = corners.map(at);
-              const d = p.ctx.getImageData(a[0], a[1], b[0] - a[0], b[1] - a[1]).data;
+              const [x, y, right, low] = [...a.map((n) => Math.ceil(n) + 1), ...b.map((n) => Math.floor(n) - 1)];
+              const d = p.ctx.getImageData(x, y, right - x, low - y).data; // no pixel mixed with what lies outside
               let most = 0;
               for (let i = 0; i < d.length; i += 4) most = Math.max(most, d[i], d[i + 1], d[i + 2]);
               return most; }""",

@@ -313,7 +313,7 @@ def test_below_an_answer_stands_one_short_line_and_the_rest_behind_a_click(conte
     assert re.fullmatch(r"\d+\.\d s · \d+ tokens", short)
     assert "visual tokens" in rest
     *_, small = chat.messages(session)
-    assert small["content"].startswith(f'<small class="ov-facts"><details><summary>{short}</summary>')
+    assert small["content"].startswith(f'<details class="ov-facts"><summary>{short}</summary>')
 
 
 def test_a_question_about_one_slice_shows_the_model_that_slice_and_leaves_the_overlay(

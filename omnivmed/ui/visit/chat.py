@@ -350,10 +350,9 @@ def _pair(question: str, body: str, facts: str) -> list[dict[str, Any]]:
     """The question, the answer, and the answer's numbers as a small line of their own; a click shows the rest."""
     shown = [{"role": "user", "content": plain(question)}, {"role": "assistant", "content": body or "…"}]
     short, _, rest = facts.partition("\n")
-    if rest:
-        small = f"<details><summary>{html.escape(short)}</summary>{html.escape(rest)}</details>"
-    else:
-        small = html.escape(short)
-    if short:
-        shown.append({"role": "assistant", "content": f'<small class="ov-facts">{small}</small>'})
+    if rest:  # a block of its own: inside another element the browser would close the paragraph round it and repeat it
+        line = f"<summary>{html.escape(short)}</summary>{html.escape(rest)}"
+        shown.append({"role": "assistant", "content": f'<details class="ov-facts">{line}</details>'})
+    elif short:
+        shown.append({"role": "assistant", "content": f'<small class="ov-facts">{html.escape(short)}</small>'})
     return shown
