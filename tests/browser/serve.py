@@ -39,7 +39,9 @@ def main(port: int, tokens_per_second: float = TOKENS_PER_SECOND, ssr: bool = Fa
         plain = demo.launch
 
         def rendered(**options: Any) -> Any:
-            return plain(**{**options, "ssr_mode": True})
+            return plain(
+                **{**options, "ssr_mode": True, "quiet": False}
+            )  # quiet, it does not say how it renders
 
         demo.launch = rendered
     app.launch(demo, context, warm=False)

@@ -354,5 +354,7 @@ def _pair(question: str, body: str, facts: str) -> list[dict[str, Any]]:
         line = f"<summary>{html.escape(short)}</summary>{html.escape(rest)}"
         shown.append({"role": "assistant", "content": f'<details class="ov-facts">{line}</details>'})
     elif short:
-        shown.append({"role": "assistant", "content": f'<small class="ov-facts">{html.escape(short)}</small>'})
+        shown.append(
+            {"role": "assistant", "content": f'<small class="ov-facts">{html.escape(short)}</small>'}
+        )
     return shown
