@@ -271,9 +271,9 @@ def answer_facts(answer: Answer) -> str:
         parts.append(texts.ANSWER_CACHED)
     if answer.stopped == "length":
         parts.append(texts.LENGTH)
-    if answer.stopped == "cancelled":
-        parts.append(texts.STOPPED)
     short = texts.ANSWER_SHORT.format(seconds=seconds.total, tokens=after)
+    if answer.stopped == "cancelled":
+        short = f"{texts.STOPPED} · {short}"
     return f"{short}\n{' · '.join([*parts, *answer.notes])}"
 
 
