@@ -56,7 +56,7 @@ class Limits:
     waiting_uploads: int = 4  # times `upload_bytes`: sent but not opened yet, of all visitors together
     waiting_upload_minutes: int = 10  # a file that nobody opened by then is deleted
     idle_minutes: int = 30
-    away_s: float = 120.0  # a page that was reloaded or left finds its study again within this time
+    away_s: float = 30.0  # a page that was reloaded or left finds its study again within this time
     # All visitors together. Above, the study idle longest goes first; when none is idle, a newcomer waits.
     sessions: int = 512
     open_study_bytes: int = 8192 * MIB  # decoded pixels in memory

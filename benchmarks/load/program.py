@@ -64,16 +64,20 @@ class Program:
 
 @contextmanager
 def served(
-    checkout: Path = ROOT, words_per_second: float = 100.0, small_disk_mb: int = 0
+    checkout: Path = ROOT,
+    words_per_second: float = 100.0,
+    small_disk_mb: int = 0,
+    away_s: float | None = None,
 ) -> Iterator[Program]:
     """The page of this checkout with a scripted model, until the block ends.
 
     small_disk_mb: give its folder a disk of its own of this size; `Program.small_disk` says whether the system did.
+    away_s: how long what a page leaves waits for its return, else as `Limits` has it; an older checkout has no such wait.
     """
     with tempfile.TemporaryDirectory() as folder:
         port = free_port()
         command = [sys.executable, "-P", str(Path(__file__).with_name("served.py"))]
-        command += [folder, str(port), str(words_per_second)]
+        command += [folder, str(port), str(words_per_second), *([] if away_s is None else [str(away_s)])]
         own_disk = small_disk_mb > 0 and can_mount()
         if own_disk:
             command = [*UNSHARED, SMALL_DISK, "sh", str(small_disk_mb), folder, *command]

@@ -16,6 +16,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -127,7 +128,7 @@ def _size(path: Path) -> int:
         return 0
 
 
-def main(folder: str, port: str, words_per_second: str) -> None:
+def main(folder: str, port: str, words_per_second: str, away_s: str = "") -> None:
     from omnivmed.ui.visit.environment import prepare
 
     words = os.fdopen(os.dup(1), "w")
@@ -151,7 +152,9 @@ def main(folder: str, port: str, words_per_second: str) -> None:
                     kept.clear()
 
     said = Forgetful(float(words_per_second), lambda _, asked: f"echo {asked} end " + "word " * 26)
-    settings = AppSettings(model="scripted", port=int(port), own_limits=LOCAL)
+    settings = AppSettings(
+        model="scripted", port=int(port), own_limits=replace(LOCAL, away_s=float(away_s)) if away_s else LOCAL
+    )
     orders: Orders | None = None
 
     def clock() -> float:

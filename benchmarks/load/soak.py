@@ -358,7 +358,7 @@ def soak(
     tell: Any = None,
 ) -> dict[str, Any]:
     """The whole of it, on a page of its own."""
-    with served(small_disk_mb=DISK_MB) as program:
+    with served(small_disk_mb=DISK_MB, away_s=0) as program:
         return Soak(program, minutes, pace_s, quiet_s, seed).run(*([tell] if tell else []))
 
 

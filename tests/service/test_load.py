@@ -19,7 +19,7 @@ pytestmark = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="lo
 @pytest.fixture(scope="module")
 def program() -> Iterator[Program]:
     """One page for all short versions."""
-    with served(words_per_second=2000, small_disk_mb=256) as running:
+    with served(words_per_second=2000, small_disk_mb=256, away_s=0) as running:
         yield running
 
 

@@ -359,6 +359,7 @@ export class Viewer extends ViewState {
     this.store.prefetch(index, this.direction || 1);
     if (root.dataset.ready !== 'true') {
       root.dataset.ready = 'true';
+      root.dataset.seen = 'true'; // from now on an empty stage is one that was left empty
       const first = Math.round(performance.now() - this.loader.started);
       root.dataset.firstMs = String(first);
       this.trigger('viewer_ready', { content_id: this.header.content_id, first_ms: first });
