@@ -72,7 +72,7 @@ def served(
     """The page of this checkout with a scripted model, until the block ends.
 
     small_disk_mb: give its folder a disk of its own of this size; `Program.small_disk` says whether the system did.
-    away_s: how long what a page leaves waits for its return, else as `Limits` has it; an older checkout has no such wait.
+    away_s: how long what a page leaves waits for its return, else as `Limits` has it; an older checkout has none.
     """
     with tempfile.TemporaryDirectory() as folder:
         port = free_port()

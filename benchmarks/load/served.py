@@ -152,9 +152,8 @@ def main(folder: str, port: str, words_per_second: str, away_s: str = "") -> Non
                     kept.clear()
 
     said = Forgetful(float(words_per_second), lambda _, asked: f"echo {asked} end " + "word " * 26)
-    settings = AppSettings(
-        model="scripted", port=int(port), own_limits=replace(LOCAL, away_s=float(away_s)) if away_s else LOCAL
-    )
+    limits = replace(LOCAL, away_s=float(away_s)) if away_s else LOCAL
+    settings = AppSettings(model="scripted", port=int(port), own_limits=limits)
     orders: Orders | None = None
 
     def clock() -> float:
