@@ -37,7 +37,7 @@ def wait_until(true: object, seconds: float) -> bool:
 def test_first_page_shows_a_sample_and_answers(start: Starter) -> None:
     page = start().page()
     opened = json.dumps(page.open_first())
-    assert "Chest X-ray" in opened
+    assert "CT, trunk" in opened
     assert "study-" in opened
     said = page.ask("Which organ is shown?")
     assert "You asked: Which organ is shown?" in said
