@@ -36,7 +36,8 @@ class Running:
         kept = (self.context.root.served / "samples",)
         return [
             p
-            for p in run.rglob("*")
+            for folder, _, names in os.walk(run)  # which, unlike rglob, bears that folders go meanwhile
+            for p in (Path(folder, name) for name in names)
             if p.is_file() and p.name != "alive" and not any(k in p.parents for k in kept)
         ]
 

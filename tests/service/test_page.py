@@ -12,6 +12,7 @@ import pytest
 
 from omnivmed.resources import samples_dir
 from omnivmed.ui import texts
+from omnivmed.ui.visit.lesson import LOOKS
 from tests.service.conftest import Running, Starter
 from tests.service.page_client import PageClient, last_of
 
@@ -163,13 +164,17 @@ def test_the_teaching_page_ends_with_the_learners_own_file(start: Starter) -> No
     upload = page.dependency("teach-upload", "upload")
     where = page.upload(samples_dir() / "ct_abdomen.nii.gz", "Zebrowski.nii.gz")
     shown = json.dumps(
-        page.fire(upload, [[{"path": where, "meta": {"_type": "gradio.FileData"}}], 5, 0.1, "previous"])
+        page.fire(
+            upload, [[{"path": where, "meta": {"_type": "gradio.FileData"}}], LOOKS[0], 5, 0.1, "previous"]
+        )
     )
     assert "112 axial slices" in shown
     assert "tokens are left" in shown
     assert "Zebrowski" not in shown
     before = shown.count("tokens are left")
-    drawn = json.dumps(page.fire(page.dependency("teach-threshold", "release"), [5, 0.4, "last_kept"]))
+    drawn = json.dumps(
+        page.fire(page.dependency("teach-threshold", "input"), [LOOKS[0], 5, 0.4, "last_kept"])
+    )
     assert drawn.count("tokens are left") == before
     assert drawn != shown
     assert app.files() == []

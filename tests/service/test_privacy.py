@@ -388,6 +388,7 @@ def test_uploads_over_the_limit_are_refused(start: Starter, tmp_path: Path) -> N
 
 def test_api_streams_and_leaves_nothing(start: Starter) -> None:
     from gradio_client import Client, handle_file
+    from gradio_client.exceptions import AppError
 
     app = start()
     client = Client(app.url, verbose=False)
@@ -398,8 +399,10 @@ def test_api_streams_and_leaves_nothing(start: Starter) -> None:
     assert details["usage"]["visual_tokens_after"] == app.assistant.masks[-1].kept
     assert details["done"] is True
     assert len(job.outputs()) > 1
-    mask = client.predict([handle_file(sample)], 1e308, api_name="/prune")
+    mask = client.predict([handle_file(sample)], 2.0, api_name="/prune")
     assert mask["threshold"] == 2.0
+    with pytest.raises(AppError, match="threshold lies between 0 and 2"):
+        client.predict([handle_file(sample)], 1e308, api_name="/prune")
     assert wait_until(lambda: app.files() == [], 10)
 
 

@@ -121,6 +121,8 @@ def narrow_in(scores: Path) -> dict[str, list[str]]:
     if not scores.exists():
         return {}
     measured = json.loads(scores.read_text())
+    if "majority" not in measured["scores"]:  # scores in which no commonest answers were counted
+        return {}
     majority = measured["scores"]["majority"] | measured["scores"]["sequences majority"]
     out: dict[str, list[str]] = {}
     for key, why in measured["ship"].items():

@@ -13,11 +13,11 @@ from omnivmed.pruning.rules.base import Choice, Rule, Tokens, exactly
 
 TUBELET = 2
 IMAGENET_STD = 0.226  # mean of the three channels', on pixels in [0, 1]
-THRESHOLD = 0.1  # on ImageNet-normalised pixels
+ENOUGH = 0.1  # on ImageNet-normalised pixels
 UNIT = 2 * IMAGENET_STD  # one of theirs in ours
 
 
-def select(tokens: Tokens, count: int | None = None, threshold: float = THRESHOLD) -> Choice:
+def select(tokens: Tokens, count: int | None = None, threshold: float = ENOUGH) -> Choice:
     """With a count, the tubelets that changed most; the last one taken may be cut in two."""
     x, (t, n) = tokens.pixels, tokens.shape
     score = np.full((t, n), np.inf, dtype=np.float32)

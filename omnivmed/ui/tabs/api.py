@@ -101,12 +101,12 @@ def add_api(bench: Bench) -> None:
             threshold: pruning threshold on pixels in [-1, 1], 0 to 2; 0.1 is the published one.
             max_new_tokens: longest answer, in tokens.
         """
-        check_threshold(threshold)
         options = AskOptions.bounded(context.limits, threshold, "previous", None, max_new_tokens)
         context.service.start()
         with context.store.temporary(request.session_hash) as session:
             try:
                 opened = open_file(session, file, options)
+                check_threshold(threshold)  # not before the file is taken: it would stay behind
                 session.show(opened, session.begin_opening())
                 if opened.study.needs_confirmation:  # on the page a person is asked; here there is none
                     log.info("session=%s ask kind=%s code=Phi", session.tag, opened.study.kind)
@@ -128,11 +128,11 @@ def add_api(bench: Bench) -> None:
             file: DICOM, zip of a DICOM series, NIfTI, NRRD, MHA, picture or video.
             threshold: pruning threshold on pixels in [-1, 1], 0 to 2; 0.1 is the published one.
         """
-        check_threshold(threshold)
         options = AskOptions.bounded(context.limits, threshold)
         with context.store.temporary(request.session_hash) as session:
             try:
                 opened = open_file(session, file, options)
+                check_threshold(threshold)  # not before the file is taken: it would stay behind
                 session.show(opened, session.begin_opening())
                 return studies.plan(context, opened.study, options).to_dict()
             except StudyError as error:

@@ -35,7 +35,19 @@ def test_legs_have_their_own_numbers_and_names() -> None:
 
 def test_the_adapted_encoder_reads_all_that_follow_it() -> None:
     read = {n for n in STAGES if "adapt" in before(n)}
-    assert read == {"polish", "refine", "blend", "forms", "texts", "settle", "export", "eval", "card", "gate"}
+    assert read == {
+        "polish",
+        "refine",
+        "blend",
+        "forms",
+        "texts",
+        "settle",
+        "familiar",
+        "export",
+        "eval",
+        "card",
+        "gate",
+    }
 
 
 def test_readme_and_table_name_the_same_stages_in_one_order() -> None:

@@ -70,11 +70,13 @@ def test_the_three_stages_are_those_of_the_paper() -> None:
         ("instruct", every, None, 5055),
         ("mixed", every, 0.1, 1969),
     ]
-    assert config.accumulation(config.stages[0], world=8) == 16
+    assert config.accumulation(config.stages[0], world=8) == 2, "passes are filled"
+    single = dataclasses.replace(config, fill=False)
+    assert single.accumulation(single.stages[0], world=8) == 16
 
 
 def test_a_batch_that_does_not_divide_is_refused_with_a_way_out() -> None:
-    config = recipe("omnivmed_1p5b_8x24gb")
+    config = dataclasses.replace(recipe("omnivmed_1p5b_8x24gb"), fill=False)
     with pytest.raises(ValueError, match="multiple of 6"):
         config.accumulation(config.stages[0], world=6)
 
