@@ -104,6 +104,8 @@ def ask(
     began = time.monotonic()
     code = "closed"
     state = Progressing(question)
+    if record:
+        session.begin_turn()
     try:
         for state in _answer(context, session, opened, question, options, history):
             if state.over:
@@ -113,13 +115,14 @@ def ask(
                     session.record(
                         opened, Turn(question, state.text, name, state.facts, state.answer, state.stopped)
                     )
+            elif record:
+                session.write(opened, _broken_off(context, state))
             yield state
     finally:
         if (
             code == "closed" and record and state.text
         ):  # the page was left in the middle: what was written stays
-            name = context.service.name
-            session.record(opened, Turn(question, state.text, name, texts.STOPPED, None, stopped=True))
+            session.record(opened, _broken_off(context, state))
         session.answering.release()
         session.touch()
         context.counts.answered(code, time.monotonic() - began)
@@ -127,6 +130,11 @@ def ask(
             "session=%s ask kind=%s seconds=%.2f code=%s",
             session.tag, opened.study.kind, time.monotonic() - began, code,
         )  # fmt: skip
+
+
+def _broken_off(context: Context, state: Progressing) -> Turn:
+    """The turn as it stands if nothing more comes."""
+    return Turn(state.question, state.text, context.service.name, texts.STOPPED, None, stopped=True)
 
 
 def _answer(

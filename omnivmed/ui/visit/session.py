@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("omnivmed.ui")
 CLIP_FRAMES_KEPT = 64
+ENDS_S = 3.0  # an answer that was told to stop ends within a step of the model
 Ending = Literal["idle", "room"]
 _SALT = secrets.token_bytes(16)
 
@@ -58,6 +59,8 @@ class Session:
         self.ended: Ending | None = None  # why this page's study before was deleted
         self.page: str | None = None  # what the page calls itself when it uploads (`uploads.PAGE_HEADER`)
         self.turns: tuple[Turn, ...] = ()
+        self._writing: Turn | None = None  # how the turn that is being answered would stand if it ended now
+        self._cut = False  # whether that turn is in `turns` already: its page was left
         self.drawn: tuple[Drawn, ...] = ()  # pictures that were drawn, the oldest first
         self.lesson: object | None = None  # what the teaching page cut from `current`
         self.closed = False
@@ -71,8 +74,15 @@ class Session:
         self.last_used = self._clock()
 
     def come_back(self) -> None:
-        """The page was loaded anew: what it was opening or had asked for is over, what it had stays."""
+        """The page was loaded anew: what it was opening or had asked for is over, what it had stays.
+
+        So does what was written of an answer: the page before may still have to be told that it ends here.
+        """
         with self._change():
+            self.stop.set()
+            if self._writing is not None:
+                self.turns = (*self.turns, self._writing)
+                self._writing, self._cut = None, True
             self._opening += 1
             self.glimpse = None
             self.pending = None
@@ -222,7 +232,12 @@ class Session:
     # ------------------------------------------------------------------------------------- the conversation
 
     def expect(self, question: str) -> bool:
-        """Note a question for the answer to come. False when one waits or is being answered."""
+        """Note a question for the answer to come. False when one waits or is being answered.
+
+        An answer that was told to stop is given `ENDS_S` seconds to do so.
+        """
+        if self.stop.is_set() and self.answering.acquire(timeout=ENDS_S):
+            self.answering.release()
         with self._change():
             if self.answering.locked() or self.pending is not None:
                 return False
@@ -236,10 +251,25 @@ class Session:
             question, self.pending = self.pending, None
             return question
 
-    def record(self, opened: OpenStudy, turn: Turn) -> None:
-        """Add a turn to the conversation about this study; nothing happens when another is on the screen."""
+    def write(self, opened: OpenStudy, turn: Turn) -> None:
+        """How the turn that is being answered would stand if it ended now, for a page that is loaded anew meanwhile."""
         with self._change():
-            if self.current is not opened:
+            if self.current is opened and not self._cut:
+                self._writing = turn
+
+    def begin_turn(self) -> None:
+        """An answer begins; none is being written (`answering` is held)."""
+        with self._change():
+            self._writing, self._cut = None, False
+
+    def record(self, opened: OpenStudy, turn: Turn) -> None:
+        """Add a turn to the conversation about this study; nothing happens when another is on the screen.
+
+        Nor when the page was loaded anew while it was being written (`come_back`): the turn then stands as it was seen.
+        """
+        with self._change():
+            self._writing = None
+            if self.current is not opened or self._cut:
                 return
             self.turns = (*self.turns, turn)
             # The mask of one slice that was asked about alone is not the mask of the study.
@@ -252,6 +282,7 @@ class Session:
         with self._change():
             self.stop.set()
             self.turns = ()
+            self._writing, self._cut = None, True
 
     def last_turn(self) -> tuple[OpenStudy, Turn] | None:
         """The study on the screen and the newest turn about it, None where one of them is missing."""

@@ -101,3 +101,33 @@ def test_an_address_names_samples_and_numbers_only() -> None:
     assert Link.of({"study": "mr_head", "threshold": "0.2", "slice": "4"}) == Link("mr_head", 0.2)
     for bad in ({"study": "../x", "threshold": "nan"}, {"study": "", "threshold": "3"}, {"threshold": "<b>"}):
         assert Link.of(bad) == Link()
+
+
+def test_what_was_written_of_an_answer_is_there_at_once_and_once(store: SessionStore) -> None:
+    session = visited(store)
+    assert session.current is not None
+    half = Turn("And?", "It is", "m", "stopped", None, stopped=True)
+    assert session.expect("And?")
+    session.begin_turn()
+    session.write(session.current, half)
+    assert [turn.text for turn in session.turns] == ["A"]
+    assert store.get("second", "word") is session  # the server has not heard that the page before is gone
+    assert session.stop.is_set()  # nobody reads on
+    assert [turn.text for turn in session.turns] == ["A", "It is"]
+    session.write(session.current, replace(half, text="It is a"))  # the answer ends a step later
+    session.record(session.current, replace(half, text="It is a"))
+    assert [turn.text for turn in session.turns] == ["A", "It is"]
+    session.begin_turn()
+    session.record(session.current, Turn("Now?", "B", "m", ""))
+    assert [turn.text for turn in session.turns] == ["A", "It is", "B"]
+
+
+def test_a_conversation_that_was_begun_anew_stays_empty(store: SessionStore) -> None:
+    session = visited(store)
+    assert session.current is not None
+    session.begin_turn()
+    session.write(session.current, Turn("And?", "It", "m", "", None, stopped=True))
+    session.start_over()
+    session.record(session.current, Turn("And?", "It is", "m", "", None, stopped=True))
+    store.get("second", "word")
+    assert session.turns == ()
