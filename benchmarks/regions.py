@@ -13,7 +13,8 @@ from pathlib import Path
 import numpy as np
 
 from omnivmed import open_study
-from omnivmed.pruning.compare import compare, region_tokens
+from omnivmed.pruning.compare import compare
+from omnivmed.pruning.region import region_tokens
 from omnivmed.vision import BUDGETS, prepare
 
 OURS = ("previous", "last_kept")

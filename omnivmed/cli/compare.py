@@ -50,7 +50,7 @@ def run(args: argparse.Namespace) -> int:
 def _region(name: str, study: Study, patches: Patches) -> np.ndarray:
     """bool (t, h, w) of a mask file that has the study's grid: whatever is above 0 is marked."""
     from omnivmed.io import open_study
-    from omnivmed.pruning.compare import region_tokens
+    from omnivmed.pruning.region import region_tokens
 
     check_input(name)
     with open_study(name) as mask:

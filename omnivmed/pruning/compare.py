@@ -81,7 +81,7 @@ def compare(
 ) -> list[Outcome]:
     """Every named rule on one prepared study.
 
-    match: every rule keeps exactly as many tokens as the first one. region: bool (t, h, w), see `region_tokens`.
+    match: every rule keeps exactly as many tokens as the first one. region: bool (t, h, w), see `pruning/region.py`.
     features: outputs of an encoder, (t·h·w, c), for the rules that look at them; they take pixels without.
 
     Raises ValueError for an unknown name, none at all, or a region of another grid.
@@ -117,30 +117,6 @@ def jaccard(a: np.ndarray, b: np.ndarray) -> float:
     """Kept by both over kept by either; 1 where neither keeps anything."""
     either = int((a | b).sum())
     return float((a & b).sum() / either) if either else 1.0
-
-
-def region_tokens(marked: np.ndarray, patches: Patches) -> np.ndarray:
-    """bool (t, h, w): the tokens that a marked region touches.
-
-    marked: bool (T, H, W) over all frames of the study. A token is touched by a marked pixel whose middle lies in its
-    rectangle. Raises ValueError for another size of frames, or fewer frames.
-    """
-    height, width = patches.source_size
-    if (
-        marked.ndim != 3
-        or marked.shape[1:] != (height, width)
-        or len(marked) <= int(patches.frame_index.max())
-    ):
-        raise ValueError(f"the region is {marked.shape}, the study's frames are {height} x {width}")
-    t, h, w = patches.token_grid
-    out = np.zeros((t, h, w), dtype=bool)
-    # Of every row and column of pixels, the token in which its middle lies.
-    rows = np.searchsorted(patches.rects[:, 0, 3], np.arange(height) + 0.5)
-    columns = np.searchsorted(patches.rects[0, :, 2], np.arange(width) + 0.5)
-    for k, frame in enumerate(patches.frame_index):
-        y, x = np.nonzero(marked[int(frame)])
-        out[k, np.minimum(rows[y], h - 1), np.minimum(columns[x], w - 1)] = True
-    return out
 
 
 def to_dict(study: Study, patches: Patches, outcomes: Sequence[Outcome], match: bool) -> dict[str, Any]:

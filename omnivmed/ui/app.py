@@ -10,7 +10,7 @@ import gradio as gr
 from omnivmed.inference.cards import title_of
 from omnivmed.ui import texts, upstream
 from omnivmed.ui.page import parts
-from omnivmed.ui.tabs import ask, compare, crop, generate, paint, saw, teach
+from omnivmed.ui.tabs import ask, compare, crop, generate, paint, rules, saw, teach
 from omnivmed.ui.tabs.api import add_api
 from omnivmed.ui.tabs.bench import Bench, Panel, Tab
 from omnivmed.ui.tabs.planning import wire_planning
@@ -30,7 +30,7 @@ __all__ = ["PANELS", "TABS", "build_demo", "launch", "make_context"]
 
 # Beside the picture, from left to right, and between its notes and itself. A new one is a module in tabs/ (the
 # pattern stands in tabs/bench.py) and a word here.
-TABS: tuple[Tab[Any], ...] = (ask.TAB, saw.TAB, compare.TAB, generate.TAB)
+TABS: tuple[Tab[Any], ...] = (ask.TAB, saw.TAB, compare.TAB, rules.TAB, generate.TAB)
 PANELS: tuple[Panel[Any], ...] = (paint.PANEL, crop.PANEL)
 
 

@@ -148,6 +148,21 @@ class Texts(BaseModel, frozen=True, extra="forbid", strict=False):
     # Pages
     TO_TEACH: str
     TO_APP: str
+    RULES: str
+    RULES_INFO: str
+    RULES_BUDGETS: dict[str, str]
+    RULES_MATCH: str
+    RULES_SHOW: str
+    RULES_ALONE: str
+    RULES_NO_REGION: str
+    RULES_PLACES: dict[str, str]
+    RULES_COUNTS: str
+    RULES_LOOKS: dict[str, str]
+    RULES_COMPARISON: str
+    RULES_REGION: str
+    RULES_REGION_KEPT: str
+    RULES_NOTE: str
+    RULES_BOARD: dict[str, str]
     TEACH_TITLE: str
     TEACH_TAGLINE: str
     TEACH_STUDY: str

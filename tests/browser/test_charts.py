@@ -12,7 +12,7 @@ from tests.browser.test_viewer_browser import axe_script
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(400)]
 Opener = Callable[..., Watched]
-SAW = "button[role=tab]:has-text('What the model saw')"
+SAW = "button[role=tab]:has-text('What it saw')"
 BARS = "{box} .js-plotly-plot .bars path"
 # Of the first two charts: what plotly was told, and how the words are coloured.
 TOLD = """box => { const p = document.querySelector(box + ' .js-plotly-plot');

@@ -64,7 +64,7 @@ def test_sample_scroll_ask_stop_ask_again(open_page: Opener) -> None:
     wait_text(page, "You asked: And the plane?")
     page.wait_for_selector("#ov-ask:not([disabled])")
 
-    page.click("button[role=tab]:has-text('What the model saw')")
+    page.click("button[role=tab]:has-text('What it saw')")
     page.wait_for_selector("#ov-saw .ov-frames img")
     assert page.locator("#ov-saw .ov-frames img").count() == 32
 
@@ -76,7 +76,7 @@ def test_side_by_side_fills_its_table(open_page: Opener) -> None:
     watched = open_page()
     page = watched.page
     watched.wait_for_study(112)
-    page.click("button[role=tab]:has-text('Side by side')")
+    page.click("button[role=tab]:has-text('Compare')")
     page.click("#cmp-run")
     page.wait_for_selector("#cmp-table table")
     words = page.inner_text("#cmp-table")

@@ -62,7 +62,7 @@ def test_every_file(open_page: Opener, tmp_path: Path) -> None:
         "mask.npz": menu("Mask as NPZ (NumPy)"),
         "md": saved(page, lambda: page.click("#ov-save-chat")),
     }
-    page.click("button[role=tab]:has-text('What the model saw')")
+    page.click("button[role=tab]:has-text('What it saw')")
     files["answer.json"] = saved(page, lambda: page.click("#ov-save-json"))
     page.click("#ov-make-clip")
     page.wait_for_selector("#ov-save-overlay")

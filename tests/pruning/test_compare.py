@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 from omnivmed.cli import joined, main
-from omnivmed.pruning.compare import compare, jaccard, region_tokens
+from omnivmed.pruning.compare import compare, jaccard
+from omnivmed.pruning.region import region_tokens
 from omnivmed.pruning.rules import RULES
 from omnivmed.study import Study
 from omnivmed.vision import prepare

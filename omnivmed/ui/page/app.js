@@ -66,7 +66,7 @@
     if (button instanceof HTMLElement) window.omnivmedShow(button.dataset.show === 'question' ? 'question' : 'picture');
   });
 
-  // A slice or a time named in an answer (or a picture under "What the model saw") moves the viewer.
+  // A slice or a time named in an answer (or a picture under "What it saw") moves the viewer.
   document.addEventListener('click', (event) => {
     const link = event.target instanceof Element && event.target.closest('a[href*="#slice-"], a[href*="#time-"]');
     if (!link) return;

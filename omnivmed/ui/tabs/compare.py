@@ -1,4 +1,4 @@
-"""Side by side: the same question at two thresholds, one run after the other, and what each one cost."""
+"""The tab "Compare": the same question at two thresholds, one run after the other, and what each one cost."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The tab "What the model saw": the frames it was given, what was kept of each, and where the time went."""
+"""The tab "What it saw": the frames it was given, what was kept of each, and where the time went."""
 
 from __future__ import annotations
 

@@ -214,6 +214,7 @@ declare global {
     };
     omnivmedPage?: boolean;
     omnivmedBoard?: object;
+    omnivmedRules?: object;
     omnivmedLecture?: boolean;
     omnivmedDrop?: boolean;
     omnivmedWords?: { [name: string]: string };
