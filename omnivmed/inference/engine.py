@@ -20,7 +20,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Unpack, cast
 
 from omnivmed.background import in_background
-from omnivmed.errors import Cancelled, ModelError, OmniVMedError
+from omnivmed.errors import Cancelled, OmniVMedError
 from omnivmed.inference.assistant import final
 from omnivmed.inference.batch import Batch, BatchRuntime
 from omnivmed.inference.desk import Desk
@@ -29,12 +29,14 @@ from omnivmed.inference.guided import guided
 from omnivmed.inference.making import Making
 from omnivmed.inference.options import AskOptions, AskSettings, with_settings
 from omnivmed.inference.pieces import Pieces
+from omnivmed.inference.prompting import fitting_prompt
 from omnivmed.inference.store import Store
 from omnivmed.inference.work import Chat, Request, Work, check_request, memory_advice, staged
 from omnivmed.limits import LOCAL, Limits
-from omnivmed.model.prompts import Turn, build_prompt
+from omnivmed.model.prompts import Turn
 from omnivmed.progress import Progress
-from omnivmed.pruning import KeepMask, keep_mask
+from omnivmed.pruning import KeepMask
+from omnivmed.pruning.ruled import needs_features, ruled_mask
 from omnivmed.spoken.familiar import Familiar
 from omnivmed.spoken.reply import Knows, unfamiliar
 from omnivmed.spoken.withhold import Withhold
@@ -48,8 +50,6 @@ if TYPE_CHECKING:
     from omnivmed.study import Study
 
 CACHE_BYTES = 1 << 30
-#: Room that an answer must at least have after the prompt, in tokens.
-LEAST_ROOM = 16
 
 
 class LocalAssistant(Making):
@@ -170,8 +170,10 @@ class LocalAssistant(Making):
     def _run(self, request: Request, work: Work) -> Generator[Event, None, None]:
         with self.desk.served(work, memory_advice(request.study)):
             patches = yield from self._patches(request, work)
-            mask = yield from self._mask(request, patches, work)
-            yield MaskReady(mask)
+            mask = None
+            if not needs_features(request.options.rule):
+                mask = yield from self._mask(request, patches, None, work)
+                yield MaskReady(mask)
             yield from self.desk.hand_out(work, self._served(request, patches, mask, work))
 
     def _recover(self) -> None:
@@ -209,12 +211,17 @@ class LocalAssistant(Making):
         self._store.put(key, patches, patches.patches.nbytes)
         return patches
 
-    def _mask(self, request: Request, patches: Patches, work: Work) -> Generator[Event, None, KeepMask]:
+    def _mask(
+        self, request: Request, patches: Patches, features: Any, work: Work
+    ) -> Generator[Event, None, KeepMask]:
+        """features: all tokens of the study for a rule that looks at them, else None."""
         mask: KeepMask | None = self._store.get(request.mask_key)
         if mask is None:
             yield Stage("pruning", 0, 1)
             begun = time.perf_counter()
-            mask = keep_mask(patches, request.options.threshold, request.options.reference)
+            asked = request.options
+            rows = None if features is None else self.runtime.rows(features)
+            mask = ruled_mask(patches, asked.rule, asked.threshold, asked.reference, asked.match, rows)
             work.add("prune", begun)
             self._store.put(request.mask_key, mask, mask.keep.nbytes + mask.distance.nbytes)
             yield Stage("pruning", 1, 1)
@@ -224,14 +231,19 @@ class LocalAssistant(Making):
     # ------------------------------------------------------------------------------------------ with the model
 
     def _served(
-        self, request: Request, patches: Patches, mask: KeepMask, work: Work
+        self, request: Request, patches: Patches, mask: KeepMask | None, work: Work
     ) -> Generator[Event, None, None]:
+        """mask: None for a rule that looks at features, which are made in the turn at the model."""
         try:
             yield from self.desk.wait(work)
+            if mask is None:
+                features = yield from self._features(request, patches, work)
+                mask = yield from self._mask(request, patches, features, work)
+                yield MaskReady(mask)
             if (yield from self._strange(request, patches, work)):
                 yield from (Text(work.text), Done(self._answer(request, patches, mask, work), work.stopped))
                 return
-            ids, room = self._prompt(request, mask, patches, work)
+            ids, room = fitting_prompt(self.runtime, request, mask, patches, work)
             chat_key = (*request.mask_key, "chat")
             chat: Chat = self._store.pop(chat_key) or Chat(self.runtime.begin())
             try:
@@ -246,7 +258,7 @@ class LocalAssistant(Making):
             work.stopped = "cancelled"
         yield Done(self._answer(request, patches, mask, work), work.stopped)
 
-    def _answer(self, request: Request, patches: Patches, mask: KeepMask, work: Work) -> Answer:
+    def _answer(self, request: Request, patches: Patches, mask: KeepMask | None, work: Work) -> Answer:
         work.took("total", work.since_start())
         return Answer(
             text=work.text.strip(),
@@ -261,6 +273,7 @@ class LocalAssistant(Making):
             notes=tuple(work.notes),
             source=work.source,
             offers=work.offers,
+            certainty=work.certainty,
         )
 
     def _strange(self, request: Request, patches: Patches, work: Work) -> Generator[Event, None, bool]:
@@ -277,38 +290,6 @@ class LocalAssistant(Making):
             said = unfamiliar(request.study, self.knows, self.familiar.words)
             work.text, work.source, work.offers = said.text, said.source, said.offers
         return not known
-
-    def _prompt(
-        self, request: Request, mask: KeepMask, patches: Patches, work: Work
-    ) -> tuple[list[int], int]:
-        """(prompt ids, room left for the answer); leaves out the oldest turns when all do not fit."""
-        runtime = self.runtime
-        history = list(request.history)
-        while True:
-            ids = build_prompt(
-                runtime.tokenizer,
-                request.question,
-                patches.kind,
-                mask.kept_per_frame.tolist(),
-                None if patches.times_s is None else patches.times_s.tolist(),
-                history,
-                runtime.image_token_id,
-                runtime.video_token_id,
-            )
-            room = runtime.context_length - len(ids)
-            if room >= min(LEAST_ROOM, request.options.max_new_tokens):
-                break
-            if not history:
-                raise ModelError(
-                    "TooLong",
-                    f"Study and question take {len(ids):,} tokens, and this model holds {runtime.context_length:,}. "
-                    "Take fewer frames or raise the pruning threshold.",
-                )
-            history.pop(0)
-        if dropped := len(request.history) - len(history):
-            work.notes.append(f"The {dropped} oldest question(s) were left out: this model holds no more.")
-        work.usage = replace(work.usage, prompt_tokens=len(ids))
-        return ids, room
 
     def _visual(
         self, request: Request, patches: Patches, mask: KeepMask, rest: Sequence[int], work: Work
@@ -358,6 +339,7 @@ class LocalAssistant(Making):
             rows = sum(i in (runtime.image_token_id, runtime.video_token_id) for i in chunk)
             token = chat.prefill(chunk, visual[used : used + rows] if rows else None)
             used += rows
+        work.certainty = chat.conversation.certainty
         work.add("prefill", begun)
         work.took("first_token", work.since_start())
         yield Stage("reading the study", len(ids), len(ids))

@@ -129,6 +129,7 @@ class Answer:
     `mask`: the tokens that the model was shown; None when there were no pictures to prune, or no model was asked.
     `source`: who said it: the "file" (header and geometry), the "model" from the picture, "both", or "fixed" (a reply
     written by people, to a greeting say, or a refusal). `offers`: questions about this study that are answered.
+    `certainty`: probability of the first token of the model's text, 0..1; None where the model did not speak.
     """
 
     text: str
@@ -143,6 +144,7 @@ class Answer:
     notes: tuple[str, ...] = field(default=())
     source: Source = "model"
     offers: tuple[str, ...] = ()
+    certainty: float | None = None
 
     def to_dict(self) -> dict[str, object]:
         """The same as plain JSON values; the mask by its own `to_dict`."""
@@ -158,6 +160,7 @@ class Answer:
             "notes": list(self.notes),
             "source": self.source,
             "offers": list(self.offers),
+            "certainty": None if self.certainty is None else round(self.certainty, 4),
             "mask": None if self.mask is None else self.mask.to_dict(),
             "not_for_clinical_use": True,
         }

@@ -18,7 +18,8 @@ class AskOptions:
     threshold: 0..2 on pixels in [-1, 1]. reference: see `omnivmed.pruning.keep_mask`. max_frames: slices or frames
     taken; None = the model's own. max_new_tokens: longest answer. place: look at this slice or frame alone (counted
     from 0), as a still at the whole budget of one. alone: the model alone, nothing from the file and no fixed replies:
-    for measuring it.
+    for measuring it. rule: another pruning rule, one of `omnivmed.pruning.rules.RULES`, in place of threshold and
+    reference; match: it keeps exactly as many tokens as those would.
     """
 
     threshold: float = DEFAULT_THRESHOLD
@@ -27,6 +28,8 @@ class AskOptions:
     max_new_tokens: int = DEFAULT_NEW_TOKENS
     place: int | None = None
     alone: bool = False
+    rule: str | None = None
+    match: bool = False
 
     @classmethod
     def bounded(
@@ -59,6 +62,8 @@ class AskSettings(TypedDict, total=False):
     max_new_tokens: int
     place: int | None
     alone: bool
+    rule: str | None
+    match: bool
 
 
 def with_settings(options: AskOptions | None, settings: AskSettings) -> AskOptions:
@@ -69,8 +74,10 @@ def with_settings(options: AskOptions | None, settings: AskSettings) -> AskOptio
 def checked(options: AskOptions, limits: Limits) -> AskOptions:
     """The options within the limits: too many frames or tokens are cut down.
 
-    Raises QuestionError for a threshold out of range or an unknown reference.
+    Raises QuestionError for a threshold out of range, an unknown reference or an unknown rule.
     """
+    from omnivmed.pruning.rules import RULES
+
     threshold, names = options.threshold, get_args(Reference)
     if not (math.isfinite(threshold) and 0 <= threshold <= 2):
         raise QuestionError(
@@ -81,6 +88,10 @@ def checked(options: AskOptions, limits: Limits) -> AskOptions:
         raise QuestionError(
             "Unsupported", f"The pruning reference is one of {', '.join(names)}; got {options.reference}."
         )
+    if options.rule is not None and options.rule not in RULES:
+        raise QuestionError(
+            "Unsupported", f"The pruning rule is one of {', '.join(RULES)}; got {options.rule}."
+        )
     frames = options.max_frames
     return AskOptions(
         threshold=float(threshold),
@@ -89,6 +100,8 @@ def checked(options: AskOptions, limits: Limits) -> AskOptions:
         max_new_tokens=max(1, min(int(options.max_new_tokens), limits.max_new_tokens)),
         place=None if options.place is None else int(options.place),
         alone=options.alone,
+        rule=options.rule,
+        match=options.rule is not None and bool(options.match),
     )
 
 

@@ -15,7 +15,12 @@ if TYPE_CHECKING:
 
 
 class Conversation(Protocol):
-    """The language model's key/value cache of one conversation, and one greedy step at a time."""
+    """The language model's key/value cache of one conversation, and one greedy step at a time.
+
+    certainty: probability, 0..1, of the token that `prefill` returned last; None before.
+    """
+
+    certainty: float | None
 
     @property
     def length(self) -> int:
@@ -60,7 +65,13 @@ class Runtime(Protocol):
         """
 
     def visual(self, features: Any, mask: KeepMask) -> Any:
-        """The kept rows of `features`, (kept, width): the one place where the mask meets the model."""
+        """The kept rows of `features`, (kept, width): the one place where the mask meets the model.
+
+        Where the mask merges, each is the mean of itself and of the dropped ones that lie nearest to it.
+        """
+
+    def rows(self, features: Any) -> NDArray[np.float32]:
+        """All tokens as (M, width) in main memory, for pruning rules that look at them."""
 
     def pooled(self, features: Any, frames: int) -> NDArray[np.float32]:
         """Mean and deviation of the tokens of each frame, (frames, 2·width): what tells a strange picture."""

@@ -16,6 +16,7 @@ import torch
 from omnivmed.model import tokens
 from omnivmed.model.batch import BatchDecoder, Branches
 from omnivmed.model.decode import AnyDecoder, Decoder, make_decoder
+from omnivmed.pruning.rules import merging
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast
@@ -95,7 +96,16 @@ class TorchRuntime:
     @torch.inference_mode()
     def visual(self, features: torch.Tensor, mask: KeepMask) -> torch.Tensor:
         """Kept rows (K, width) of all tokens (M, width): the mask object's own memory decides."""
+        if mask.merge:
+            values = self.rows(features).reshape(len(mask.keep), -1, features.shape[-1])
+            rows = merging.merged(values, mask.keep.reshape(len(mask.keep), -1))
+            return torch.from_numpy(rows).to(features.device, features.dtype)
         return tokens.select_kept(features, torch.from_numpy(mask.keep.reshape(-1)))
+
+    @torch.inference_mode()
+    def rows(self, features: torch.Tensor) -> np.ndarray:
+        """See `runtime.Runtime`."""
+        return np.asarray(features.float().cpu().numpy(), dtype=np.float32)
 
     @torch.inference_mode()
     def pooled(self, features: torch.Tensor, frames: int) -> np.ndarray:
@@ -167,6 +177,7 @@ class TorchConversation:
         self._model = model
         self._decoder = decoder
         self._cache: Cache = decoder.new_cache()
+        self.certainty: float | None = None
 
     @property
     def length(self) -> int:
@@ -179,7 +190,10 @@ class TorchConversation:
     @torch.inference_mode()
     def prefill(self, ids: Sequence[int], visual: torch.Tensor | None) -> int:
         embeds = self._model.embed_prompt(torch.tensor([list(ids)], device=self._model.device), visual)
-        return int(self._decoder.prefill(embeds, self._cache).argmax())
+        logits = self._decoder.prefill(embeds, self._cache)
+        token = int(logits.argmax())
+        self.certainty = float(logits.float().reshape(-1).softmax(0)[token])
+        return token
 
     @torch.inference_mode()
     def step(self, token: int) -> int:

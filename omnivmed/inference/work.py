@@ -41,7 +41,8 @@ class Request:
     @property
     def mask_key(self) -> Key:
         """Of what depends on the pruning too."""
-        return (*self.study_key, "mask", self.options.threshold, self.options.reference)
+        options = self.options
+        return (*self.study_key, "mask", options.threshold, options.reference, options.rule, options.match)
 
 
 def check_request(
@@ -129,6 +130,7 @@ class Work(Job):
     stopped: StopReason = "end"
     source: Source = "model"
     offers: tuple[str, ...] = ()
+    certainty: float | None = None
 
 
 def memory_advice(study: Study) -> str:

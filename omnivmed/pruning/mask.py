@@ -36,6 +36,9 @@ class KeepMask:
         window, unit: the window the distances were measured under: they hold for no other.
         times_s: float64 (t,) or None.
         budget: name of the token budget that chose frames and grid: "nano", "published" or what it allows.
+        rule: empty for OmniV-Med's own; else one of `omnivmed.pruning.rules.RULES`, which then decided alone: threshold
+            and reference only say how the distances were measured.
+        merge: whether a dropped token goes into the nearest kept one instead of away.
     """
 
     keep: np.ndarray
@@ -51,6 +54,8 @@ class KeepMask:
     unit: str
     times_s: np.ndarray | None = None
     budget: str = ""
+    rule: str = ""
+    merge: bool = False
 
     @property
     def total(self) -> int:
@@ -121,6 +126,7 @@ class KeepMask:
             "schema": SCHEMA,
             "grid_thw": [t, h, w],
             "budget": self.budget,
+            "rule": self.rule or None,
             "source_size": list(self.source_size),
             "frame_index": self.frame_index.tolist(),
             "times_s": None if self.times_s is None else [round(float(s), 4) for s in self.times_s],

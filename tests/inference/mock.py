@@ -54,6 +54,7 @@ class MockConversation:
     runtime: MockRuntime
     positions: list[Any] = field(default_factory=list)
     spoken: int = 0
+    certainty: float | None = None
 
     @property
     def length(self) -> int:
@@ -70,6 +71,7 @@ class MockConversation:
         assert next(rows, None) is None, "more visual rows than placeholders"
         self.runtime.prefilled += len(ids)
         self.spoken = 0
+        self.certainty = 0.75
         return self.runtime.say[0]
 
     def step(self, token: int) -> int:
@@ -122,6 +124,9 @@ class MockRuntime:
     def visual(self, features: Any, mask: KeepMask) -> Any:
         self.masks.append(mask)
         return features[mask.keep.reshape(-1)]
+
+    def rows(self, features: Any) -> NDArray[np.float32]:
+        return np.asarray(features, dtype=np.float32).reshape(len(features), 1)
 
     def pooled(self, features: Any, frames: int) -> NDArray[np.float32]:
         rows = np.asarray(features, dtype=np.float32).reshape(frames, -1)
