@@ -120,10 +120,12 @@ class ScriptedAssistant:
         cancel = cancel or threading.Event()
         began = time.monotonic()
         yield Stage("reading", 0, 1)
-        key = (study.digest, options.max_frames)
+        key = (study.digest, options.max_frames, options.span_s)
         patches = self._patches.get(key)
         if patches is None:
-            patches = self._patches[key] = prepare(study, self.budget, max_frames=options.max_frames)
+            patches = self._patches[key] = prepare(
+                study, self.budget, max_frames=options.max_frames, span_s=options.span_s
+            )
         mask = keep_mask(patches, options.threshold, options.reference)
         self.masks.append(mask)
         yield MaskReady(mask)

@@ -39,6 +39,16 @@ def positive(text: str) -> int:
     return int(text)
 
 
+def moment(text: str) -> float:
+    """A time in a clip, seconds: 80, 80.5, 1:20 or 1:02:03."""
+    value = 0.0
+    for part in text.split(":"):
+        value = 60 * value + _number(part)
+        if _number(part) < 0:
+            raise argparse.ArgumentTypeError(f"is a time such as 80 or 1:20, got {text}")
+    return value
+
+
 def seed(text: str) -> int:
     """A whole number, 0 to 2**31 - 1."""
     if not text.isdecimal() or int(text) >= 2**31:
@@ -97,6 +107,16 @@ def build_parser() -> argparse.ArgumentParser:
     _paint_argument(ask)
     ask.add_argument("question", help="what you want to know")
     _pruning_arguments(ask)
+    ask.add_argument(
+        "--from",
+        dest="from_s",
+        type=moment,
+        metavar="T",
+        help="look at a stretch of a clip alone, from this time on: seconds, or 1:20",
+    )
+    ask.add_argument(
+        "--to", dest="to_s", type=moment, metavar="T", help="the same, up to this time (the end of the clip)"
+    )
     _model_arguments(ask)
     ask.add_argument("--max-new-tokens", type=positive, default=128, metavar="N", help="longest answer (128)")
     ask.add_argument(

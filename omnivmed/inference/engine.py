@@ -31,21 +31,27 @@ from omnivmed.inference.options import AskOptions, AskSettings, with_settings
 from omnivmed.inference.pieces import Pieces
 from omnivmed.inference.prompting import fitting_prompt
 from omnivmed.inference.store import Store
-from omnivmed.inference.work import Chat, Request, Work, check_request, memory_advice, staged
+from omnivmed.inference.work import (
+    Chat,
+    Request,
+    Taking,
+    Work,
+    check_request,
+    cut_for,
+    memory_advice,
+    staged,
+)
 from omnivmed.limits import LOCAL, Limits
 from omnivmed.model.prompts import Turn
-from omnivmed.progress import Progress
 from omnivmed.pruning import KeepMask
 from omnivmed.pruning.ruled import needs_features, ruled_mask
 from omnivmed.spoken.familiar import Familiar
 from omnivmed.spoken.reply import Knows, unfamiliar
 from omnivmed.spoken.withhold import Withhold
 from omnivmed.study_info import StudyKind
-from omnivmed.vision import Patches, VisionBudget, prepare, prepare_place
+from omnivmed.vision import Patches, VisionBudget
 
 if TYPE_CHECKING:
-    import numpy as np
-
     from omnivmed.inference.runtime import Runtime
     from omnivmed.study import Study
 
@@ -187,26 +193,11 @@ class LocalAssistant(Making):
         patches: Patches | None = self._store.get(key)
         if patches is not None:
             return patches
-        study, begun, reading = request.study, time.perf_counter(), 0.0
-
-        def take(indices: np.ndarray) -> np.ndarray:
-            nonlocal reading
-            since = time.perf_counter()
-            frames = study.take(indices)
-            reading += time.perf_counter() - since
-            return frames
-
-        most, place = request.options.max_frames, request.options.place
-
-        def cut(report: Progress) -> Patches:
-            if place is not None and study.kind != "image":
-                return prepare_place(study, place, self.budget, take=take)
-            return prepare(study, self.budget, max_frames=most, progress=report, take=take)
-
-        steps = in_background(cut, work.cancel)
+        begun, taking = time.perf_counter(), Taking(request.study)
+        steps = in_background(lambda report: cut_for(request, self.budget, report, taking), work.cancel)
         patches = yield from staged(steps)
-        work.took("read", reading)
-        work.took("patches", time.perf_counter() - begun - reading)
+        work.took("read", taking.seconds)
+        work.took("patches", time.perf_counter() - begun - taking.seconds)
         yield Stage("patches", patches.grid_thw[0], patches.grid_thw[0])
         self._store.put(key, patches, patches.patches.nbytes)
         return patches

@@ -17,9 +17,10 @@ class AskOptions:
 
     threshold: 0..2 on pixels in [-1, 1]. reference: see `omnivmed.pruning.keep_mask`. max_frames: slices or frames
     taken; None = the model's own. max_new_tokens: longest answer. place: look at this slice or frame alone (counted
-    from 0), as a still at the whole budget of one. alone: the model alone, nothing from the file and no fixed replies:
-    for measuring it. rule: another pruning rule, one of `omnivmed.pruning.rules.RULES`, in place of threshold and
-    reference; match: it keeps exactly as many tokens as those would.
+    from 0), as a still at the whole budget of one. span_s: look at this stretch of a clip alone, (from, to) in seconds,
+    `math.inf` for its end; as many frames as of the whole clip, closer together. alone: the model alone, nothing from
+    the file and no fixed replies: for measuring it. rule: another pruning rule, one of `omnivmed.pruning.rules.RULES`,
+    in place of threshold and reference; match: it keeps exactly as many tokens as those would.
     """
 
     threshold: float = DEFAULT_THRESHOLD
@@ -27,6 +28,7 @@ class AskOptions:
     max_frames: int | None = None
     max_new_tokens: int = DEFAULT_NEW_TOKENS
     place: int | None = None
+    span_s: tuple[float, float] | None = None
     alone: bool = False
     rule: str | None = None
     match: bool = False
@@ -61,6 +63,7 @@ class AskSettings(TypedDict, total=False):
     max_frames: int | None
     max_new_tokens: int
     place: int | None
+    span_s: tuple[float, float] | None
     alone: bool
     rule: str | None
     match: bool
@@ -99,6 +102,7 @@ def checked(options: AskOptions, limits: Limits) -> AskOptions:
         max_frames=None if frames is None else max(1, min(int(frames), limits.max_frames)),
         max_new_tokens=max(1, min(int(options.max_new_tokens), limits.max_new_tokens)),
         place=None if options.place is None else int(options.place),
+        span_s=None if options.span_s is None else (float(options.span_s[0]), float(options.span_s[1])),
         alone=options.alone,
         rule=options.rule,
         match=options.rule is not None and bool(options.match),

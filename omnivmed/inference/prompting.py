@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from omnivmed.errors import ModelError
+from omnivmed.inference.work import sparse_note
 from omnivmed.model.prompts import build_prompt
 
 if TYPE_CHECKING:
@@ -49,5 +50,7 @@ def fitting_prompt(
         history.pop(0)
     if dropped := len(request.history) - len(history):
         work.notes.append(f"The {dropped} oldest question(s) were left out: this model holds no more.")
+    if note := sparse_note(patches):
+        work.notes.append(note)
     work.usage = replace(work.usage, prompt_tokens=len(ids))
     return ids, room

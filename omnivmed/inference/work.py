@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import math
+import time
 from collections.abc import Generator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from omnivmed.errors import QuestionError
 from omnivmed.inference.desk import Job
@@ -13,15 +17,18 @@ from omnivmed.inference.options import AskOptions, checked
 from omnivmed.inference.store import Key
 from omnivmed.limits import Limits
 from omnivmed.model.prompts import Turn
+from omnivmed.progress import Progress
 from omnivmed.spoken.reply import Source
+from omnivmed.vision import Patches, VisionBudget, prepare, prepare_place
 
 if TYPE_CHECKING:
     from omnivmed.inference.runtime import Conversation
     from omnivmed.study import Study
-    from omnivmed.vision import Patches
 
 #: Characters of an earlier answer taken over from a client, per output token allowed.
 CHARS_PER_TOKEN = 8
+#: Seconds between two frames taken above which a person is told.
+SPARSE_S = 5.0
 
 
 @dataclass(frozen=True)
@@ -36,7 +43,8 @@ class Request:
     @property
     def study_key(self) -> Key:
         """Of what depends on the study and the frames taken alone."""
-        return (self.study.content_id, self.study.digest, self.options.max_frames, self.options.place)
+        asked = self.options
+        return (self.study.content_id, self.study.digest, asked.max_frames, asked.place, asked.span_s)
 
     @property
     def mask_key(self) -> Key:
@@ -68,6 +76,8 @@ def check_request(
         raise QuestionError(
             "Unsupported", f"There is no {what} {place + 1}: this study has {study.shape[0]:,}."
         )
+    if options.span_s is not None:
+        options = replace(options, span_s=_stretch(study, options.span_s, place))
     answer_chars = limits.max_new_tokens * CHARS_PER_TOKEN
     turns = list(history)[-limits.max_history_turns :] if limits.max_history_turns > 0 else []
     return Request(
@@ -76,6 +86,59 @@ def check_request(
         history=tuple((str(q)[: limits.max_question_chars], str(a)[:answer_chars]) for q, a in turns),
         options=checked(options, limits),
     )
+
+
+def _stretch(study: Study, span_s: tuple[float, float], place: int | None) -> tuple[float, float]:
+    """The stretch within the clip, seconds. Raises QuestionError where there is none."""
+    if place is not None:
+        raise QuestionError("Unsupported", "Ask about one frame or about a stretch, not both at once.")
+    if study.kind != "video" or study.times_s is None:
+        raise QuestionError("Unsupported", "Only a clip has a stretch in seconds; this study is none.")
+    begin, end = (float(s) for s in span_s)
+    last = float(study.times_s[-1])
+    if math.isnan(begin) or math.isnan(end) or begin >= end:
+        raise QuestionError("Unsupported", f"A stretch begins before it ends; got {begin:g} s to {end:g} s.")
+    if begin > last or end < 0:
+        raise QuestionError(
+            "Unsupported", f"The clip lasts {last:.1f} s; nothing of it lies from {begin:g} s to {end:g} s."
+        )
+    return max(begin, 0.0), min(end, last)
+
+
+class Taking:
+    """`study.take` that knows how many seconds it took."""
+
+    def __init__(self, study: Study) -> None:
+        self._study = study
+        self.seconds = 0.0
+
+    def __call__(self, indices: np.ndarray) -> np.ndarray:
+        """uint8 (n, H, W, 3) of these slices or frames."""
+        since = time.perf_counter()
+        try:
+            return self._study.take(indices)
+        finally:
+            self.seconds += time.perf_counter() - since
+
+
+def cut_for(request: Request, budget: VisionBudget, progress: Progress, take: Taking) -> Patches:
+    """What the model is given of the study for this question. Raises StudyError."""
+    study, options = request.study, request.options
+    if options.place is not None and study.kind != "image":
+        return prepare_place(study, options.place, budget, take=take)
+    return prepare(
+        study, budget, max_frames=options.max_frames, span_s=options.span_s, progress=progress, take=take
+    )
+
+
+def sparse_note(patches: Patches) -> str | None:
+    """A sentence where so much time lies between two frames taken that things may happen unseen."""
+    if patches.times_s is None or len(patches.times_s) < 2:
+        return None
+    widest = float(np.diff(patches.times_s).max())
+    if widest <= SPARSE_S:
+        return None
+    return f"Up to {widest:.3g} s lie between two frames that were looked at; what happens in between was not seen."
 
 
 @dataclass

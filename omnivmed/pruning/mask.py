@@ -36,6 +36,7 @@ class KeepMask:
         window, unit: the window the distances were measured under: they hold for no other.
         times_s: float64 (t,) or None.
         budget: name of the token budget that chose frames and grid: "nano", "published" or what it allows.
+        span_s: the stretch of a clip that was looked at, (from, to) in seconds; None for the whole study.
         rule: empty for OmniV-Med's own; else one of `omnivmed.pruning.rules.RULES`, which then decided alone: threshold
             and reference only say how the distances were measured.
         merge: whether a dropped token goes into the nearest kept one instead of away.
@@ -56,6 +57,7 @@ class KeepMask:
     budget: str = ""
     rule: str = ""
     merge: bool = False
+    span_s: tuple[float, float] | None = None
 
     @property
     def total(self) -> int:
@@ -130,6 +132,7 @@ class KeepMask:
             "source_size": list(self.source_size),
             "frame_index": self.frame_index.tolist(),
             "times_s": None if self.times_s is None else [round(float(s), 4) for s in self.times_s],
+            "span_s": None if self.span_s is None else [round(float(s), 4) for s in self.span_s],
             "threshold": self.threshold,
             "threshold_meaning": self.threshold_meaning,
             "scale": self.scale,

@@ -86,6 +86,7 @@ def keep_mask(
         unit=patches.unit,
         times_s=patches.times_s,
         budget=patches.budget,
+        span_s=patches.span_s,
     )
 
 
@@ -106,6 +107,7 @@ def prune(
     model: Budgeted | None = None,
     budget: VisionBudget | str | None = None,
     min_tokens: int = 1,
+    span_s: tuple[float, float] | None = None,
 ) -> KeepMask:
     """Prune a study without any model: sample, window, resize, compare.
 
@@ -114,9 +116,11 @@ def prune(
     Args:
         model: take the budget of this loaded model.
         budget: take this one, or one of `omnivmed.vision.BUDGETS` by name; it stands in ``mask.budget``.
+        span_s: of a clip this stretch alone, (from, to) in seconds.
 
     Raises:
-        ValueError: as :func:`keep_mask`, ``max_frames`` below 1, an unknown budget, model and budget both given.
+        ValueError: as :func:`keep_mask`, ``max_frames`` below 1, an unknown budget, model and budget both given, a
+            stretch that is none.
         StudyError: a frame that cannot be decoded.
     """
     if model is not None and budget is not None:
@@ -124,4 +128,6 @@ def prune(
     chosen = model.budget if model is not None else budget if budget is not None else NANO_BUDGET
     if isinstance(chosen, str):
         chosen = named_budget(chosen)
-    return keep_mask(prepare(study, chosen, max_frames=max_frames), threshold, reference, min_tokens)
+    return keep_mask(
+        prepare(study, chosen, max_frames=max_frames, span_s=span_s), threshold, reference, min_tokens
+    )

@@ -159,6 +159,58 @@ PLACE = re.compile(
 )
 
 
+_TIME = r"\d{1,2}:\d{2}(?::\d{2})?(?:\.\d+)?|\d{1,6}(?:\.\d+)?"
+_UNIT = r"(?:s|secs?|seconds?|min|mins|minutes?)\b\.?"
+
+
+def _when(name: str) -> str:
+    """Pattern of a time, with its unit as `name`_unit."""
+    return rf"(?:the\s+)?(?:(?:seconds?|minutes?|time)\s+)?(?P<{name}>{_TIME})\s*(?P<{name}_unit>{_UNIT})?"
+
+
+STRETCH = re.compile(
+    rf"\b(?:(?:in\s+)?between|from)\s+{_when('a')}\s*(?:and|to|until|till|[-\u2013])\s*{_when('b')}",
+    re.IGNORECASE,
+)
+MOMENT = re.compile(rf"\b(?:around|near)\s+{_when('a')}", re.IGNORECASE)
+MOMENT_S = 2.0  # before and after a moment
+
+
+def stretch_in(question: str) -> tuple[float, float, str] | None:
+    """(from, to, the question without it), in seconds, of a question that names a stretch or a moment of a clip.
+
+    "What happens between 1:20 and 1:50?", "From 80 to 110 s: …", "Around 3.5 s: …" (`MOMENT_S` before and after it).
+    Numbers without a colon or a unit are no times. None without a stretch, or with nothing asked about it.
+    """
+    for pattern in (STRETCH, MOMENT):
+        found = pattern.search(question)
+        if found is None:
+            continue
+        rest = f"{question[: found.start()].rstrip(' ,')} {question[found.end() :].lstrip(' ,:;')}".strip()
+        rest = re.sub(r"\s+(?=[?.!,])", "", rest)
+        if not re.search(r"\w", rest):
+            return None
+        if pattern is MOMENT:
+            if not found["a_unit"] and ":" not in found["a"]:
+                continue
+            at = _seconds(found["a"], found["a_unit"])
+            return max(0.0, at - MOMENT_S), at + MOMENT_S, rest
+        first, last, unit = found["a"], found["b"], found["b_unit"] or found["a_unit"]
+        if unit is None and ":" not in first + last:
+            continue
+        ends = sorted((_seconds(first, found["a_unit"] or unit), _seconds(last, unit)))
+        return (ends[0], ends[1], rest) if ends[0] < ends[1] else None
+    return None
+
+
+def _seconds(time: str, unit: str | None) -> float:
+    """Of "1:20", "1:02:03" or a number with its unit."""
+    value = 0.0
+    for part in time.split(":"):
+        value = 60 * value + float(part)
+    return value * 60 if ":" not in time and unit and unit.lower().startswith("m") else value
+
+
 def place_in(question: str) -> tuple[Literal["number", "seconds"], float, str] | None:
     """(unit, value, the question after it) of a question that begins with a place: "On slice 57: what is shown?",
     "At 3.5 s: …". Slices and frames count from 1, as on the screen. None without a place, or with nothing behind it."""

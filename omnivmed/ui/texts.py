@@ -216,6 +216,8 @@ class Texts(BaseModel, frozen=True, extra="forbid", strict=False):
     ANSWER_UNASKED: dict[str, str]
     ANSWER_TOKENS: str
     ANSWER_PLACE: dict[str, str]
+    ANSWER_TAKEN: dict[str, str]
+    ANSWER_SPAN: str
     ANSWER_OUT: str
     ANSWER_FIRST: str
     ANSWER_TOTAL: str
@@ -223,6 +225,8 @@ class Texts(BaseModel, frozen=True, extra="forbid", strict=False):
     STOPPED_AFTER: str
     NO_ANSWER: str
     ASK_AT_TIME: str
+    ASK_STRETCH: str
+    ASK_AROUND: str
     ASK_ON_SLICE: str
 
     # What the model saw, in numbers

@@ -41,6 +41,7 @@ class Patches:
         kind: of the study.
         times_s: float64 (t,) of the frames taken, None unless video.
         budget: name of the `VisionBudget` they were cut under.
+        span_s: the stretch of the clip that was looked at, (from, to) in seconds; None for the whole study.
     """
 
     patches: np.ndarray
@@ -55,6 +56,7 @@ class Patches:
     kind: StudyKind
     times_s: np.ndarray | None = None
     budget: str = ""
+    span_s: tuple[float, float] | None = None
 
     @property
     def token_grid(self) -> tuple[int, int, int]:
@@ -138,6 +140,7 @@ def prepare(
     budget: VisionBudget = DEFAULT_BUDGET,
     *,
     max_frames: int | None = None,
+    span_s: tuple[float, float] | None = None,
     frame_index: np.ndarray | None = None,
     progress: Progress | None = None,
     take: Callable[[np.ndarray], np.ndarray] | None = None,
@@ -146,17 +149,20 @@ def prepare(
 
     Args:
         max_frames: overrides ``budget.max_frames``.
+        span_s: this stretch of a clip alone (:func:`omnivmed.vision.sampling.sample_frames`).
         frame_index: take exactly these frames instead of sampling.
         progress: called with ("reading", frames done, frames in all).
         take: in place of `study.take`, for a caller that measures or counts what is read; not asked where the budget
             shows a CT under three windows.
 
     Raises:
-        ValueError: ``max_frames`` below 1.
+        ValueError: ``max_frames`` below 1, no such stretch.
         StudyError: a frame that cannot be decoded.
     """
     index = (
-        sample_frames(study, budget, max_frames) if frame_index is None else np.asarray(frame_index, np.int64)
+        sample_frames(study, budget, max_frames, span_s)
+        if frame_index is None
+        else np.asarray(frame_index, np.int64)
     )
     merge_size = budget.merge_size(study.kind)
     height, width = square_size(study)
@@ -195,6 +201,7 @@ def prepare(
         kind=study.kind,
         times_s=None if study.times_s is None else np.asarray(study.times_s)[index],
         budget=budget.name,
+        span_s=span_s,
     )
 
 

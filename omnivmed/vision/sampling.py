@@ -9,7 +9,10 @@ from omnivmed.vision.budget import DEFAULT_BUDGET, VisionBudget
 
 
 def sample_frames(
-    study: Study, budget: VisionBudget = DEFAULT_BUDGET, max_frames: int | None = None
+    study: Study,
+    budget: VisionBudget = DEFAULT_BUDGET,
+    max_frames: int | None = None,
+    span_s: tuple[float, float] | None = None,
 ) -> np.ndarray:
     """Indices of the frames taken, int64 (t,), strictly increasing, first and last included for a volume.
 
@@ -21,14 +24,18 @@ def sample_frames(
 
     Args:
         max_frames: overrides ``budget.max_frames``.
+        span_s: of a clip only the frames on screen from the first to the second time, seconds: as many as would be
+            taken of the whole clip, evenly, or all there are.
 
     Raises:
-        ValueError: ``max_frames`` below 1.
+        ValueError: ``max_frames`` below 1; a stretch that is none, or of a study without times.
     """
     count = study.shape[0]
     cap = budget.max_frames if max_frames is None else max_frames
     if cap < 1:
         raise ValueError(f"max_frames must be at least 1, got {cap}")
+    if span_s is not None:
+        return _within(study, budget, max_frames, span_s)
     if count == 1:
         return np.zeros(1, dtype=np.int64)
     if study.kind == "video":
@@ -55,6 +62,25 @@ def _by_time(times_s: np.ndarray | None, count: int, cap: int, budget: VisionBud
         at_s = first + np.arange(wanted) / budget.fps
     else:
         at_s = np.linspace(first, last, min(wanted, cap))
-    # side="right" - 1: the frame on screen at a time is the last one that started no later.
+    return np.unique(_on_screen(times_s, at_s))
+
+
+def _within(
+    study: Study, budget: VisionBudget, max_frames: int | None, span_s: tuple[float, float]
+) -> np.ndarray:
+    begin, end = span_s
+    times_s = study.times_s
+    if times_s is None or not begin < end or end < times_s[0] or begin > times_s[-1]:
+        raise ValueError(f"no stretch from {begin} to {end} s in this study")
+    wanted = len(sample_frames(study, budget, max_frames))
+    begin, end = max(begin, float(times_s[0])), min(end, float(times_s[-1]))
+    first, last = (int(i) for i in _on_screen(times_s, np.array([begin, end])))
+    if last - first < wanted:
+        return np.arange(first, last + 1, dtype=np.int64)
+    return np.unique(_on_screen(times_s, np.linspace(begin, end, wanted)))
+
+
+def _on_screen(times_s: np.ndarray, at_s: np.ndarray) -> np.ndarray:
+    """int64 (n,): the frame on screen at each time, the last one that started no later."""
     index = np.searchsorted(times_s, at_s + 1e-6, side="right") - 1
-    return np.unique(np.clip(index, 0, count - 1).astype(np.int64))
+    return np.clip(index, 0, len(times_s) - 1).astype(np.int64)

@@ -10,7 +10,7 @@ import pytest
 from omnivmed.inference.cards import card_of, knows_of
 from omnivmed.spoken.header import rows_of, value_of
 from omnivmed.spoken.language import foreign
-from omnivmed.spoken.questions import asked, place_in
+from omnivmed.spoken.questions import asked, place_in, stretch_in
 from omnivmed.spoken.reply import Knows, difference, reply, suggestions, unfamiliar
 from omnivmed.study import Study
 
@@ -278,3 +278,27 @@ def test_a_strange_picture_gets_a_refusal_with_what_the_file_knows() -> None:
 )
 def test_a_place_before_a_question(question: str, place: object) -> None:
     assert place_in(question) == place
+
+
+@pytest.mark.parametrize(
+    ("question", "stretch"),
+    [
+        ("What happens between 1:20 and 1:50?", (80.0, 110.0, "What happens?")),
+        ("Between 1:20.5 and 1:50.0: which plane is it?", (80.5, 110.0, "which plane is it?")),
+        ("From 80 to 110 s: what moves?", (80.0, 110.0, "what moves?")),
+        ("What is seen from second 80 to 110 seconds, please?", (80.0, 110.0, "What is seen please?")),
+        ("from 1 to 2 min what is shown", (60.0, 120.0, "what is shown")),
+        ("Between 1:02:03 and 1:02:09: instruments?", (3723.0, 3729.0, "instruments?")),
+        ("between 1:50 and 1:20, what is shown?", (80.0, 110.0, "what is shown?")),
+        ("Around 1:20: which organ?", (78.0, 82.0, "which organ?")),
+        ("What happens around 1 s?", (0.0, 3.0, "What happens?")),
+        ("Between 1:20 and 1:50:", None),
+        ("Between 5 s and 5 s: what?", None),
+        ("How many polyps, from 1 to 10?", None),
+        ("Is it between slice 3 and 9?", None),
+        ("What is around 5 of them?", None),
+        ("How many slices?", None),
+    ],
+)
+def test_a_stretch_in_a_question(question: str, stretch: object) -> None:
+    assert stretch_in(question) == stretch

@@ -22,6 +22,7 @@ from omnivmed.ui.page import charts, figures, parts
 from omnivmed.ui.page.export import conversation_markdown
 from omnivmed.ui.tabs import saw
 from omnivmed.ui.visit import chat
+from omnivmed.ui.visit.clock import clip_time
 from omnivmed.ui.visit.environment import PrivateRoot
 from omnivmed.ui.visit.lesson import make_lesson
 from omnivmed.ui.visit.opened import OpenStudy
@@ -340,3 +341,27 @@ def test_what_the_file_knows_is_answered_while_the_model_loads(context: Context)
     assert state.answer is not None
     assert "slices (from the file)." in state.text
     assert state.facts == "the model was not asked"
+
+
+def test_a_question_about_a_stretch_looks_there_and_says_so(context: Context) -> None:
+    session = opened_session(context, phantoms.clip_study(600))
+    whole = run(context, session, "What happens?")[-1]
+    assert whole.facts.partition("\n")[0].endswith(" tokens · 32 of 600 frames")
+    states = run(context, session, "What happens between 0:20 and 0:50?")
+    assert states[-1].question == "What happens between 0:20 and 0:50?"  # as it was asked
+    assert states[-1].facts.partition("\n")[0].endswith("32 of 600 frames, all from 0:20.0 to 0:50.0")
+    (mask,) = {id(s.mask): s.mask for s in states if s.mask is not None}.values()
+    assert mask is not None
+    assert mask.span_s == (20.0, 50.0)
+    asked, options = chat.placed(phantoms.ct_study(), "What is between 1:20 and 1:50?", AskOptions())
+    assert (asked, options.span_s) == ("What is between 1:20 and 1:50?", None)  # slices have no times
+
+
+def test_a_time_in_a_clip_is_written_as_beside_the_slider() -> None:
+    assert [clip_time(s) for s in (0, 59.96, 80.5, 3599.99, 3723)] == [
+        "0:00.0",
+        "1:00.0",
+        "1:20.5",
+        "1:00:00",
+        "1:02:03",
+    ]

@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import base64
 import logging
+import math
 from collections.abc import Iterator
 from copy import deepcopy
+from dataclasses import replace
 from functools import lru_cache
 from typing import Any
 
@@ -92,6 +94,8 @@ def add_api(bench: Bench) -> None:
         question: str,
         threshold: float = DEFAULT_THRESHOLD,
         max_new_tokens: int = 128,
+        from_s: float | None = None,
+        to_s: float | None = None,
     ) -> Iterator[tuple[str, dict[str, Any]]]:
         """Ask a question about a medical study and stream the answer. Not for clinical use.
 
@@ -100,8 +104,11 @@ def add_api(bench: Bench) -> None:
             question: what to ask, in plain words.
             threshold: pruning threshold on pixels in [-1, 1], 0 to 2; 0.1 is the published one.
             max_new_tokens: longest answer, in tokens.
+            from_s: look at a stretch of a clip alone, from this time on, in seconds; empty for its beginning.
+            to_s: the same, up to this time; empty for its end.
         """
         options = AskOptions.bounded(context.limits, threshold, "previous", None, max_new_tokens)
+        options = replace(options, span_s=stretch(from_s, to_s))
         context.service.start()
         with context.store.temporary(request.session_hash) as session:
             try:
@@ -186,6 +193,8 @@ def add_api(bench: Bench) -> None:
         question = gr.Textbox(label="question")
         threshold = gr.Number(DEFAULT_THRESHOLD, label="threshold")
         longest = gr.Number(128, label="max_new_tokens", precision=0)
+        from_s = gr.Number(None, label="from_s")
+        to_s = gr.Number(None, label="to_s")
         text = gr.Textbox(label="answer")
         facts = gr.JSON(label="details")
         prompt = gr.Textbox(label="prompt")
@@ -197,7 +206,7 @@ def add_api(bench: Bench) -> None:
         # Buttons nobody sees: an event needs a trigger that never fires by itself.
         gr.Button("ask").click(
             ask,
-            [file, question, threshold, longest],
+            [file, question, threshold, longest, from_s, to_s],
             [text, facts],
             api_name="ask",
             api_description=texts.API_ASK,
@@ -222,6 +231,13 @@ def add_api(bench: Bench) -> None:
             api_visibility="public",
             **model,
         )
+
+
+def stretch(from_s: float | None, to_s: float | None) -> tuple[float, float] | None:
+    """(from, to) in seconds where one of the two was given; the engine refuses one that the study has not."""
+    if from_s is None and to_s is None:
+        return None
+    return from_s or 0.0, math.inf if to_s is None else to_s
 
 
 def drawn_details(state: drawing.Making, picture: Picture | None) -> dict[str, Any]:
@@ -269,6 +285,8 @@ def details(context: Context, opened: OpenStudy, state: chat.Progressing) -> dic
             "timings_s": {name: round(value, 3) for name, value in answer.timings_s.items()},
             "threshold": answer.threshold,
             "threshold_meaning": None if answer.mask is None else answer.mask.threshold_meaning,
+            "span_s": None if answer.mask is None or answer.mask.span_s is None else list(answer.mask.span_s),
+            "notes": list(answer.notes),
             "window": list(answer.window) if answer.window is not None else None,
             "stopped": answer.stopped,
             "source": answer.source,

@@ -20,6 +20,7 @@ from omnivmed.ui.tabs.options import OptionsPage, build_options
 from omnivmed.ui.tabs.screen import Updates
 from omnivmed.ui.upstream import event_data
 from omnivmed.ui.visit import chat
+from omnivmed.ui.visit.clock import clip_time
 from omnivmed.ui.visit.opened import OpenStudy, Turn
 from omnivmed.ui.visit.session import Session
 from omnivmed.ui.visit.studies import Context
@@ -195,10 +196,17 @@ class Ask:
         return {self.page.chat: [], self.screen.page.status: parts.status(session.current)}
 
     def ask_slice(self, event: gr.EventData) -> Updates:
-        """Begin a question about the slice or moment on the screen."""
+        """Begin a question about the slice, the moment or the stretch that was marked."""
         data = event_data(event)
-        if isinstance(data.get("time_s"), (int, float)):
-            start = texts.ASK_AT_TIME.format(seconds=data["time_s"])
+        ends = [float(data[name]) for name in ("from_s", "to_s") if isinstance(data.get(name), (int, float))]
+        time_s = data.get("time_s")
+        if len(ends) == 2:
+            begin, end = (clip_time(end) for end in ends)
+            start = texts.ASK_STRETCH.format(begin=begin, end=end)
+        elif data.get("around") and isinstance(time_s, (int, float)):
+            start = texts.ASK_AROUND.format(at=clip_time(time_s))
+        elif isinstance(time_s, (int, float)):
+            start = texts.ASK_AT_TIME.format(seconds=time_s)
         elif isinstance(data.get("index"), int):
             start = texts.ASK_ON_SLICE.format(number=data["index"] + 1)
         else:

@@ -20,9 +20,10 @@ from omnivmed.errors import Cancelled, ModelError, OmniVMedError
 from omnivmed.inference.events import Done, Failed, MaskReady, Stage, Text
 from omnivmed.inference.guided import immediate
 from omnivmed.inference.options import AskOptions
-from omnivmed.spoken.questions import place_in
+from omnivmed.spoken.questions import place_in, stretch_in
 from omnivmed.ui import texts
 from omnivmed.ui.visit.background import Step
+from omnivmed.ui.visit.clock import clip_time
 from omnivmed.ui.visit.opened import OpenStudy, Turn
 from omnivmed.ui.visit.session import Session
 from omnivmed.ui.visit.studies import Context
@@ -189,7 +190,7 @@ def _answer(
                     step=None,
                     answer=event.answer,
                     stopped=event.stopped == "cancelled",
-                    facts=at_place(answer_facts(event.answer), opened.study, options),
+                    facts=looked_at(answer_facts(event.answer), opened.study, options, event.answer.mask),
                 )
                 return
             if isinstance(event, Failed):
@@ -239,11 +240,17 @@ def place_of(error: BaseException) -> str:
 
 
 def placed(study: Study, question: str, options: AskOptions) -> tuple[str, AskOptions]:
-    """A question that begins with a place ("On slice 57: …", "At 3.5 s: …") and the options that look there alone; any
-    other as it is. A place that the study has not is left to the engine to refuse."""
-    found = place_in(question)
-    if found is None or study.kind == "image":
+    """A question that begins with a place ("On slice 57: …", "At 3.5 s: …") or names a stretch of a clip ("between 1:20
+    and 1:50") without it, and the options that look there alone; any other as it is.
+
+    A place or stretch that the study has not is left to the engine to refuse.
+    """
+    if study.kind == "image":
         return question, options
+    found = place_in(question)
+    if found is None:
+        stretch = stretch_in(question) if study.kind == "video" and options.span_s is None else None
+        return (question, options) if stretch is None else (stretch[2], replace(options, span_s=stretch[:2]))
     unit, value, rest = found
     if unit == "number":
         return rest, replace(options, place=int(value) - 1)
@@ -254,11 +261,20 @@ def placed(study: Study, question: str, options: AskOptions) -> tuple[str, AskOp
     )
 
 
-def at_place(facts: str, study: Study, options: AskOptions) -> str:
-    """The line below an answer that looked at one slice or frame says so."""
-    if options.place is None or study.kind == "image" or "\n" not in facts:  # the file alone has answered
+def looked_at(facts: str, study: Study, options: AskOptions, mask: KeepMask | None) -> str:
+    """The short line below an answer says what was looked at: one slice or frame, a stretch, so many of so many."""
+    short, line_break, rest = facts.partition("\n")
+    if study.kind == "image" or not line_break or mask is None:  # the file alone has answered
         return facts
-    return f"{texts.ANSWER_PLACE[study.kind].format(number=options.place + 1)} · {facts}"
+    if options.place is not None:
+        return f"{texts.ANSWER_PLACE[study.kind].format(number=options.place + 1)} · {facts}"
+    taken, frames = len(mask.frame_index), study.shape[0]
+    if mask.span_s is not None:
+        begin, end = (clip_time(s) for s in mask.span_s)
+        short += " · " + texts.ANSWER_SPAN.format(taken=taken, frames=frames, begin=begin, end=end)
+    elif taken < frames:
+        short += " · " + texts.ANSWER_TAKEN[study.kind].format(taken=taken, frames=frames)
+    return f"{short}\n{rest}"
 
 
 def answer_facts(answer: Answer) -> str:
