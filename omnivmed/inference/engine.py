@@ -265,6 +265,7 @@ class LocalAssistant(Making):
             source=work.source,
             offers=work.offers,
             certainty=work.certainty,
+            doubt=work.doubt,
         )
 
     def _strange(self, request: Request, patches: Patches, work: Work) -> Generator[Event, None, bool]:
@@ -344,6 +345,10 @@ class LocalAssistant(Making):
                 work.stopped = "end"
                 break
             said = n + 1
+            if request.options.alone:
+                work.doubt = min(
+                    chat.conversation.certainty or 0.0, 1.0 if work.doubt is None else work.doubt
+                )
             yield from self._say(pieces.push(token), holder, work)
             if work.cancel.is_set():
                 work.stopped = "cancelled"

@@ -129,7 +129,8 @@ class Answer:
     `mask`: the tokens that the model was shown; None when there were no pictures to prune, or no model was asked.
     `source`: who said it: the "file" (header and geometry), the "model" from the picture, "both", or "fixed" (a reply
     written by people, to a greeting say, or a refusal). `offers`: questions about this study that are answered.
-    `certainty`: probability of the first token of the model's text, 0..1; None where the model did not speak.
+    `certainty`: probability of the first token of the model's text, 0..1; None where the model did not speak. `doubt`:
+    the lowest probability of all its tokens; None unless the model alone was asked (`AskOptions.alone`).
     """
 
     text: str
@@ -145,6 +146,7 @@ class Answer:
     source: Source = "model"
     offers: tuple[str, ...] = ()
     certainty: float | None = None
+    doubt: float | None = None
 
     def to_dict(self) -> dict[str, object]:
         """The same as plain JSON values; the mask by its own `to_dict`."""
@@ -161,6 +163,7 @@ class Answer:
             "source": self.source,
             "offers": list(self.offers),
             "certainty": None if self.certainty is None else round(self.certainty, 4),
+            "doubt": None if self.doubt is None else round(self.doubt, 4),
             "mask": None if self.mask is None else self.mask.to_dict(),
             "not_for_clinical_use": True,
         }

@@ -55,7 +55,12 @@ def guided(request: Request, knows: Knows, alone: Alone) -> Generator[Event, Non
 
 
 def immediate(study: Study, question: str, before: str, knows: Knows, options: AskOptions) -> Answer | None:
-    """The answer of a file or a fixed reply where no model is needed, or not there; None where only it could say."""
+    """The answer of a file or a fixed reply where no model is needed, or not there.
+
+    None where only the model could say, or it alone was asked for.
+    """
+    if options.alone:
+        return None
     told = reply(study, question, knows, before)
     if told is None or (told.ask is not None and not told.quiet):
         return None

@@ -15,12 +15,11 @@ if TYPE_CHECKING:
 
 
 class Conversation(Protocol):
-    """The language model's key/value cache of one conversation, and one greedy step at a time.
+    """The language model's key/value cache of one conversation, and one greedy step at a time."""
 
-    certainty: probability, 0..1, of the token that `prefill` returned last; None before.
-    """
-
-    certainty: float | None
+    @property
+    def certainty(self) -> float | None:
+        """Probability, 0..1, of the token that `prefill` or `step` returned last; None before."""
 
     @property
     def length(self) -> int:

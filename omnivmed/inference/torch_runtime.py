@@ -177,7 +177,7 @@ class TorchConversation:
         self._model = model
         self._decoder = decoder
         self._cache: Cache = decoder.new_cache()
-        self.certainty: float | None = None
+        self._logits: torch.Tensor | None = None
 
     @property
     def length(self) -> int:
@@ -185,19 +185,23 @@ class TorchConversation:
 
     @property
     def nbytes(self) -> int:
-        return self._cache.nbytes
+        return self._cache.nbytes + (0 if self._logits is None else self._logits.nbytes)
 
     @torch.inference_mode()
     def prefill(self, ids: Sequence[int], visual: torch.Tensor | None) -> int:
         embeds = self._model.embed_prompt(torch.tensor([list(ids)], device=self._model.device), visual)
-        logits = self._decoder.prefill(embeds, self._cache)
-        token = int(logits.argmax())
-        self.certainty = float(logits.float().reshape(-1).softmax(0)[token])
-        return token
+        self._logits = self._decoder.prefill(embeds, self._cache)
+        return int(self._logits.argmax())
 
     @torch.inference_mode()
     def step(self, token: int) -> int:
-        return int(self._decoder.step(token, self._cache).argmax())
+        self._logits = self._decoder.step(token, self._cache)
+        return int(self._logits.argmax())
+
+    @property
+    @torch.inference_mode()
+    def certainty(self) -> float | None:
+        return None if self._logits is None else float(self._logits.float().reshape(-1).softmax(0).max())
 
     def truncate(self, length: int) -> None:
         self._cache.truncate(length)

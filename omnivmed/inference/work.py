@@ -194,6 +194,7 @@ class Work(Job):
     source: Source = "model"
     offers: tuple[str, ...] = ()
     certainty: float | None = None
+    doubt: float | None = None
 
 
 def memory_advice(study: Study) -> str:

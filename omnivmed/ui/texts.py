@@ -162,6 +162,13 @@ class Texts(BaseModel, frozen=True, extra="forbid", strict=False):
     RULES_REGION: str
     RULES_REGION_KEPT: str
     RULES_NOTE: str
+    RULES_SAID: str
+    RULES_SAID_QUESTION: str
+    RULES_SAID_OVER: dict[str, str]
+    RULES_SAID_ASK: str
+    RULES_SAID_FIRST: str
+    RULES_SAID_HEAD: tuple[str, ...]
+    RULES_SAID_NOTE: str
     RULES_BOARD: dict[str, str]
     TEACH_TITLE: str
     TEACH_TAGLINE: str

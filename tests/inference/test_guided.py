@@ -146,6 +146,7 @@ def test_without_a_model_the_file_still_answers() -> None:
     kind = immediate(volume(), "What kind of scan is this?", "", KNOWS, AskOptions())
     assert kind is not None
     assert kind.text == "This is a CT (from the file)."
+    assert immediate(volume(), "How many slices?", "", KNOWS, AskOptions(alone=True)) is None
     assert immediate(photo(), "What kind of image is this?", "", KNOWS, AskOptions()) is None
 
 

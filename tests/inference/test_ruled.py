@@ -31,7 +31,7 @@ def test_the_mask_is_the_rules_own(rule: str, match: bool) -> None:
     mask = mask_of(answer)
     assert np.array_equal(mask.keep, wanted.keep)
     assert mask is runtime.masks[-1]
-    assert mask.rule == answer.to_dict()["mask"]["rule"] == rule  # type: ignore[index]
+    assert mask.rule == mask.to_dict()["rule"] == rule
     if match:
         assert mask.kept == keep_mask(patches).kept
 
@@ -53,7 +53,7 @@ def test_masks_of_two_rules_are_two() -> None:
         {"rule": "whole_frames", "match": True},
         {"rule": None},
     )
-    kept = [mask_of(model.answer(ct_study(), "What?", **one)).kept for one in asked]  # type: ignore[arg-type]
+    kept = [mask_of(model.answer(ct_study(), "What?", **one)).kept for one in asked]
     assert kept[0] == kept[2] == kept[3] != kept[1]
 
 
@@ -81,5 +81,9 @@ def test_the_first_token_has_a_probability(random_assistant: LocalAssistant) -> 
     answer = random_assistant.answer(ct_study(), "What?", max_new_tokens=2)
     assert answer.certainty is not None
     assert 1 / 300 < answer.certainty < 1  # no less than an even share of the tiny vocabulary
+    assert answer.doubt is None
+    alone = random_assistant.answer(ct_study(), "What?", max_new_tokens=4, alone=True)
+    assert alone.doubt is not None
+    assert 0 < alone.doubt <= (alone.certainty or 0)
     again = random_assistant.answer(ct_study(), "What?", max_new_tokens=2)
     assert again.certainty == pytest.approx(answer.certainty, abs=1e-5)

@@ -1,6 +1,7 @@
 """The tab "Rules": the same slice under every pruning rule, what each keeps of the study and of a drawn region.
 
-It needs no model: the study is cut as the model in use is given it, or as the public checkpoints would be.
+The board needs no model: the study is cut as the model in use is given it, or as the public checkpoints would be. Below
+it the model may be asked under each (`rules_said`).
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from omnivmed.ui import texts
 from omnivmed.ui.page import parts
 from omnivmed.ui.page.figures import picture_uri
 from omnivmed.ui.page.rules_board import DrawnRegion, RulesBoard, RulesValue, rules_value
+from omnivmed.ui.tabs import rules_said
 from omnivmed.ui.tabs.bench import Bench, Tab
 from omnivmed.ui.tabs.screen import Updates
 from omnivmed.ui.upstream import event_data
@@ -44,6 +46,7 @@ class RulesPage:
     show: Any
     status: Any
     board: Any
+    said: rules_said.SaidPage
 
 
 def build(context: Context) -> RulesPage:
@@ -63,7 +66,7 @@ def build(context: Context) -> RulesPage:
         show = gr.Button(texts.RULES_SHOW, variant="primary", size="sm", elem_id="rules-show", min_width=120)
     status = gr.HTML("", elem_id="rules-status", padding=False)
     board = RulesBoard(None, elem_id="rules-board")
-    return RulesPage(match, budget, show, status, board)
+    return RulesPage(match, budget, show, status, board, rules_said.build(context))
 
 
 class Rules:
@@ -153,6 +156,7 @@ def wire(bench: Bench, page: RulesPage) -> None:
     for control in asked:
         control.input(rules.draw, asked, outputs, **bench.quick)
     page.board.region(rules.region, asked, outputs, **bench.quick)
+    rules_said.wire(bench, page.said, page.match)
 
 
 TAB = Tab(build, wire, id="rules", title=texts.RULES)
