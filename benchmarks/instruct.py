@@ -19,10 +19,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from train.instruct import graph, shards
-from train.instruct.record import Record
-from train.instruct.select import oka, within_limits
-from train.instruct.stages import Candidates, Similarity
+from train.instruct.graph import steps as graph
+from train.instruct.rows import shards
+from train.instruct.rows.record import Record
+from train.instruct.select.rules import oka, within_limits
+from train.instruct.services.stages import Candidates, Similarity
 
 
 @dataclass(frozen=True)

@@ -15,10 +15,13 @@ from omnivmed.eval.files import LayoutError
 from omnivmed.eval.registry import find
 from omnivmed.records import Item
 from train.data.sources import read_source
-from train.instruct import graph, plan, quality, shards
-from train.instruct.record import RecordError, from_samples
-from train.instruct.select import KEEP, WEIGHT, Bar
-from train.instruct.service import HttpService
+from train.instruct.graph import plan
+from train.instruct.graph import steps as graph
+from train.instruct.rows import shards
+from train.instruct.rows.record import RecordError, from_samples
+from train.instruct.select import repeats as quality
+from train.instruct.select.rules import KEEP, WEIGHT, Bar
+from train.instruct.services.client import HttpService
 from train.recipes import RECIPES, TrainConfig, recipe
 
 

@@ -20,8 +20,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from train.instruct.record import Record
-from train.instruct.shards import Drop
+from train.instruct.rows.record import Record
+from train.instruct.rows.shards import Drop
 
 CRITERIA = ("relevance", "fluency", "accuracy")
 LOWEST, HIGHEST = 1, 5

@@ -10,10 +10,19 @@ import pytest
 from PIL import Image
 
 from omnivmed.records import Item, Media, Sample
-from train.instruct import quality, shards
 from train.instruct.__main__ import main
-from train.instruct.quality import NEAR, Index, known_from, picture_print, prints_of, structured, text_print
-from train.instruct.record import from_samples
+from train.instruct.rows import shards
+from train.instruct.rows.record import from_samples
+from train.instruct.select import repeats as quality
+from train.instruct.select.repeats import (
+    NEAR,
+    Index,
+    known_from,
+    picture_print,
+    prints_of,
+    structured,
+    text_print,
+)
 
 
 def scene(seed: int) -> Image.Image:

@@ -1,7 +1,7 @@
 """The two published pipelines as one graph: records -> candidates -> scores -> selection.
 
 OUT/<graph>/records     shards as they came
-OUT/<graph>/checked     without rows that are there twice or in a test set (`train.instruct.quality`)
+OUT/<graph>/checked     without rows that are there twice or in a test set (`train.instruct.select.repeats`)
 OUT/<graph>/<stage>/    shards after each stage, with rejects
 OUT/<graph>/selected    what stays                   OUT/<graph>/counts.json  rows in, kept and dropped, by stage
 OUT/<graph>/captions.jsonl (captions only)           the chosen captions as conversations, for the data folder itself
@@ -17,9 +17,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from train.instruct import shards
-from train.instruct.record import Record
-from train.instruct.select import (
+from train.instruct.rows import shards
+from train.instruct.rows.record import Record
+from train.instruct.select.rules import (
     KEEP,
     WEIGHT,
     Bar,
@@ -30,8 +30,8 @@ from train.instruct.select import (
     weighted_kappa,
     within_limits,
 )
-from train.instruct.service import Service
-from train.instruct.stages import Candidates, Judge, Match, Similarity, Sizes
+from train.instruct.services.client import Service
+from train.instruct.services.stages import Candidates, Judge, Match, Similarity, Sizes
 
 CAPTION_QUESTION = "Describe the video."
 

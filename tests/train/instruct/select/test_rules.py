@@ -10,8 +10,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from train.instruct.record import Record
-from train.instruct.select import (
+from train.instruct.rows.record import Record
+from train.instruct.rows.shards import Drop
+from train.instruct.select.rules import (
     CRITERIA,
     Bar,
     best_candidate,
@@ -21,7 +22,6 @@ from train.instruct.select import (
     weighted_kappa,
     within_limits,
 )
-from train.instruct.shards import Drop
 
 NUMBERS = st.floats(0, 1, allow_nan=False, width=32)
 ROWS = st.lists(st.tuples(NUMBERS | st.just(math.nan), NUMBERS | st.just(math.nan)), max_size=40).map(

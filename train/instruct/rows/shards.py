@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from train.instruct.record import Record, RecordError
+from train.instruct.rows.record import Record, RecordError
 
 Stage = Callable[[Record], Record]
 REJECTS = ".rejects"

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from omnivmed.records import Media, Sample
-from train.instruct.licences import licence_of
+from train.instruct.rows.licences import licence_of
 
 SCHEMA = "omnivmed.instruct/1"
 
@@ -29,7 +29,7 @@ class Record:
     generated. modality, task, dimension: `omnivmed.eval.kinds`, "" where not known. patient: hashed, "" where not
     known. split: "train" or "test", by patient.
 
-    prints: of the pictures (`train.instruct.quality`). candidates: texts of services with their origin.
+    prints: of the pictures (`train.instruct.select.repeats`). candidates: texts of services with their origin.
     judgements: raw answers of judges. scores: numbers by name.
     """
 

@@ -19,9 +19,9 @@ from PIL import Image
 from omnivmed.errors import StudyError
 from omnivmed.eval.media import open_media
 from omnivmed.records import Item, Media
-from train.instruct import shards
-from train.instruct.record import Record
-from train.instruct.shards import Drop
+from train.instruct.rows import shards
+from train.instruct.rows.record import Record
+from train.instruct.rows.shards import Drop
 
 NEAR = 3
 """Bits in which two prints of one picture may differ. Four pieces of 16 bits find every pair up to three apart."""

@@ -13,13 +13,15 @@ from omnivmed.records import About, Media, Sample
 from tests.eval import trees
 from tests.train.instruct.services import Stub, serving
 from train.data import conversations
-from train.instruct import graph, plan, shards
 from train.instruct.__main__ import main
-from train.instruct.record import Record, RecordError, from_samples
-from train.instruct.select import Bar
-from train.instruct.service import KEY_VARIABLE, HttpService, ServiceError
-from train.instruct.shards import Drop
-from train.instruct.stages import fill, read_scores
+from train.instruct.graph import plan
+from train.instruct.graph import steps as graph
+from train.instruct.rows import shards
+from train.instruct.rows.record import Record, RecordError, from_samples
+from train.instruct.rows.shards import Drop
+from train.instruct.select.rules import Bar
+from train.instruct.services.client import KEY_VARIABLE, HttpService, ServiceError
+from train.instruct.services.stages import fill, read_scores
 
 QUIET = {"sleep": lambda s: None}
 

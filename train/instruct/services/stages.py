@@ -16,11 +16,11 @@ from pathlib import Path
 from typing import Any
 
 from omnivmed.errors import StudyError
-from train.instruct.record import Record
-from train.instruct.select import CRITERIA, points_of, similarity
-from train.instruct.service import Service, ServiceError
-from train.instruct.shards import Drop
-from train.instruct.sheets import WHAT, as_content, pictures, shorter_side
+from train.instruct.rows.record import Record
+from train.instruct.rows.shards import Drop
+from train.instruct.select.rules import CRITERIA, points_of, similarity
+from train.instruct.services.client import Service, ServiceError
+from train.instruct.services.sheets import WHAT, as_content, pictures, shorter_side
 
 PROMPTS = Path(__file__).parent / "prompts"
 

@@ -1,0 +1,1 @@
+"""One row, its terms, and the files of rows: shards that resume."""
