@@ -27,10 +27,11 @@ from omnivmed.records import Sample
 from omnivmed.window import CT_PRESETS
 from train.data import phantoms
 from train.data.dataset import Encoder
+from train.data.samples import held_out
 from train.data.sources import read_source
 from train.loop import generations
 from train.loop.build import load
-from train.loop.run import held_out, run
+from train.loop.run import run
 from train.recipes.catalogue import tiny
 from train.recipes.config import Source, Stage, TrainConfig
 

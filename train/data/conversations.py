@@ -19,11 +19,11 @@ from __future__ import annotations
 import hashlib
 import math
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from omnivmed.eval.files import NOT_AN_OBJECT, inside, named_rows, need
+from omnivmed.eval.files import NOT_AN_OBJECT, Below, named_rows, need
 from omnivmed.eval.kinds import TASKS, modality_of, task_of
 from omnivmed.records import About, Media, Sample, SampleSet, Skipped, Turn
 
@@ -43,6 +43,8 @@ FEW_TAGS = "fewer <image> tags than pictures"
 
 
 UNKNOWN = About()
+Found = tuple[Sample | None, list[Skipped]]
+"""A row: its sample and what was read otherwise than written; or None and why it is left out."""
 
 
 class RowError(ValueError):
@@ -62,32 +64,61 @@ def read_pubmedvision(root: Path, split: str) -> SampleSet:
 
     Raises LayoutError when the file is not there, ValueError for another split than alignment and instruction.
     """
-    if split not in PUBMEDVISION:
-        raise ValueError(f"PubMedVision has no split {split!r}: alignment or instruction")
-    path = need(root / PUBMEDVISION[split], "download PubMedVision and point to its folder")
-    task = "description" if split == "alignment" else "reasoning"
-    return read(path, f"pubmedvision/{split}", About(task=task, source="PubMedVision"))
+    return collected(stream_pubmedvision(root, split))
 
 
 def read_values(
     rows: Iterable[tuple[str, Mapping[str, Any] | None]], root: Path, name: str, defaults: About = UNKNOWN
 ) -> SampleSet:
     """As `read`, of (where, row) pairs; `root` is where relative paths begin."""
-    samples, skipped, altered = [], [], []
+    return collected(stream_values(rows, root, name, defaults))
+
+
+def stream(path: Path, name: str, defaults: About = UNKNOWN) -> Iterator[Found]:
+    """`read` row by row, so that nothing of a large file stays."""
+    return stream_values(named_rows(path), path.parent, name, defaults)
+
+
+def stream_pubmedvision(root: Path, split: str) -> Iterator[Found]:
+    """`read_pubmedvision` row by row."""
+    if split not in PUBMEDVISION:
+        raise ValueError(f"PubMedVision has no split {split!r}: alignment or instruction")
+    path = need(root / PUBMEDVISION[split], "download PubMedVision and point to its folder")
+    task = "description" if split == "alignment" else "reasoning"
+    return stream(path, f"pubmedvision/{split}", About(task=task, source="PubMedVision"))
+
+
+def stream_values(
+    rows: Iterable[tuple[str, Mapping[str, Any] | None]], root: Path, name: str, defaults: About = UNKNOWN
+) -> Iterator[Found]:
+    """`read_values` row by row."""
+    below = Below(root)
     seen: set[str] = set()
     for place, (where, row) in enumerate(rows):
         if row is None:
-            skipped.append(Skipped(where, NOT_AN_OBJECT))
+            yield None, [Skipped(where, NOT_AN_OBJECT)]
             continue
         key = f"{name}/{row.get('id', place)}"
         key = f"{key}#{place}" if key in seen else key
         try:
-            turns, told, media = conversation_of(row, root)
-            samples.append(Sample(key, media, turns, about_of(row, defaults)))
-            seen.add(key)
-            altered += [Skipped(f"{where} ({key})", reason) for reason in told]
+            turns, told, media = conversation_of(row, below)
+            sample = Sample(key, media, turns, about_of(row, defaults))
         except RowError as error:
-            skipped.append(Skipped(f"{where} ({key})", str(error)))
+            yield None, [Skipped(f"{where} ({key})", str(error))]
+            continue
+        seen.add(key)
+        yield sample, [Skipped(f"{where} ({key})", reason) for reason in told]
+
+
+def collected(rows: Iterable[Found]) -> SampleSet:
+    """All of a stream."""
+    samples, skipped, altered = [], [], []
+    for sample, told in rows:
+        if sample is None:
+            skipped += told
+        else:
+            samples.append(sample)
+            altered += told
     return SampleSet(tuple(samples), tuple(skipped), tuple(altered))
 
 
@@ -103,10 +134,11 @@ def about_of(row: Mapping[str, Any], defaults: About) -> About:
     )
 
 
-def conversation_of(row: Mapping[str, Any], root: Path) -> tuple[tuple[Turn, ...], list[str], Media]:
+def conversation_of(row: Mapping[str, Any], root: Path | Below) -> tuple[tuple[Turn, ...], list[str], Media]:
     """(turns, what was read otherwise than written, media) of a row. Raises RowError."""
+    below = root if isinstance(root, Below) else Below(root)
     spoken, named = _spoken(row)
-    media = media_of({**row, "images": named} if named else row, root)
+    media = media_of({**row, "images": named} if named else row, below)
     told: list[str] = []
     if any(who == "system" for who, _ in spoken):
         told.append(SYSTEM)
@@ -178,8 +210,9 @@ def _parts(content: list[Any]) -> tuple[str, list[str]]:
     return text, pictures
 
 
-def media_of(row: Mapping[str, Any], root: Path) -> Media:
+def media_of(row: Mapping[str, Any], root: Path | Below) -> Media:
     """The media of a row; every path must exist below `root`. Raises RowError."""
+    root = root if isinstance(root, Below) else Below(root)
     present = [key for key in ("image", "images", "video", "videos", "volume") if row.get(key)]
     if len(present) > 1:
         raise RowError("several kinds of media")
@@ -222,7 +255,7 @@ def media_of(row: Mapping[str, Any], root: Path) -> Media:
     )
 
 
-def _listed(root: Path, value: Any) -> tuple[Path, ...] | None:
+def _listed(root: Below, value: Any) -> tuple[Path, ...] | None:
     """Frames or slices named one by one, in the order given; None for anything else. Raises RowError."""
     if not isinstance(value, list) or not value:
         return None
@@ -264,11 +297,11 @@ def _holds_frames(folder: Path) -> bool:
     return any(p.suffix.lower() in FRAMES for p in folder.iterdir())
 
 
-def _existing(root: Path, name: Any) -> Path:
+def _existing(root: Below, name: Any) -> Path:
     try:
-        path = inside(root, str(name)) if name else None
-        if path is not None and path.exists():
-            return path
+        path = root.existing(str(name)) if name else None
     except (OSError, ValueError):  # a name that no file can have
-        pass
-    raise RowError("file missing")
+        path = None
+    if path is None:
+        raise RowError("file missing")
+    return path

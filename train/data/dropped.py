@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from omnivmed.records import SampleSet, Skipped, by_reason
@@ -16,15 +16,42 @@ from train.data.skips import GRACE, TooManyBadSamples
 
 
 @dataclass(frozen=True)
+class Told:
+    """An `Account` without its rows. samples, bad: how many of all sources; worst, first: for the sentence that ends a
+    run."""
+
+    lines: tuple[str, ...]
+    samples: int
+    bad: int
+    worst: str
+    first: str
+
+    def check(self, limit: float) -> None:
+        """Raises TooManyBadSamples when the rows left out are more than `limit` (a share) of all rows.
+
+        One is allowed in any set, and fewer than twenty rows are no measure, as for samples that do not open.
+        """
+        seen = self.samples + self.bad
+        if seen < GRACE or self.bad <= max(1.0, limit * seen):
+            return
+        raise TooManyBadSamples(
+            f"{self.bad} of {seen} rows cannot be used ({self.worst}; first {self.first}); the limit is"
+            f" {100 * limit:g} %. Look at the data folder, or raise max_skip_rate in the recipe"
+        )
+
+
+@dataclass(frozen=True)
 class Account:
-    """What the sources of a stage hold. name: "reader:path:split" of a source."""
+    """What the sources of a stage hold. name: "reader:path:split" of a source; counts: samples of those whose samples
+    went elsewhere as they were read."""
 
     sets: Mapping[str, SampleSet]
+    counts: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def samples(self) -> int:
         """Samples of all sources."""
-        return sum(len(found.samples) for found in self.sets.values())
+        return sum(self.counts.get(name, len(found.samples)) for name, found in self.sets.items())
 
     @property
     def bad(self) -> list[tuple[str, Skipped]]:
@@ -62,28 +89,25 @@ class Account:
         )
         draft.replace(path)
 
-    def check(self, limit: float) -> None:
-        """Raises TooManyBadSamples when the rows left out are more than `limit` (a share) of all rows.
-
-        One is allowed in any set, and fewer than twenty rows are no measure, as for samples that do not open.
-        """
+    def told(self) -> Told:
+        """What is said of it, and judged."""
         bad = self.bad
-        seen = self.samples + len(bad)
-        if seen < GRACE or len(bad) <= max(1.0, limit * seen):
-            return
-        worst = ", ".join(f"{count} x {reason}" for reason, count in by_reason(row for _, row in bad).items())
-        name, row = bad[0]
-        raise TooManyBadSamples(
-            f"{len(bad)} of {seen} rows cannot be used ({worst}; first {row.name} of {name}); the limit is"
-            f" {100 * limit:g} %. Look at the data folder, or raise max_skip_rate in the recipe"
-        )
+        counted = by_reason(row for _, row in bad).items()
+        worst = ", ".join(f"{count} x {reason}" for reason, count in counted)
+        first = f"{bad[0][1].name} of {bad[0][0]}" if bad else ""
+        return Told(tuple(self.lines()), self.samples, len(bad), worst, first)
+
+    def check(self, limit: float) -> None:
+        """As `Told.check`."""
+        self.told().check(limit)
 
 
 def take(account: Account, folder: Path | None, limit: float, say: Callable[[str], None]) -> None:
     """Say what was left out, write `dropped.jsonl` into the folder (None: another process does), then judge it."""
-    for line in account.lines():
+    told = account.told()
+    for line in told.lines:
         say(line)
     if folder is not None:
         folder.mkdir(parents=True, exist_ok=True)
         account.write(folder / "dropped.jsonl")
-    account.check(limit)
+    told.check(limit)

@@ -4,7 +4,7 @@ evaluation where a benchmark also has a training part. Surgical sets give clips;
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,7 +14,7 @@ from omnivmed.eval import m3d, m3d_tasks, pathvqa, slake, vqa_rad
 from omnivmed.eval.files import LayoutError
 from omnivmed.eval.protocol import M3D_CLOSED
 from omnivmed.eval.registry import WITH_CLIPS, find
-from omnivmed.records import Reading, Sample, SampleSet, by_reason
+from omnivmed.records import Reading, Sample, SampleSet, Skipped, by_reason
 from train.data import conversations, mimic_cxr
 from train.data.samples import from_items
 from train.recipes.config import Source
@@ -74,6 +74,13 @@ def reader(name: str) -> Callable[[Path, str], SampleSet]:
     raise ValueError(f"no reader {name!r}; choose from {', '.join(READERS)}")
 
 
+STREAMS: dict[str, Callable[[Path, str], Iterator[conversations.Found]]] = {
+    "conversations": lambda path, split: conversations.stream(path, path.stem),
+    "pubmedvision": conversations.stream_pubmedvision,
+}
+"""Readers of the largest files: row by row what `READERS` give in one piece."""
+
+
 def read_source(source: Source, data: Path, seed: int) -> SampleSet:
     """The samples of a source below the data folder; with `limit`, a draw fixed by the seed, in file order.
 
@@ -81,13 +88,41 @@ def read_source(source: Source, data: Path, seed: int) -> SampleSet:
     """
     found = reader(source.reader)(data / source.path, source.split)
     if not found.samples:
-        why = "; ".join(f"{count} x {reason}" for reason, count in by_reason(found.skipped).items())
-        first = f", first {found.skipped[0].name}" if found.skipped else ""
-        raise LayoutError(
-            f"{source.path} ({source.reader}, {source.split}) gives no sample: {why or 'it holds no row'}{first}."
-            " Put the data set there, or take the source out of the recipe"
-        )
+        raise _nothing(source, found.skipped)
     if source.limit is None or len(found.samples) <= source.limit:
         return found
     chosen = np.random.default_rng([seed, 1]).permutation(len(found.samples))[: source.limit]
     return replace(found, samples=tuple(found.samples[i] for i in sorted(chosen)))
+
+
+def stream_source(
+    source: Source, data: Path, seed: int, take: Callable[[Sample], None]
+) -> tuple[int, SampleSet]:
+    """`read_source`, the samples handed to `take` one by one: (how many, a set with what was said of rows alone)."""
+    if source.reader not in STREAMS or source.limit is not None:
+        found = read_source(source, data, seed)
+        for one in found.samples:
+            take(one)
+        return len(found.samples), replace(found, samples=())
+    count = 0
+    skipped: list[Skipped] = []
+    altered: list[Skipped] = []
+    for sample, told in STREAMS[source.reader](data / source.path, source.split):
+        if sample is None:
+            skipped += told
+            continue
+        take(sample)
+        count += 1
+        altered += told
+    if not count:
+        raise _nothing(source, skipped)
+    return count, SampleSet((), tuple(skipped), tuple(altered))
+
+
+def _nothing(source: Source, skipped: Sequence[Skipped]) -> LayoutError:
+    why = "; ".join(f"{count} x {reason}" for reason, count in by_reason(skipped).items())
+    first = f", first {skipped[0].name}" if skipped else ""
+    return LayoutError(
+        f"{source.path} ({source.reader}, {source.split}) gives no sample: {why or 'it holds no row'}{first}."
+        " Put the data set there, or take the source out of the recipe"
+    )

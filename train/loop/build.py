@@ -15,6 +15,7 @@ from torch import nn
 from transformers import PreTrainedTokenizerFast, Qwen2Config
 
 from omnivmed import weights
+from omnivmed.errors import ModelError
 from omnivmed.model.config import OmniVMedConfig, qwen2_5_config
 from omnivmed.model.encoder import OmniVMedVisionModel
 from omnivmed.model.load import LORA_FILE, load_encoder, load_pretrained, read_tensors
@@ -60,7 +61,7 @@ def build(config: TrainConfig, texts: list[str] | None = None) -> Built:
     if spec.start == "random":
         if spec.size != "tiny":
             raise ValueError("only the tiny model starts from random weights")
-        tokenizer = tiny_tokenizer(texts or [])
+        tokenizer = tokenizer_of(config, texts)
         torch.manual_seed(config.seed)
         return Built(OmniVMedForConditionalGeneration(tiny_config()), tokenizer)
     if spec.start == "checkpoint":
@@ -69,9 +70,32 @@ def build(config: TrainConfig, texts: list[str] | None = None) -> Built:
     return _from_parts(config, dtype)
 
 
+def tokenizer_of(config: TrainConfig, texts: list[str] | None = None) -> PreTrainedTokenizerFast:
+    """The tokenizer of `build`, without its model. Raises ValueError when there is none."""
+    spec = config.model
+    if spec.start == "random":
+        return tiny_tokenizer(texts or [])
+    if spec.start == "checkpoint":
+        return load_tokenizer(Path(spec.checkpoint or ""))
+    folder = Path(spec.llm or "")
+    if not (folder / "tokenizer.json").is_file():
+        raise ValueError(
+            f"no language model in {folder.name}/: download {spec.llm} and give its folder in the recipe's `llm`"
+        )
+    return load_tokenizer(folder)
+
+
+def load_tokenizer(folder: Path) -> PreTrainedTokenizerFast:
+    """The tokenizer.json of a model folder. Raises ModelError when it is not there."""
+    file = folder / "tokenizer.json"
+    if not file.is_file():
+        raise ModelError("WeightsMissing", f"There is no tokenizer.json in {folder.name}/.")
+    return PreTrainedTokenizerFast(tokenizer_file=str(file))
+
+
 def load(folder: Path, dtype: torch.dtype) -> Built:
     """A model folder of format `omnivmed/1` with its tokenizer.json. Raises ModelError."""
-    tokenizer = PreTrainedTokenizerFast(tokenizer_file=str(folder / "tokenizer.json"))
+    tokenizer = load_tokenizer(folder)
     model = load_pretrained(folder, dtype).train()
     check_placeholders(model.config)
     return Built(model, tokenizer)
@@ -229,11 +253,7 @@ def _from_parts(config: TrainConfig, dtype: torch.dtype) -> Built:
     """
     spec = config.model
     folder = Path(spec.llm or "")
-    tokenizer_file = folder / "tokenizer.json"
-    if not tokenizer_file.is_file():
-        raise ValueError(
-            f"no language model in {folder.name}/: download {spec.llm} and give its folder in the recipe's `llm`"
-        )
+    tokenizer = tokenizer_of(config)
     if spec.size == "any":
         raise ValueError('start "parts" needs a size: tiny, 1.5b or 7b')
     shape = tiny_config() if spec.size == "tiny" else qwen2_5_config(spec.size)
@@ -247,7 +267,7 @@ def _from_parts(config: TrainConfig, dtype: torch.dtype) -> Built:
         tensors.pop("lm_head.weight", None)
     named = ((name, value.detach()) for name, value in tensors.items())
     model = assemble(shape, named, dtype, torch.device("cpu"))
-    return Built(model.train(), PreTrainedTokenizerFast(tokenizer_file=str(tokenizer_file)))
+    return Built(model.train(), tokenizer)
 
 
 def _language_state(folder: Path) -> dict[str, Any]:

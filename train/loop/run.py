@@ -1,38 +1,34 @@
 """A recipe from data folder to model folder: stage after stage, each resumable, each with its own run folder.
 
 RUN/config.json          the recipe, enough to run it again
-RUN/<stage>/             checkpoints, metrics.jsonl, loss.svg, generations.jsonl, dropped.jsonl, skipped.jsonl, …
+RUN/<stage>/             checkpoints, metrics.jsonl, loss.svg, generations.jsonl, dropped.jsonl, skipped.jsonl, rows/, …
 RUN/<stage>/final/       the model after the stage: format omnivmed/1, the app and the next stage read it
 """
 
 from __future__ import annotations
 
-import hashlib
 import json
 import platform
 import subprocess
 from collections.abc import Callable
-from dataclasses import dataclass, replace
-from functools import partial
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
 import transformers
+from transformers import PreTrainedTokenizerFast
 
 from omnivmed.model.upstream import is_flash_attn_2_available
-from omnivmed.records import Sample, SampleSet
-from train.data.batches import BatchPlan, fewest_slots, too_large
-from train.data.costs import cached_costs
+from omnivmed.records import Sample
 from train.data.dataset import Encoder, PassDataset
-from train.data.dropped import Account, take
-from train.data.mixture import epoch_order
-from train.data.samples import manifest_hash
+from train.data.samples import held_out, manifest_hash
 from train.data.skips import SkipLog
 from train.data.sources import read_source
 from train.loop import checkpoint, generations
 from train.loop.arguments import arguments
-from train.loop.build import Built, build, load, shard_encoder_whole
+from train.loop.build import Built, build, load, load_tokenizer, shard_encoder_whole, tokenizer_of
+from train.loop.loader import StageData, open_stage, plan_of
 from train.loop.parts import add_adapters, freeze
 from train.loop.sharding import require
 from train.loop.trainer import RecipeTrainer
@@ -98,12 +94,17 @@ def run_stage(
 
     Raises TooManyBadSamples, NotFinite, ShardingError; LayoutError when a source gives no samples.
     """
-    found = read_data(config, stage, data)
-    training, validation, account = found.training, found.validation, found.account
     folder.mkdir(parents=True, exist_ok=True)
-    take(account, folder if rank() == 0 else None, config.max_skip_rate, say)
-    rows, bad = account.samples + len(account.bad), len(account.bad)
-    skips = SkipLog(config.max_skip_rate, folder / "skipped.jsonl", rows, bad, first=rank() == 0)
+    for source in stage.sources:
+        if not (data / source.path).exists():
+            read_source(source, data, config.seed)  # says what to fetch, before anything large is read
+    found = open_stage(config, stage, data, folder, _tokenizer(config, data, start))
+    training, validation, told = found.training, found.validation, found.told
+    for line in told.lines:
+        say(line)
+    told.check(config.max_skip_rate)
+    rows = told.samples + told.bad
+    skips = SkipLog(config.max_skip_rate, folder / "skipped.jsonl", rows, told.bad, first=rank() == 0)
     built = _start(config, data, start)
     built.model.loss_chunk_tokens = config.loss_chunk
     model: torch.nn.Module = built.model
@@ -118,26 +119,8 @@ def run_stage(
     if packed:
         built.model.set_attn_implementation("flash_attention_2")
     encoder = Encoder(built.tokenizer, built.placeholders, built.pad_id, stage, packed)
-    costs = cached_costs(
-        folder / "costs.json", found.hashes, training, built.tokenizer, stage.vision, rank() == 0
-    )
-    large = too_large(costs, config.token_budget, config.patch_budget)
+    plan, steps, large = plan_of(config, stage, found, packed)
     skips.lose((training[place].id, reason) for place, reason in large.items())
-    order = partial(
-        epoch_order, found.sizes, [s.weight for s in stage.sources], config.seed, left_out=[*large]
-    )
-    steps = stage.planned_steps(len(order(0)))
-    plan = BatchPlan(
-        order=order,
-        costs=costs,
-        global_batch=stage.global_batch,
-        slots=1 if config.fill else config.accumulation(stage, world_size()) * world_size(),
-        token_budget=config.token_budget,
-        patch_budget=config.patch_budget,
-        packed=packed,
-    )
-    if config.fill:
-        plan = replace(plan, slots=fewest_slots(plan, steps, world_size()))
     accumulation = plan.slots // world_size()
     passes = PassDataset(training, plan, encoder, steps, rank(), world_size())
     trainer = RecipeTrainer(
@@ -187,39 +170,27 @@ def run_stage(
 
 @dataclass(frozen=True)
 class Found:
-    """What the sources of a stage hold.
+    """What the sources of a stage hold, in memory: for sets that are small.
 
-    training: samples of all sources end to end, `sizes` by source. hashes, sets: what was read, by
-    "reader:path:split".
+    training: samples of all sources end to end, `sizes` by source. hashes: by "reader:path:split".
     """
 
     training: list[Sample]
     validation: list[Sample]
     sizes: list[int]
     hashes: dict[str, str]
-    sets: dict[str, SampleSet]
-
-    @property
-    def account(self) -> Account:
-        """Of the rows that no reader could use."""
-        return Account(self.sets)
 
 
 def read_data(config: TrainConfig, stage: Stage, data: Path) -> Found:
-    """Read every source of a stage. Raises LayoutError for a source without a usable sample.
-
-    A sample is held out by a hash of its id: the same ones in every stage and run, whatever is added later.
-    """
-    out = Found([], [], [], {}, {})
+    """Read every source of a stage. Raises LayoutError for a source without a usable sample."""
+    out = Found([], [], [], {})
     for source in stage.sources:
         found = read_source(source, data, config.seed)
         kept = [s for s in found.samples if not held_out(s.id, config.validate)]
         out.training.extend(kept)
         out.validation.extend(s for s in found.samples if held_out(s.id, config.validate))
         out.sizes.append(len(kept))
-        name = f"{source.reader}:{source.path}:{source.split}"
-        out.hashes[name] = manifest_hash(found.samples)
-        out.sets[name] = found
+        out.hashes[f"{source.reader}:{source.path}:{source.split}"] = manifest_hash(found.samples)
     return out
 
 
@@ -233,11 +204,6 @@ def keep_learning_weights_in_fp32(model: torch.nn.Module) -> None:
             parameter.data = parameter.data.float()
 
 
-def held_out(sample_id: str, share: float) -> bool:
-    """Whether a sample belongs to the validation part."""
-    return int.from_bytes(hashlib.sha256(sample_id.encode()).digest()[:8], "big") < share * 2**64
-
-
 def has_varlen_kernel() -> bool:
     """Whether a flash-attention kernel with sequence borders is there; only then are samples packed."""
     return torch.cuda.is_available() and is_flash_attn_2_available()
@@ -247,12 +213,20 @@ def _start(config: TrainConfig, data: Path, start: Path | None) -> Built:
     if start is not None:
         dtype = torch.bfloat16 if config.precision == "bf16" else torch.float32
         return load(start, dtype)
-    texts = []
-    if config.model.start == "random":
-        for stage in config.stages:
-            for sample in read_data(config, stage, data).training:
-                texts += [text for turn in sample.turns for text in turn]
-    return build(config, texts)
+    return build(config, _texts(config, data))
+
+
+def _tokenizer(config: TrainConfig, data: Path, start: Path | None) -> PreTrainedTokenizerFast:
+    """The one that `_start` gives, before the weights are read."""
+    return tokenizer_of(config, _texts(config, data)) if start is None else load_tokenizer(start)
+
+
+def _texts(config: TrainConfig, data: Path) -> list[str]:
+    """What the tokenizer of a model that starts at random is made from."""
+    if config.model.start != "random":
+        return []
+    samples = [sample for stage in config.stages for sample in read_data(config, stage, data).training]
+    return [text for sample in samples for turn in sample.turns for text in turn]
 
 
 def _claim(out: Path, config: TrainConfig) -> None:
@@ -269,7 +243,7 @@ def _claim(out: Path, config: TrainConfig) -> None:
 
 
 def _manifest(
-    config: TrainConfig, stage: Stage, found: Found, learning: dict[str, int], steps: int
+    config: TrainConfig, stage: Stage, found: StageData, learning: dict[str, int], steps: int
 ) -> dict[str, Any]:
     return {
         "recipe": config.name,

@@ -21,3 +21,12 @@ def world_size() -> int:
 def rank() -> int:
     """This process among them."""
     return int(os.environ.get("RANK", "0"))
+
+
+def start_token() -> str:
+    """The same in all processes of one start of a run, another at the next."""
+    names = ("TORCHELASTIC_RUN_ID", "TORCHELASTIC_RESTART_COUNT", "SLURM_RESTART_COUNT", "MASTER_PORT")
+    told = [os.environ.get(name, "") for name in names]
+    if os.environ.get("LOCAL_WORLD_SIZE") == os.environ.get("WORLD_SIZE"):
+        told.append(str(os.getppid()))  # one node: the launcher that began them all
+    return "/".join(told)

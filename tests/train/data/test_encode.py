@@ -17,7 +17,7 @@ from omnivmed.vision import VisionBudget
 from tests.eval import trees
 from train.data import phantoms
 from train.data.collate import collate
-from train.data.costs import cached_costs, cost_of
+from train.data.costs import cost_of
 from train.data.dataset import Encoder, PassDataset
 from train.data.encode import IGNORE, BadSample, Placeholders, encode
 from train.data.sources import read_source
@@ -114,16 +114,6 @@ def test_costs_are_upper_bounds(built: Built, folder: Path) -> None:
         assert sum(len(p.patches) for p in e.patches) <= bound.patches
         if sample.media.kind == "image":
             assert sum(len(p.patches) for p in e.patches) == bound.patches  # exact from the header
-
-
-def test_costs_are_read_again_only_for_other_data(built: Built, folder: Path, tmp_path: Path) -> None:
-    chosen = samples(folder, "captions")[:3]
-    path = tmp_path / "costs.json"
-    first = cached_costs(path, {"a": "1"}, chosen, built.tokenizer, BUDGET, write=True)
-    stored = path.read_text()
-    path.write_text(stored.replace(f"[{first[0].positions},", "[99999,", 1))
-    assert cached_costs(path, {"a": "1"}, chosen, built.tokenizer, BUDGET, True)[0].positions == 99999
-    assert cached_costs(path, {"a": "2"}, chosen, built.tokenizer, BUDGET, True) == first
 
 
 def test_what_cannot_be_used_is_a_named_bad_sample(built: Built, folder: Path, tmp_path: Path) -> None:

@@ -15,10 +15,11 @@ from safetensors.torch import load_file
 from omnivmed.eval.files import LayoutError
 from omnivmed.records import Sample
 from train.data import phantoms
+from train.data.samples import held_out
 from train.data.skips import TooManyBadSamples
 from train.loop import checkpoint, metrics
 from train.loop.parts import part_of
-from train.loop.run import held_out, run
+from train.loop.run import run
 from train.loop.trainer import RecipeTrainer
 from train.loop.world import NotFinite, ShardingError
 from train.recipes import LoRA, ModelSpec, TrainConfig, recipe
