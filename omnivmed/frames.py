@@ -32,6 +32,10 @@ class FrameSource(Protocol):
     def read(self, indices: Sequence[int]) -> NDArray[Any]:
         """Stored values (n, H, W) or (n, H, W, 3) of these frames, in this order. Raises StudyError."""
 
+    def read_resized(self, indices: Sequence[int], size: tuple[int, int]) -> NDArray[np.uint8] | None:
+        """uint8 (n, h, w, 3) of RGB frames as `resize_frames` makes them, where it is cheaper to do that at the source;
+        None where it is not. Raises StudyError."""
+
     def problems(self) -> list[tuple[str, str]]:
         """(warning code, sentence) met while reading since it was opened."""
 
@@ -92,6 +96,10 @@ class ArraySource(Shaped):
             return self.array[idx[0] : idx[0] + len(idx)]
         return self.array[np.asarray(idx, dtype=np.int64)]
 
+    def read_resized(self, indices: Sequence[int], size: tuple[int, int]) -> NDArray[np.uint8] | None:
+        """None: the frames are here already."""
+        return None
+
     def problems(self) -> list[tuple[str, str]]:
         """None: what is in memory was read whole."""
         return []
@@ -125,6 +133,9 @@ class CroppedSource:
     def read(self, indices: Sequence[int]) -> NDArray[Any]:
         return self._whole.read(indices)[:, self._rows, self._columns]
 
+    def read_resized(self, indices: Sequence[int], size: tuple[int, int]) -> NDArray[np.uint8] | None:
+        return None  # a part is cut out before it is made smaller
+
     def problems(self) -> list[tuple[str, str]]:
         return self._whole.problems()
 
@@ -157,6 +168,9 @@ class PaintedSource:
         for top, left, bottom, right in self._boxes:
             frames[:, top:bottom, left:right] = self._fill
         return frames
+
+    def read_resized(self, indices: Sequence[int], size: tuple[int, int]) -> NDArray[np.uint8] | None:
+        return None  # boxes are painted before anything of them can spread
 
     def problems(self) -> list[tuple[str, str]]:
         return self._whole.problems()

@@ -29,6 +29,7 @@ from numpy.typing import ArrayLike, NDArray
 from omnivmed.frames import ArraySource, Box, CroppedSource, FrameSource, PaintedSource, part_of_box
 from omnivmed.labels import colour_table
 from omnivmed.orientation import plane_of
+from omnivmed.resample import resize_frames
 from omnivmed.study_info import Described, Spacing, StudyInfo, StudyKind
 from omnivmed.window import Window, apply_window, auto_window, window_table
 
@@ -139,6 +140,17 @@ class Study(Described):
     def take(self, indices: Sequence[int] | NDArray[np.integer[Any]]) -> NDArray[np.uint8]:
         """uint8 (n,H,W,3), as `frames` but for any list of indices; clips decode only what is asked."""
         return self._show(self._source.read(self._check(indices)))
+
+    def take_resized(
+        self, indices: Sequence[int] | NDArray[np.integer[Any]], size: tuple[int, int]
+    ) -> NDArray[np.uint8]:
+        """uint8 (n, h, w, 3): what `resize_frames(study.take(indices), (h, w))` gives, to the last bit.
+
+        Clips make their frames smaller where they decode them. Raises StudyError.
+        """
+        checked = self._check(indices)
+        small = self._source.read_resized(checked, size) if self.channels == 3 else None
+        return resize_frames(self._show(self._source.read(checked)), size) if small is None else small
 
     def values(self, i0: int = 0, i1: int | None = None) -> NDArray[np.float32]:
         """float32 (t,H,W) in file units (HU for CT), or (t,H,W,3) 0..255 for RGB; never inverted or windowed."""

@@ -33,6 +33,7 @@ class StudyInfo:
         "patient"  # where the spacing holds; "estimate": detector by a magnification factor
     )
     times_s: NDArray[np.float64] | None = None
+    key_index: NDArray[np.int64] | None = None  # frames of a clip that can be decoded alone, rising
     times_from: TimesFrom = "file"  # "assumed": the file gives none, the reader's usual step was taken
     slice_mm: NDArray[np.float64] | None = None  # (T,) position along the slice normal, first slice 0
     window: Window | None = None  # the window in force
@@ -109,6 +110,11 @@ class Described:
     def times_s(self) -> NDArray[np.float64] | None:
         """(T,) seconds from the first frame, for clips."""
         return self._info.times_s
+
+    @property
+    def key_index(self) -> NDArray[np.int64] | None:
+        """(n,) rising, frames of a clip that can be decoded alone; None where that is not known or is no matter."""
+        return self._info.key_index
 
     @property
     def times_from(self) -> TimesFrom:

@@ -106,17 +106,17 @@ def _stretch(study: Study, span_s: tuple[float, float], place: int | None) -> tu
 
 
 class Taking:
-    """`study.take` that knows how many seconds it took."""
+    """Reads the study and knows how many seconds that took."""
 
     def __init__(self, study: Study) -> None:
         self._study = study
         self.seconds = 0.0
 
-    def __call__(self, indices: np.ndarray) -> np.ndarray:
-        """uint8 (n, H, W, 3) of these slices or frames."""
+    def __call__(self, indices: np.ndarray, size: tuple[int, int] | None = None) -> np.ndarray:
+        """uint8 (n, H, W, 3) of these slices or frames, at this (height, width) if one is given."""
         since = time.perf_counter()
         try:
-            return self._study.take(indices)
+            return self._study.take(indices) if size is None else self._study.take_resized(indices, size)
         finally:
             self.seconds += time.perf_counter() - since
 

@@ -19,6 +19,7 @@ from omnivmed.frames import Shaped
 from omnivmed.io import pool, wire
 from omnivmed.io.job import Clip
 from omnivmed.limits import Limits
+from omnivmed.resample import resize_frames
 
 CHUNK_BYTES = 32 * 1024 * 1024
 
@@ -68,6 +69,26 @@ class ClipSource(Shaped, abc.ABC):
                 self._remember(index, frame)
             return result
 
+    def read_resized(self, indices: Sequence[int], size: tuple[int, int]) -> NDArray[np.uint8] | None:
+        """uint8 (n, h, w, 3) of RGB frames, made smaller where they are decoded; None for grey ones."""
+        if self._channels != 3:
+            return None
+        with self._lock:
+            if self._closed:
+                raise ValueError("this study was closed; open it again")
+            result = np.empty((len(indices), *size, 3), np.uint8)
+            places: dict[int, list[int]] = {}
+            for place, index in enumerate(indices):
+                held = self._cache.get(index)
+                if held is None:
+                    places.setdefault(index, []).append(place)
+                else:
+                    result[place] = resize_frames([held], size)[0]
+            for index, frame in self._decode(sorted(places), size):
+                for place in places[index]:
+                    result[place] = frame
+            return result
+
     def problems(self) -> list[tuple[str, str]]:
         """(warning code, sentence) of whatever came up while frames were decoded."""
         return list(self._problems)
@@ -79,8 +100,11 @@ class ClipSource(Shaped, abc.ABC):
             self._cache.clear()
 
     @abc.abstractmethod
-    def _decode(self, indices: Sequence[int]) -> Iterator[tuple[int, NDArray[Any]]]:
-        """(index, frame) for each of these rising indices. Raises StudyError."""
+    def _decode(
+        self, indices: Sequence[int], size: tuple[int, int] | None = None
+    ) -> Iterator[tuple[int, NDArray[Any]]]:
+        """(index, frame) for each of these rising indices, RGB ones resized to `size` if it is given. Raises
+        StudyError."""
 
     def _remember(self, index: int, frame: NDArray[Any]) -> None:
         room = self._limits.frame_cache_bytes // max(1, self.frame_bytes)
@@ -104,9 +128,12 @@ class LocalClip(ClipSource):
         super().__init__(clip.shape, clip.channels, clip.dtype, limits)
         self._clip = clip
 
-    def _decode(self, indices: Sequence[int]) -> Iterator[tuple[int, NDArray[Any]]]:
+    def _decode(
+        self, indices: Sequence[int], size: tuple[int, int] | None = None
+    ) -> Iterator[tuple[int, NDArray[Any]]]:
         for index in indices:
-            yield index, self._clip.frame(index)
+            frame = self._clip.frame(index)
+            yield index, frame if size is None else resize_frames([frame], size)[0]
             self._note(self._clip.problems())
 
     def close(self) -> None:
@@ -135,14 +162,16 @@ class RemoteClip(ClipSource):
         self._finish = weakref.finalize(self, _end, self._holder, release)
         pool.keep_clip(child)
 
-    def _decode(self, indices: Sequence[int]) -> Iterator[tuple[int, NDArray[Any]]]:
-        size = max(1, min(16, CHUNK_BYTES // self.frame_bytes))
-        for i in range(0, len(indices), size):
-            chunk = list(indices[i : i + size])
+    def _decode(
+        self, indices: Sequence[int], size: tuple[int, int] | None = None
+    ) -> Iterator[tuple[int, NDArray[Any]]]:
+        most = 16 if size is not None else max(1, min(16, CHUNK_BYTES // self.frame_bytes))
+        for i in range(0, len(indices), most):
+            chunk = list(indices[i : i + most])
             try:
-                frames = self._ask(chunk)
+                frames = self._ask(chunk, size)
             except wire.Closed:
-                frames = self._ask(chunk)
+                frames = self._ask(chunk, size)
             for k, index in enumerate(chunk):
                 yield index, frames[k]
 
@@ -155,19 +184,21 @@ class RemoteClip(ClipSource):
             pool.keep_clip(child)
         return child
 
-    def _ask(self, chunk: list[int]) -> NDArray[Any]:
+    def _ask(self, chunk: list[int], size: tuple[int, int] | None) -> NDArray[Any]:
         """Frames of one request, in a view of the shared block. Closed when the worker had gone before the request."""
         child = self._child()
         child.busy = True
         try:
-            return self._answer(child, chunk)
+            return self._answer(child, chunk, size)
         finally:
             child.busy = False
 
-    def _answer(self, child: pool.Child, chunk: list[int]) -> NDArray[Any]:
+    def _answer(self, child: pool.Child, chunk: list[int], size: tuple[int, int] | None) -> NDArray[Any]:
         done = 0
+        shape = (len(chunk), *(self.frame_shape if size is None else (*size, 3)))
+        needed = math.prod(shape) * self._dtype.itemsize
         try:
-            child.send({"op": "frames", "indices": chunk})
+            child.send({"op": "frames", "indices": chunk, "size": size})
             while done < len(chunk):
                 # Patience counts per frame: each one is a sign of life.
                 try:
@@ -178,7 +209,7 @@ class RemoteClip(ClipSource):
                     raise
                 wire.close_all(extra)
                 if message.get("op") == "allocate":
-                    self._block = wire.Block.create(self.frame_bytes * len(chunk))
+                    self._block = wire.Block.create(needed)
                     child.send({"op": "memory"}, [self._block.fd])
                     self._block.close_fd()
                 elif message.get("op") == "frame":
@@ -189,10 +220,9 @@ class RemoteClip(ClipSource):
         except wire.Closed:
             child.end()
             raise
-        if self._block is None:
+        if self._block is None or self._block.nbytes < needed:
             raise StudyError("Corrupt", "The clip could not be decoded; export it again.")
-        count = len(chunk) * math.prod(self.frame_shape)
-        return np.frombuffer(self._block.memory, self._dtype, count).reshape(len(chunk), *self.frame_shape)
+        return np.frombuffer(self._block.memory, self._dtype, math.prod(shape)).reshape(shape)
 
     @staticmethod
     def _was_idle(child: pool.Child) -> bool:

@@ -34,12 +34,20 @@ def info_of(message: dict[str, Any], blocks: list[Block]) -> StudyInfo:
         times_s = np.frombuffer(block.memory, np.float64, block.nbytes // 8).copy()
         if not np.all(np.isfinite(times_s)) or np.any(np.diff(times_s) < 0):
             raise ValueError("times")
+    key_index = None
+    if "keys" in message:
+        block = blocks[int(message["keys"])]
+        key_index = np.frombuffer(block.memory, np.int64, block.nbytes // 8).copy()
+        count = 0 if times_s is None else len(times_s)
+        if np.any(np.diff(key_index) <= 0) or np.any(key_index < 0) or np.any(key_index >= count):
+            raise ValueError("key frames")
     return StudyInfo(
         kind=_one_of(raw["kind"], KINDS),
         channels=_one_of(raw["channels"], (1, 3)),
         spacing_mm=_spacing(raw["spacing_mm"]),
         spacing_at=_one_of(raw["spacing_at"], PLACES),
         times_s=times_s,
+        key_index=key_index,
         times_from=_one_of(raw["times_from"], ("file", "assumed")),
         slice_mm=_numbers_or_none(raw["slice_mm"]),
         window=_window(raw["window"]),

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 from av.error import FFmpegError
+from numpy.typing import NDArray
 
 from omnivmed.errors import StudyError
 from omnivmed.io.job import Desk, Findings, Reading, Upload
@@ -31,6 +32,8 @@ from omnivmed.study_info import StudyInfo
 VERIFY_FRAMES, VERIFY_PIXELS = 1200, 50_000_000
 # So is a clip whose container does not tell the order of its frames, up to what decodes in the time there is.
 SURVEY_PIXELS_PER_S = 50_000_000
+# So many pixels between two key frames take a second or more to decode: that is told.
+FAR_PIXELS = 800_000_000
 
 
 def read_video(upload: Upload, found: str, limits: Limits, desk: Desk) -> Reading:
@@ -95,9 +98,8 @@ def _reading(
     findings: Findings,
 ) -> Reading:
     _check_length(clip, limits)
-    count = clip.shape[0]
     pixels = len(packets) * clip.shape[1] * clip.shape[2]
-    if count <= VERIFY_FRAMES and pixels <= VERIFY_PIXELS:
+    if clip.shape[0] <= VERIFY_FRAMES and pixels <= VERIFY_PIXELS:
         if clip.verify(desk, order_untold) == 0:
             raise StudyError("Corrupt", CUT)
     elif order_untold:
@@ -108,7 +110,7 @@ def _reading(
             )
         if clip.verify(desk, True) == 0:
             raise StudyError("Corrupt", CUT)
-    frames = clip.frames
+    frames, count = clip.frames, clip.shape[0]
     if frames.before_key:
         findings.warn(
             "Partial",
@@ -129,8 +131,36 @@ def _reading(
     for code, sentence in clip.problems():
         findings.warn(code, sentence)  # type: ignore[arg-type]
     content = hashlib.sha256(f"{packets.digest}|{clip.shape}|{upload.size}".encode()).hexdigest()
-    info = StudyInfo(kind="video", channels=3, times_s=frames.times_s, unit="rgb", content_id=content)
+    keys = np.flatnonzero(packets.key[frames.packet])
+    if (far := _few_keys(clip, keys)) is not None:
+        findings.note(far)
+    info = StudyInfo(
+        kind="video",
+        channels=3,
+        times_s=frames.times_s,
+        key_index=keys if 0 < keys.size < count else None,
+        unit="rgb",
+        content_id=content,
+    )
     return Reading(findings.into(info), clip=clip)
+
+
+def _few_keys(clip: VideoClip, keys: NDArray[np.int64]) -> str | None:
+    """A sentence where reaching a frame may take seconds, because it lies far behind the last key frame."""
+    count, height, width = clip.shape
+    ends = np.unique([0, *keys.tolist(), count])
+    widest = int(np.diff(ends).max())
+    if widest * height * width < FAR_PIXELS:
+        return None
+    if keys.size <= 1:
+        return (
+            f"The clip has one key frame for its {count:,} frames: every other one is decoded from the beginning, "
+            "so asking takes longer; save it with a key frame every few seconds."
+        )
+    return (
+        f"Up to {widest:,} frames lie between two key frames of the clip: looking at one of them takes longer; "
+        "save it with a key frame every few seconds."
+    )
 
 
 def _check_length(clip: VideoClip, limits: Limits) -> None:

@@ -8,6 +8,7 @@ decoding gives.
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Iterator
 from itertools import chain, islice
 from typing import Any, BinaryIO
@@ -23,6 +24,7 @@ from omnivmed.io.video_picture import rgb_of, sentences_of, turn_of
 from omnivmed.io.video_times import NO_STAMP, Frames, Packets, filled, times_of
 from omnivmed.limits import Limits
 
+MOST_CPU = 0.8  # of the processor time that one frame may take: then a sentence, before the worker is ended
 DECODE_AHEAD_PIXELS = 40_000_000_000  # from one key frame to the frame asked: about minutes of decoding
 RECOGNISED_PACKETS = 6  # sizes of so many packets in a row tell where in a stream a jump landed
 TORN_PACKETS = 8  # packets that a jump may give before the first whole one
@@ -49,8 +51,10 @@ class VideoClip:
         self.dtype: np.dtype[Any] = np.dtype(np.uint8)
         self._decoding: Iterator[tuple[int, Any]] | None = None
         self._next = 0  # lowest frame that the running decoder may still give
+        self._skip_before = -1  # pictures shown before this frame are not decoded unless others lean on them
         self._held: tuple[int, NDArray[np.uint8]] | None = None
         self._problems: list[tuple[str, str]] = []
+        self._started_s = time.process_time()  # when the frame under way was asked for
         self._coded_size: tuple[int, int] | None = None
         try:
             first = self._first_frame()
@@ -188,11 +192,17 @@ class VideoClip:
         """RGB (H,W,3) of the frame with this place in time; the nearest one before it when its data are damaged."""
         if self._held is not None and self._held[0] == index:
             return self._held[1]
+        self._started_s = time.process_time()
         near, earlier = self._keys_for(index)
-        if self._decoding is not None and self._place[near] <= self._next <= index:
-            picture = self._advance(index)
-            if picture is not None:
-                return self._hold(index, picture)
+        running = self._decoding is not None and self._place[near] <= self._next <= index
+        if not running:
+            self._seek(near)
+        self._skip_before = index
+        picture = self._advance(index, exactly=True)
+        if picture is not None:
+            return self._hold(index, picture)
+        # Damaged, or the jump landed late: now without leaving anything out.
+        self._skip_before = -1
         # A jump may land late (damaged or sparse indexes): then from one key frame earlier, then from the start.
         for key in dict.fromkeys([near, earlier, 0]):
             self._seek(key)
@@ -253,8 +263,9 @@ class VideoClip:
             if place >= lowest and place >= 0:
                 yield place, frame
 
-    def _advance(self, index: int) -> NDArray[np.uint8] | None:
-        """The frame asked for from the running decoder, or the one before when it is damaged; None when it is past."""
+    def _advance(self, index: int, exactly: bool = False) -> NDArray[np.uint8] | None:
+        """The frame asked for from the running decoder, or the one before when it is damaged; None when it is past, or
+        damaged and asked for `exactly`."""
         budget = DECODE_AHEAD_PIXELS // max(1, self.shape[1] * self.shape[2])
         last: Any = None
         for found, frame in self._decoding or ():
@@ -265,13 +276,14 @@ class VideoClip:
                 break
             last = frame
             budget -= 1
-            if budget < 0:
+            spent = time.process_time() - self._started_s
+            if budget < 0 or spent > MOST_CPU * self._limits.worker_cpu_s:
                 raise StudyError(
                     "TooLarge",
                     "The clip has too few key frames to jump to this place; save it with more of them.",
                 )
         self._decoding = None
-        if last is None:
+        if last is None or exactly:
             return None
         self._problem("Partial", _DAMAGED)
         return self._picture(last)
@@ -315,6 +327,9 @@ class VideoClip:
                 if number >= len(self._packets):
                     return
                 packet.pts = packet.dts = number
+                self._stream.codec_context.skip_frame = (
+                    "NONREF" if self._place[number] < self._skip_before else "DEFAULT"
+                )
                 number += 1
             yield packet
 

@@ -28,6 +28,7 @@ from omnivmed.errors import StudyError
 from omnivmed.io import sandbox, wire
 from omnivmed.io.job import Clip, Reading, Upload, check_bytes
 from omnivmed.limits import Limits
+from omnivmed.resample import resize_frames
 
 BESIDE = 5  # steps of niceness: whoever clicks or reads an answer goes before somebody else's decoding
 IDLE_S = 900.0  # a clip nobody looks at frees its process; the study reopens it when asked
@@ -176,7 +177,8 @@ def _report(sock: socket.socket, reading: Reading, desk: RemoteDesk) -> None:
 def _message(reading: Reading, desk: RemoteDesk) -> dict[str, Any]:
     """Facts as a message. Arrays stay in the blocks the door made; which one is told by its place in the list."""
     times_s = reading.info.times_s
-    facts = dataclasses.asdict(dataclasses.replace(reading.info, times_s=None, affine=None, slice_mm=None))
+    info = dataclasses.replace(reading.info, times_s=None, affine=None, slice_mm=None, key_index=None)
+    facts = dataclasses.asdict(info)
     affine, slice_mm = reading.info.affine, reading.info.slice_mm
     facts["slice_mm"] = None if slice_mm is None else [float(v) for v in slice_mm]
     message: dict[str, Any] = {
@@ -190,6 +192,10 @@ def _message(reading: Reading, desk: RemoteDesk) -> dict[str, Any]:
         block = desk.allocate((len(times_s),), np.float64)
         block[:] = times_s
         message["times"] = len(desk.blocks) - 1
+    if reading.info.key_index is not None:
+        block = desk.allocate((len(reading.info.key_index),), np.int64)
+        block[:] = reading.info.key_index
+        message["keys"] = len(desk.blocks) - 1
     if reading.clip is None:
         array = reading.array
         if array is None:
@@ -204,25 +210,55 @@ def _message(reading: Reading, desk: RemoteDesk) -> dict[str, Any]:
 def _serve_frames(sock: socket.socket, clip: Clip, limits: Limits, desk: RemoteDesk) -> None:
     """Decode frames on request into one reused block, until the door hangs up or nobody asks."""
     sock.settimeout(IDLE_S)
-    slots: NDArray[Any] | None = None
+    slots = np.empty(0, np.uint8)
+    held = Held(limits.frame_cache_bytes)
     while True:
         try:
             request, _ = wire.receive(sock)
         except TimeoutError:
             return
-        if slots is None or len(slots) < len(request["indices"]):
-            slots = desk.allocate(_frame_shape(clip, len(request["indices"])), clip.dtype)
+        count, size = len(request["indices"]), request.get("size")
+        shape = _frame_shape(clip, count) if size is None else (count, int(size[0]), int(size[1]), 3)
+        needed = int(np.prod(shape, dtype=np.int64)) * clip.dtype.itemsize
+        if len(slots) < needed:
+            slots = desk.allocate((needed,), np.uint8)
+        targets = slots[:needed].view(clip.dtype).reshape(shape)
         for k, index in enumerate(request["indices"]):
             sandbox.more_cpu(limits.worker_cpu_s)
-            target = slots[k]
+            target = targets[k]
 
-            def decode(index: int = index, target: NDArray[Any] = target) -> bool:
-                target[...] = clip.frame(index)
+            def decode(index: int = index, target: NDArray[Any] = target, whole: bool = size is None) -> bool:
+                if whole:
+                    target[...] = held.take(clip, index)
+                else:
+                    target[...] = resize_frames([held.frame(clip, index)], target.shape[:2])[0]
                 return True
 
             if _guard(sock, decode) is None:
                 break
             wire.send(sock, {"op": "frame", "slot": k, "problems": clip.problems()})
+
+
+class Held:
+    """Whole frames of which something smaller was asked: the page asks for the same ones in full soon after."""
+
+    def __init__(self, most_bytes: int) -> None:
+        self._most = most_bytes
+        self._frames: dict[int, NDArray[Any]] = {}
+
+    def frame(self, clip: Clip, index: int) -> NDArray[Any]:
+        """This frame, kept while there is room."""
+        frame = self._frames.get(index)
+        if frame is None:
+            frame = np.array(clip.frame(index))
+            if (len(self._frames) + 1) * frame.nbytes <= self._most:
+                self._frames[index] = frame
+        return frame
+
+    def take(self, clip: Clip, index: int) -> NDArray[Any]:
+        """This frame, which then is kept no longer: whoever asked keeps it."""
+        frame = self._frames.pop(index, None)
+        return clip.frame(index) if frame is None else frame
 
 
 def _frame_shape(clip: Clip, n: int) -> tuple[int, ...]:

@@ -6,9 +6,9 @@ N = T·gh·gw patches, D = 3·14·14 = 588 values per patch.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from functools import partial
+from typing import Protocol
 
 import numpy as np
 
@@ -22,6 +22,13 @@ from omnivmed.window import apply_window
 
 READ_CHUNK = 16
 """Frames decoded and resized at a time: full-size frames never pile up."""
+
+
+class Take(Protocol):
+    """Reads slices or frames of one study."""
+
+    def __call__(self, indices: np.ndarray, size: tuple[int, int] | None = None) -> np.ndarray:
+        """uint8 (n, H, W, 3) as `Study.take`, or of this (height, width) as `Study.take_resized`."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -143,7 +150,7 @@ def prepare(
     span_s: tuple[float, float] | None = None,
     frame_index: np.ndarray | None = None,
     progress: Progress | None = None,
-    take: Callable[[np.ndarray], np.ndarray] | None = None,
+    take: Take | None = None,
 ) -> Patches:
     """Sample, window, resize and cut a study into patches.
 
@@ -152,8 +159,8 @@ def prepare(
         span_s: this stretch of a clip alone (:func:`omnivmed.vision.sampling.sample_frames`).
         frame_index: take exactly these frames instead of sampling.
         progress: called with ("reading", frames done, frames in all).
-        take: in place of `study.take`, for a caller that measures or counts what is read; not asked where the budget
-            shows a CT under three windows.
+        take: `take(indices, size)` in place of `study.take_resized`, for a caller that measures or counts what is read;
+            not asked where the budget shows a CT under three windows.
 
     Raises:
         ValueError: ``max_frames`` below 1, no such stretch.
@@ -176,14 +183,15 @@ def prepare(
         patch_size=budget.patch_size,
     )
     gh, gw = size[0] // budget.patch_size, size[1] // budget.patch_size
-    read = take or study.take
     coloured = budget.ct_windows is not None and study.unit == "HU" and study.channels == 1
-    if coloured:
-        read = partial(three_windows, study, budget.ct_windows or ())
     rows = np.empty((len(index) * gh * gw, 3 * budget.patch_size**2), dtype=np.float32)
     for start in range(0, len(index), READ_CHUNK):
         chunk = index[start : start + READ_CHUNK]
-        cut, _ = patchify(resize_frames(read(chunk), size), merge_size, budget.patch_size)
+        if coloured:
+            frames = resize_frames(three_windows(study, budget.ct_windows or (), chunk), size)
+        else:
+            frames = (take or study.take_resized)(chunk, size)
+        cut, _ = patchify(frames, merge_size, budget.patch_size)
         rows[start * gh * gw : start * gh * gw + len(cut)] = cut
         if progress is not None:
             progress("reading", min(start + READ_CHUNK, len(index)), len(index))
@@ -210,7 +218,7 @@ def prepare_place(
     place: int,
     budget: VisionBudget = DEFAULT_BUDGET,
     *,
-    take: Callable[[np.ndarray], np.ndarray] | None = None,
+    take: Take | None = None,
 ) -> Patches:
     """One slice or frame of a study as a still, at the whole budget of a still.
 
@@ -218,7 +226,7 @@ def prepare_place(
     `frame_index` its place in the study.
     """
     index = np.array([place], np.int64)
-    frame = (take or study.take)(index)[0]
+    frame = (study.take(index) if take is None else take(index))[0]
     with Study.from_array(frame, "image", spacing_mm=(None, study.pixel_aspect, 1.0)) as still:
         patches = prepare(still, budget)
     return replace(patches, frame_index=index, window=study.window, unit=study.unit)
