@@ -25,6 +25,7 @@ from typing import Any
 import httpx
 
 from benchmarks.load.crowd import open_sent
+from benchmarks.load.probe import Probe, Timed, evened, per_visit, thirds
 from benchmarks.load.program import Program, served
 from benchmarks.load.visitor import Visitor, percentile
 from omnivmed.limits import LOCAL
@@ -73,6 +74,7 @@ class Soak:
         self.random = random.Random(seed)
         self.diary = Diary()
         self.began = time.monotonic()
+        self.seen: list[Timed] = []  # of the probe beside it
         self.over = threading.Event()
         self.shaken = time.monotonic() - 1e6  # when something was last done to the program
         self.room = threading.BoundedSemaphore(AT_ONCE)  # a visit holds one place
@@ -246,6 +248,13 @@ class Soak:
 
     def run(self, tell: Callable[[dict[str, float]], None] = lambda _: None) -> dict[str, Any]:
         """Until the time is over. `tell` is given a line of figures every minute."""
+        with Probe() as probe:
+            self.seen = probe.seen
+            self._hour(tell)
+        shutil.rmtree(self.folder)
+        return self.told()
+
+    def _hour(self, tell: Callable[[dict[str, float]], None]) -> None:
         people = [threading.Thread(target=self._person, args=(k,)) for k in range(AT_ONCE)]
         for one in people:
             one.start()
@@ -270,8 +279,6 @@ class Soak:
             for one in people:
                 one.join(120)
         self.everybody_leaves()
-        shutil.rmtree(self.folder)
-        return self.told()
 
     def _person(self, number: int) -> None:
         rng = random.Random(f"{number} {self.random.random()}")
@@ -322,16 +329,27 @@ class Soak:
         return found
 
     def told(self) -> dict[str, Any]:
-        """The whole diary: counts, thirds of the hour side by side, every minute."""
-        diary = self.diary
+        """The whole diary: counts, thirds of the hour side by side, every minute.
+
+        "evened": as it would be on a machine as fast as this one at its best, see `probe.py`.
+        """
+        diary, seen = self.diary, self.seen
         return {
             "minutes": self.minutes,
             "visits": dict(diary.visits),
             "events": dict(diary.events),
             "told": dict(diary.told),
             "wrong": diary.wrong,
-            "opened_p95_s_by_third": _thirds(diary.opened_s, self.minutes),
-            "first_word_p95_s_by_third": _thirds(diary.first_word_s, self.minutes),
+            "opened_p95_s_by_third": thirds(diary.opened_s, self.minutes),
+            "first_word_p95_s_by_third": thirds(diary.first_word_s, self.minutes),
+            "slowness_by_third": [
+                s / percentile([s for _, s in seen], 0.1) for s in thirds(seen, self.minutes, 0.5)
+            ]
+            if seen
+            else [],
+            "evened_opened_p95_s_by_third": thirds(evened(diary.opened_s, seen), self.minutes),
+            "evened_first_word_p95_s_by_third": thirds(evened(diary.first_word_s, seen), self.minutes),
+            "cpu_s_per_visit_by_third": per_visit(diary.minutes, self.minutes),
             "left": diary.left,
             "by_minute": diary.minutes,
         }
@@ -385,9 +403,3 @@ def _persons(said: str) -> set[str]:
 def _sentence(shown: str) -> str:
     found = re.search(r"ov-error[^>]*>([^<]{0,120})", shown)
     return found[1] if found else shown[-120:]
-
-
-def _thirds(values: list[tuple[float, float]], minutes: float) -> list[float]:
-    return [
-        percentile([s for minute, s in values if k <= 3 * minute / minutes < k + 1], 0.95) for k in range(3)
-    ]

@@ -17,7 +17,7 @@ import json
 import logging
 import sys
 import traceback
-from collections.abc import MutableMapping
+from collections.abc import Iterable, MutableMapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -50,6 +50,8 @@ def missing() -> list[str]:
         "gradio.Blocks._queue.event_ids_to_events": hasattr(queue, "event_ids_to_events"),
         "gradio.Blocks._queue.clean_events": hasattr(queue, "clean_events"),
         "gradio.Blocks._queue.send_message": hasattr(queue, "send_message"),
+        "gradio.Blocks._queue.pending_messages_per_session": hasattr(queue, "pending_messages_per_session"),
+        "gradio.Blocks._queue.pending_event_ids_session": hasattr(queue, "pending_event_ids_session"),
         "gradio.queueing.Event": {"_id", "session_hash", "concurrency_id", "enqueue_time", "request"}
         <= set(Event.__init__.__code__.co_names),
         "gradio.block_function.BlockFunction": {"api_name", "api_visibility", "concurrency_id", "queue"}
@@ -204,6 +206,21 @@ class EventQueue:
             given_up = ProcessCompletedMessage(output={"error": texts.UNHEARD}, success=False)
             self._inside.send_message(event, given_up)
         await self._inside.clean_events(event_id=event_id)
+
+    def listeners(self) -> set[str]:
+        """Names under which messages are kept or would be sent: of pages, and of callers without one."""
+        return set(self._inside.pending_messages_per_session)
+
+    def forget(self, listeners: Iterable[str]) -> None:
+        """Drop what is kept for these names, but for those with work that waits or runs. On the server's event loop.
+
+        The framework keeps the messages of the last 2,000 pages, whether they are still there or not; it makes the
+        place anew when a page asks for something again.
+        """
+        busy = {event.session_hash for event in self._inside.event_ids_to_events.values()}
+        for name in set(listeners) - busy:
+            self._inside.pending_messages_per_session.pop(name, None)
+            self._inside.pending_event_ids_session.pop(name, None)
 
 
 def plot_data(figure: Any) -> PlotData:

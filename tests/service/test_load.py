@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from benchmarks.load import __main__ as command
-from benchmarks.load import crowd, leaks, soak
+from benchmarks.load import crowd, leaks, probe, soak
 from benchmarks.load.program import Program, served
 from benchmarks.load.visitor import Visitor, percentile
 
@@ -100,6 +101,27 @@ def test_the_soak_from_beginning_to_end(program: Program) -> None:
     assert sum(found["visits"].values()) > 2
     assert lines
     assert len(found["left"]) == 1
+
+
+def test_seconds_are_evened_by_how_slow_the_machine_was() -> None:
+    seen = [(0.1, 0.02), (0.6, 0.02), (1.1, 0.04), (1.7, 0.08), (2.5, 0.02)]
+    assert probe.slowness(seen) == pytest.approx({0: 1.0, 1: 3.0, 2: 1.0})
+    evened = probe.evened([(0.5, 0.3), (1.5, 0.9), (2.5, 0.6)], seen)
+    assert probe.thirds(evened, 3.0) == pytest.approx(
+        [0.3, 0.3, 0.6]
+    )  # only the last one was the page's doing
+    lines = [{"minute": k + 0.5, "visits": 10.0 * k, "cpu_s": 2.0 * k + (k > 4)} for k in range(6)]
+    assert probe.per_visit(lines, 6.0) == pytest.approx([0.2, 0.2, 0.25])
+    assert probe.per_visit([], 6.0) == [0.0, 0.0, 0.0]
+
+
+def test_the_probe_runs_until_it_is_left() -> None:
+    with probe.Probe() as beside:
+        end = time.monotonic() + 20
+        while not beside.seen and time.monotonic() < end:
+            time.sleep(0.05)
+    assert beside.seen
+    assert beside._process.poll() is not None
 
 
 def test_the_command_says_how_to_repeat_it_without_folders(tmp_path: Path) -> None:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from typing import Any
 
 import gradio as gr
@@ -63,6 +66,41 @@ def test_events_of_the_queue_say_whose_they_are() -> None:
     assert (second.page, second.listener, second.scope) == (None, "b", {"of": "b"})
     assert queue.listener_of("a") == "page"
     assert queue.listener_of("gone") == "gone"
+
+
+def test_messages_of_a_page_are_forgotten_but_not_while_it_works() -> None:
+    from types import SimpleNamespace
+
+    demo = gr.Blocks(analytics_enabled=False)
+    demo.queue()
+    queue, inside = upstream.EventQueue(demo), demo._queue
+    for name in ("left", "works"):
+        inside.pending_messages_per_session[name] = SimpleNamespace()  # type: ignore[assignment]
+        inside.pending_event_ids_session[name] = {"event"}
+    working: Any = SimpleNamespace(_id="e", session_hash="works")
+    inside.event_ids_to_events["e"] = working
+    assert queue.listeners() == {"left", "works"}
+    queue.forget(["left", "works", "never was"])
+    assert queue.listeners() == set(inside.pending_event_ids_session) == {"works"}
+
+
+def test_the_framework_summarises_no_events() -> None:
+    """Nobody sees the summary here; it would be made anew after every event, from all that were."""
+    from omnivmed.ui.visit.environment import QUIET
+
+    code = """
+import gradio as gr
+queue = gr.Blocks(analytics_enabled=False)._queue
+queue.events_recorded += 1
+before = queue.cached_event_analytics_summary
+event = {"time": 0.0, "status": "success", "process_time": 1.0, "function": "f", "session_hash": "s"}
+assert queue.compute_analytics_summary([event]) is before
+print(queue.ANALYTICS_MAX_EVENTS)
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", code], env=os.environ | QUIET, capture_output=True, text=True, timeout=120
+    )
+    assert done.stdout.split() == ["1"], done.stderr
 
 
 def test_work_is_found_by_number_and_by_public_name() -> None:

@@ -27,6 +27,7 @@ from pathlib import Path
 from typing import IO
 
 from omnivmed.ui import texts
+from omnivmed.ui.visit.heap import large_blocks_apart
 
 log = logging.getLogger("omnivmed.ui")
 
@@ -36,6 +37,10 @@ QUIET = {
     "HF_HUB_DISABLE_TELEMETRY": "1",
     "DO_NOT_TRACK": "1",
     "TOKENIZERS_PARALLELISM": "false",
+    # After every event Gradio has pandas summarise the last 10,000 for a page of figures that is off here: 2 ms of the
+    # interpreter after each event, 7 ms once there were so many, and their session hashes kept meanwhile (6.31).
+    "GRADIO_ANALYTICS_MAX_EVENTS": "1",
+    "GRADIO_ANALYTICS_CACHE_FREQUENCY": str(10**12),
 }
 # Variables of Gradio's that open more than this page means to: other folders of the computer, a tunnel through somebody
 # else's server, reloading and editing of the program, further processes that know nothing of the sessions here.
@@ -77,6 +82,7 @@ def prepare(*, offline: bool = False, base: Path | None = None) -> PrivateRoot:
     Raises OSError when the folder belongs to somebody else or cannot be made private.
     """
     os.environ.update(QUIET)
+    large_blocks_apart()
     opening = [name for name in OPENING if os.environ.pop(name, None)]
     if opening:
         log.warning("not used, this page opens nothing by variables: %s", " ".join(opening))

@@ -167,6 +167,7 @@ def _sweep_forever(context: Context, listeners: Listeners) -> None:
 
     steps: tuple[Callable[[], object], ...] = (
         lambda: listeners.drop_unheard(context.store.gone),
+        listeners.forget_silent,
         context.store.sweep,
         context.uploads.drop_broken,
         lambda: context.uploads.drop_forgotten(60 * context.limits.waiting_upload_minutes),

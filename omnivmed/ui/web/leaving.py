@@ -20,6 +20,8 @@ from omnivmed.ui.web.asgi import App, Message, Receive, Scope, Send
 
 #: An event that nobody has listened to for this long ends; `drop_unheard` is called every second.
 PATIENCE_S = 3.5
+#: What the framework keeps for a page or caller goes when nobody listened and nothing ran for so long.
+FORGET_S = 45.0
 _CALL = re.compile(r"/gradio_api/call/[^/]+/([^/]+)/?$")
 
 
@@ -31,6 +33,7 @@ class Listeners:
         self._clock = clock
         self._open: collections.Counter[str] = collections.Counter()
         self._heard: dict[str, float] = {}  # when the last stream of a name ended
+        self._silent: dict[str, float] = {}  # since when a name has neither stream nor work
         self._loop: asyncio.AbstractEventLoop | None = None
 
     def on_loop(self) -> None:
@@ -70,6 +73,17 @@ class Listeners:
             if self._loop is not None and not self._loop.is_closed():
                 asyncio.run_coroutine_threadsafe(self._queue.drop(event_id), self._loop)
         return len(events)
+
+    def forget_silent(self) -> None:
+        """Have dropped what is kept for pages that left, and for callers that heard their answer."""
+        if self._loop is not None and not self._loop.is_closed():
+            self._loop.call_soon_threadsafe(self._forget)
+
+    def _forget(self) -> None:
+        now = self._clock()
+        silent = self._queue.listeners() - set(self._open) - {e.listener for e in self._queue.events()}
+        self._silent = {name: self._silent.get(name, now) for name in silent}
+        self._queue.forget([name for name, since in self._silent.items() if now - since > FORGET_S])
 
 
 class Leaving:
