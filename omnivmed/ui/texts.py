@@ -170,6 +170,8 @@ class Texts(BaseModel, frozen=True, extra="forbid", strict=False):
     RULES_SAID_HEAD: tuple[str, ...]
     RULES_SAID_NOTE: str
     RULES_BOARD: dict[str, str]
+    QUIZ: dict[str, str]
+    TEACH_HANDOUT: str
     TEACH_TITLE: str
     TEACH_TAGLINE: str
     TEACH_STUDY: str

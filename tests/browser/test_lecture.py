@@ -39,4 +39,4 @@ def test_a_link_opens_the_lecture_and_keys_turn_it(open_page: Opener) -> None:
     page.keyboard.press("ArrowRight")
     assert page.evaluate(SHOWN) == ["teach-step-3"], "arrows on a slider move the slider"
     page.keyboard.press("Escape")
-    assert len(page.evaluate(SHOWN)) == 7
+    assert len(page.evaluate(SHOWN)) == 8

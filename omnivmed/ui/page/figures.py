@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+from collections.abc import Sequence
 from html import escape
 from typing import TYPE_CHECKING
 
@@ -123,6 +124,27 @@ def strip_figure(frames: NDArray[np.uint8], mask: KeepMask, names: list[str]) ->
             f"<span><b>{escape(names[k])}</b>{kept}</span></a>"
         )
     return f'<div class="ov-frames" style="max-height:none">{"".join(cells)}</div>'
+
+
+def lettered_figure(
+    frame: NDArray[np.uint8], rects: NDArray[np.float32], marks: Sequence[tuple[int, int]], caption: str
+) -> str:
+    """A frame with a box and a letter, from A on, on each of some tokens (row, column)."""
+    uri, width, height = picture_uri(frame, SHARP * EDGE)
+    width, height = round(width / SHARP), round(height / SHARP)
+    sx, sy = width / frame.shape[1], height / frame.shape[0]
+    parts = [
+        f'<svg viewBox="0 0 {width} {height}" role="img" aria-label="{escape(caption)}">',
+        f'<image href="{uri}" width="{width}" height="{height}"/>',
+    ]
+    for number, (row, column) in enumerate(marks):
+        x0, y0, x1, y1 = (float(v) for v in rects[row, column] * (sx, sy, sx, sy))
+        parts.append(
+            f'<rect x="{x0:.1f}" y="{y0:.1f}" width="{x1 - x0:.1f}" height="{y1 - y0:.1f}" fill="none" '
+            f'stroke="{KEPT}" stroke-width="2"/><text x="{x0 + 5:.1f}" y="{y0 + 18:.1f}" fill="{KEPT}" '
+            f'font-size="17" font-weight="700">{chr(ord("A") + number)}</text>'
+        )
+    return f"<figure>{''.join(parts)}</svg><figcaption>{escape(caption)}</figcaption></figure>"
 
 
 def said_figure(label: str, text: str, facts: str, whole: str | None) -> str:

@@ -52,7 +52,8 @@
     const turn = event.target instanceof Element && event.target.closest('[data-lecture]');
     if (!turn) return;
     const what = turn.getAttribute('data-lecture');
-    if (what === 'begin') begin(1);
+    if (what === 'print') print();
+    else if (what === 'begin') begin(1);
     else if (what === 'end') end();
     else show(place + (what === 'next' ? 1 : -1));
   });

@@ -18,11 +18,12 @@ from omnivmed.ui.page import figures, parts, steps
 from omnivmed.ui.page.charts import TOP
 from omnivmed.ui.page.plots import chart_box, no_charts, shown_charts
 from omnivmed.ui.page.upload import study_upload
+from omnivmed.ui.tabs import teach_quiz
 from omnivmed.ui.tabs.bench import QUIET, Bench
 from omnivmed.ui.tabs.screen import Updates
 from omnivmed.ui.visit import chat, opening
 from omnivmed.ui.visit.background import Reporter
-from omnivmed.ui.visit.lesson import FINE, LOOKS, Lesson, make_lesson
+from omnivmed.ui.visit.lesson import FINE, LOOKS, Lesson, make_lesson, plans
 from omnivmed.ui.visit.opened import OpenStudy
 from omnivmed.ui.visit.opening import Opening
 from omnivmed.ui.visit.samples import SAMPLES, find_sample
@@ -33,7 +34,6 @@ from omnivmed.ui.visit.uploads import FROM_HEADER
 FIRST = "mr_head"
 CHOICES = [(sample.name, sample.key) for sample in SAMPLES]
 STEPS = 5
-FLOOR = 2.0  # no token moves further: the first frame and one token of each other one are left
 ANSWER_TOKENS = 64
 
 
@@ -56,6 +56,7 @@ class TeachPage:
     steps: tuple[Any, ...]
     said: tuple[Any, ...]
     chart: Any
+    quiz: teach_quiz.QuizPage
 
 
 def build(context: Context) -> TeachPage:
@@ -144,6 +145,8 @@ def build(context: Context) -> TeachPage:
             step(5)
             figure()
             answer()
+        with screen("quiz"):
+            quiz = teach_quiz.build()
         with screen("6"):
             gr.HTML(
                 f'<div class="ov-teach"><h2>{escape(texts.TEACH_OWN)}</h2>'
@@ -154,14 +157,15 @@ def build(context: Context) -> TeachPage:
     gr.HTML(parts.footer(context.limits, title_of(context.settings.model)), elem_id="ov-foot", padding=False)
     return TeachPage(
         study, look, upload, status, question, ask, stop, place, threshold, reference,
-        tuple(columns), tuple(boxes), tuple(said), chart,
+        tuple(columns), tuple(boxes), tuple(said), chart, quiz,
     )  # fmt: skip
 
 
 def lecture_bar() -> str:
-    """The button that shows one step a screen; what it does is in `teach.js`."""
+    """The buttons that show one step a screen and print all on one page; what they do is in `teach.js`."""
     return (
         f'<p class="ov-lecture-bar"><button type="button" data-lecture="begin">{escape(texts.TEACH_LECTURE)}</button>'
+        f'<button type="button" data-lecture="print">{escape(texts.TEACH_HANDOUT)}</button>'
         f"<span>{escape(texts.TEACH_LECTURE_KEYS)}</span></p>"
     )
 
@@ -172,6 +176,7 @@ class Teach:
     def __init__(self, context: Context, page: TeachPage) -> None:
         self.context = context
         self.page = page
+        self.quiz = teach_quiz.Quiz(context, page.quiz)
 
     def open_first(
         self, request: gr.Request, key: Any, look: Any, place: Any, threshold: Any, reference: Any
@@ -266,6 +271,7 @@ class Teach:
             page.stop: gr.Button(visible=several),
             **{column: gr.Column(visible=several) for column in page.columns[1:]},
             **dict.fromkeys(page.said, ""),
+            **self.quiz.cleared(),
         }
         if lesson.opened.sample is None:
             updates[page.study] = None  # a file of one's own is none of those above
@@ -354,24 +360,6 @@ class Teach:
         return {self.page.ask: gr.Button(interactive=True), self.page.stop: gr.Button(interactive=False)}
 
 
-def plans(threshold: Any, reference: Any) -> list[tuple[Any, Any, str]]:
-    """(threshold, reference, label) of the five answers: nothing dropped but repeats, half the threshold, the
-    threshold, the other reference, and everything dropped that can be."""
-    value = float(threshold or 0)
-    other = next(name for name in texts.REFERENCES if name != reference)
-    settings = [
-        (0.0, reference),
-        (value / 2, reference),
-        (value, reference),
-        (value, other),
-        (FLOOR, reference),
-    ]
-    return [
-        (one, rule, words.format(value=one, reference=texts.REFERENCES[rule]))
-        for (one, rule), words in zip(settings, texts.TEACH_SAID, strict=True)
-    ]
-
-
 def wire(demo: gr.Blocks, page: TeachPage, context: Context) -> None:
     """Events of the page; call inside the same `demo.route`."""
     teach = Teach(context, page)
@@ -387,7 +375,8 @@ def wire(demo: gr.Blocks, page: TeachPage, context: Context) -> None:
     drawn = [page.status, *page.steps, page.chart]
     fitted = [*drawn, page.place]
     controls = [page.look, page.question, page.ask, page.stop]
-    outputs = [*fitted, page.study, *controls, *page.columns[1:], *page.said]
+    quizzed = teach_quiz.wire(context, page.quiz, [page.look, page.threshold, page.reference])
+    outputs = [*fitted, page.study, *controls, *page.columns[1:], *page.said, *quizzed]
     demo.load(teach.open_first, [page.study, *asked], outputs, **quick)
     page.study.input(teach.open_sample, [page.study, *asked], outputs, **quick)
     page.upload.upload(teach.open_files, [page.upload, *asked], [*outputs, page.upload], **heavy)

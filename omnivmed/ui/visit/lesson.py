@@ -22,6 +22,9 @@ LOOKS: tuple[Look, ...] = ("model", "neighbours")
 FINE = VisionBudget(max_tokens=1_536, max_frames=24, image_merge_size=2, frame_max_tokens=48)
 
 
+FLOOR = 2.0  # no token moves further: the first frame and one token of each other one are left
+
+
 @dataclass(frozen=True, eq=False)
 class View:
     """Frames of a study, cut once; thresholds are tried on the same patches. taken: in words, which frames and why."""
@@ -50,12 +53,29 @@ class View:
         return str(int(self.patches.frame_index[k]) + 1)
 
 
+@dataclass(frozen=True)
+class Item:
+    """One question of the quiz (`visit.quiz`). right: index into options; why: the numbers, shown when it is checked.
+
+    marks: tokens (row, column) of frame `frame`, called `place`, that the options name, for a question about a picture.
+    """
+
+    question: str
+    options: tuple[str, ...]
+    right: int
+    why: str
+    frame: int | None = None
+    place: str = ""
+    marks: tuple[tuple[int, int], ...] = ()
+
+
 @dataclass(eq=False)
 class Lesson:
     """One learner's study and both ways of looking at it; of a picture alone both are the same."""
 
     opened: OpenStudy
     views: dict[Look, View]
+    quiz: tuple[Item, ...] = ()  # the questions on the screen
 
     def view(self, look: Any) -> View:
         """The named way of looking; what the model is given for any other word."""
@@ -121,3 +141,21 @@ def ordinal(number: int) -> str:
     """2 → 2nd, 8 → 8th, 11 → 11th, 23 → 23rd."""
     ending = number % 10 if number % 100 not in (11, 12, 13) and number % 10 in (1, 2, 3) else 0
     return texts.TEACH_ORDINALS[ending].format(number=number)
+
+
+def plans(threshold: Any, reference: Any) -> list[tuple[Any, Any, str]]:
+    """(threshold, reference, label) of the five answers: nothing dropped but repeats, half the threshold, the
+    threshold, the other reference, and everything dropped that can be."""
+    value = float(threshold or 0)
+    other = next(name for name in texts.REFERENCES if name != reference)
+    settings = [
+        (0.0, reference),
+        (value / 2, reference),
+        (value, reference),
+        (value, other),
+        (FLOOR, reference),
+    ]
+    return [
+        (one, rule, words.format(value=one, reference=texts.REFERENCES[rule]))
+        for (one, rule), words in zip(settings, texts.TEACH_SAID, strict=True)
+    ]
