@@ -12,10 +12,13 @@ Selection reads stored scores alone: another rule is another call of `select`, a
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import combinations, compress
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from train.instruct.rows import shards
 from train.instruct.rows.record import Record
@@ -25,9 +28,9 @@ from train.instruct.select.rules import (
     Bar,
     Chosen,
     best_candidate,
+    kappa_of,
     oka,
     points_of,
-    weighted_kappa,
     within_limits,
 )
 from train.instruct.services.client import Service
@@ -67,23 +70,39 @@ def caption_steps(data: Path, captioner: Service, judges: Sequence[Service], cou
     ]
 
 
-def run(steps: Sequence[Step], folder: Path, say: Callable[[str], None] = print) -> dict[str, shards.Count]:
+def run(
+    steps: Sequence[Step],
+    folder: Path,
+    say: Callable[[str], None] = print,
+    *,
+    processes: int = 1,
+    at_once: int = 1,
+    done: Callable[[int, int], None] | None = None,
+) -> dict[str, shards.Count]:
     """Every step over `folder/checked`, or `records` where nothing was checked, in order. Returns counts by step.
 
-    Finished shards are not done again.
+    Finished shards are not done again. processes, at_once, done: `shards.run_all`.
     """
-    source, counts = folder / ("checked" if (folder / "checked").is_dir() else "records"), {}
-    for step in steps:
-        counts[step.name] = shards.run(step.stage, source, folder / step.name)
-        count = counts[step.name]
-        say(f"{step.name}: {count.kept} of {count.read}")
-        for reason, number in shards.reasons(folder / step.name).items():
-            say(f"  {number} x {reason}")
-        source = folder / step.name
-    (folder / "counts.json").write_text(
-        json.dumps({name: vars(count) for name, count in counts.items()}, indent=1) + "\n", encoding="utf-8"
+    counts = shards.run_all(
+        [(step.name, step.stage) for step in steps], begin(folder), folder, processes, at_once, done
     )
+    account(counts, folder, say)
     return counts
+
+
+def begin(folder: Path) -> Path:
+    """The folder that the first step reads."""
+    return folder / ("checked" if (folder / "checked").is_dir() else "records")
+
+
+def account(counts: Mapping[str, shards.Count], folder: Path, say: Callable[[str], None]) -> None:
+    """Say and write down (`counts.json`) what became of the rows, step by step."""
+    for name, count in counts.items():
+        say(f"{name}: {count.kept} of {count.read}")
+        for reason, number in shards.reasons(folder / name).items():
+            say(f"  {number} x {reason}")
+    text = json.dumps({name: vars(count) for name, count in counts.items()}, indent=1)
+    (folder / "counts.json").write_text(text + "\n", encoding="utf-8")
 
 
 def last(folder: Path) -> Path:
@@ -96,14 +115,9 @@ def last(folder: Path) -> Path:
 
 def select_oka(folder: Path, keep: float = KEEP, weight: float = WEIGHT) -> Chosen:
     """Write `selected/` from the stored scores: two passes, the first of which holds three values a row."""
-    nan = float("nan")
     source = last(folder)
-    chosen = oka(
-        ((r.id, r.scores.get("S", nan), r.scores.get("M", nan)) for r in shards.records_of(source)),
-        keep,
-        weight,
-    )
-    _renew(folder / "selected", (r for r in shards.records_of(source) if r.id in chosen))
+    chosen = oka(((r.id, r.score("S"), r.score("M")) for r in shards.records_of(source)), keep, weight)
+    _renew(folder / "selected", compress(shards.lines_of(source), chosen.taken))
     return chosen
 
 
@@ -111,19 +125,21 @@ def select_captions(folder: Path, bar: Bar | None = None) -> dict[str, int]:
     """Write `selected/` and `captions.jsonl` from the stored judgements; returns {"read", "kept", "rejected"}."""
     bar = bar or Bar()
     counts = {"read": 0, "kept": 0, "rejected": 0}
-    rows: list[str] = []
+    draft = folder / "captions.part"
+    with draft.open("w", encoding="utf-8") as file:
 
-    def chosen() -> Iterator[Record]:
-        for record in shards.records_of(last(folder)):
-            counts["read"] += 1
-            best = best_candidate(record, bar)
-            counts["kept" if best else "rejected"] += 1
-            if best is not None:
-                rows.append(json.dumps(conversation(record, str(record.candidates[best[0]]["text"]))))
-                yield record.with_scores(mean=best[1])
+        def chosen() -> Iterator[bytes]:
+            for record in shards.records_of(last(folder)):
+                counts["read"] += 1
+                best = best_candidate(record, bar)
+                counts["kept" if best else "rejected"] += 1
+                if best is not None:
+                    text = str(record.candidates[best[0]]["text"])
+                    file.write(json.dumps(conversation(record, text)) + "\n")
+                    yield record.with_scores(mean=best[1], candidate=float(best[0])).to_bytes()
 
-    _renew(folder / "selected", chosen())
-    (folder / "captions.jsonl").write_text("".join(row + "\n" for row in rows), encoding="utf-8")
+        _renew(folder / "selected", chosen())
+    draft.replace(folder / "captions.jsonl")
     return counts
 
 
@@ -151,25 +167,39 @@ def conversation(record: Record, text: str) -> dict[str, Any]:
 
 def agreement(folder: Path) -> dict[str, float]:
     """ "first / second" -> weighted kappa over every criterion of every candidate that both judged."""
-    given: dict[str, dict[tuple[str, int, int], int]] = {}
+    tables: dict[tuple[str, str], np.ndarray] = {}
     for record in shards.records_of(last(folder)):
+        given: dict[int, dict[str, tuple[float, ...]]] = {}
         for j in record.judgements:
-            for criterion, value in enumerate(points_of(j) or ()):
-                given.setdefault(str(j["judge"]), {})[record.id, j["candidate"], criterion] = round(value)
-    names = sorted(given)
-    out = {}
-    for place, first in enumerate(names):
-        for second in names[place + 1 :]:
-            both = sorted(given[first].keys() & given[second].keys())
-            out[f"{first} / {second}"] = weighted_kappa(
-                [given[first][key] for key in both], [given[second][key] for key in both]
-            )
-    return out
+            if points := points_of(j):
+                given.setdefault(j["candidate"], {})[str(j["judge"])] = points
+        for of_candidate in given.values():
+            for first, second in combinations(sorted(of_candidate), 2):
+                table = tables.setdefault((first, second), np.zeros((5, 5), dtype=np.int64))
+                for a, b in zip(of_candidate[first], of_candidate[second], strict=True):
+                    table[round(a) - 1, round(b) - 1] += 1
+    return {f"{a} / {b}": kappa_of(table) for (a, b), table in sorted(tables.items())}
 
 
-def _renew(folder: Path, chosen: Iterator[Record]) -> None:
+def drift(folder: Path) -> dict[str, list[float]]:
+    """Judge -> mean of its points in each tenth of the rows, in their order: level, unless the judge drifts (a service
+    that was changed midway, or rows that differ)."""
+    total = sum(1 for _ in shards.lines_of(last(folder)))
+    sums: dict[str, np.ndarray] = {}
+    for place, record in enumerate(shards.records_of(last(folder))):
+        for j in record.judgements:
+            if points := points_of(j):
+                table = sums.setdefault(str(j["judge"]), np.zeros((10, 2)))
+                table[place * 10 // total] += (sum(points), len(points))
+    return {
+        judge: [float(s / n) if n else float("nan") for s, n in table]
+        for judge, table in sorted(sums.items())
+    }
+
+
+def _renew(folder: Path, chosen: Iterable[bytes]) -> None:
     """Selection is a function of stored scores: made anew each time."""
     if folder.is_dir():
         for path in folder.glob("*.jsonl"):
             path.unlink()
-    shards.write_shards(chosen, folder)
+    shards.write_lines(chosen, folder)

@@ -6,11 +6,13 @@ afterwards and can be made again by another rule without asking anybody.
 
 from __future__ import annotations
 
-import json
+import math
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import MISSING, dataclass, field, fields, replace
+from dataclasses import MISSING, dataclass, field, fields
 from pathlib import Path
 from typing import Any
+
+import orjson
 
 from omnivmed.records import Media, Sample
 from train.instruct.rows.licences import licence_of
@@ -56,32 +58,37 @@ class Record:
     schema: str = SCHEMA
 
     def to_json(self) -> str:
-        """One line without its end."""
-        return _ENCODER.encode(vars(self))  # no copy of what is written and forgotten
+        """One line without its end. A score that is not a number becomes null. Raises TypeError for broken text."""
+        return self.to_bytes().decode()
+
+    def to_bytes(self) -> bytes:
+        """As `to_json`, in UTF-8."""
+        return orjson.dumps(self.__dict__)  # no copy of what is written and forgotten
 
     @classmethod
-    def from_json(cls, line: str) -> Record:
+    def from_json(cls, line: str | bytes) -> Record:
         """Raises RecordError."""
         try:
-            values = json.loads(line)
+            values = orjson.loads(line)
         except ValueError:
             raise RecordError("not JSON") from None
         if not isinstance(values, dict) or values.get("schema") != SCHEMA:
             raise RecordError(f"not a record of {SCHEMA}")
-        if unknown := sorted(values.keys() - _NAMES):
-            raise RecordError(f"unknown fields {unknown}")
-        if missing := sorted(_NEEDED - values.keys()):
-            raise RecordError(f"lacks {missing}")
-        for name in ("paths", "prints", "candidates", "judgements"):
-            values[name] = tuple(values.get(name) or ())
-        if values.get("window") is not None:
+        if values.keys() != _NAMES:
+            if unknown := sorted(values.keys() - _NAMES):
+                raise RecordError(f"unknown fields {unknown}")
+            if missing := sorted(_NEEDED - values.keys()):
+                raise RecordError(f"lacks {missing}")
+            values = {**_DEFAULTS, "scores": {}, **values}
+        for name in _LISTS:
+            values[name] = tuple(values[name] or ())
+        if values["window"] is not None:
             values["window"] = tuple(values["window"])
+        if not values["id"] or not _said(values["question"]) or not _said(values["answer"]):
+            raise RecordError("no id, question or answer")
         # As the constructor would, without its twenty guarded assignments: a third of the time of a stage.
         record = object.__new__(cls)
-        record.__dict__.update(_DEFAULTS)
-        record.__dict__.update(values)
-        if not record.id or not record.question.strip() or not record.answer.strip():
-            raise RecordError("no id, question or answer")
+        object.__setattr__(record, "__dict__", values)
         return record
 
     def media(self, data: Path) -> Media:
@@ -95,15 +102,35 @@ class Record:
             num_slices=self.num_slices,
         )
 
+    def but(self, **values: Any) -> Record:
+        """The record with other values in some fields: `dataclasses.replace` at a tenth of its time.
+
+        Raises TypeError for a field that is none.
+        """
+        if not values.keys() <= _NAMES:
+            raise TypeError(f"no fields {sorted(values.keys() - _NAMES)}")
+        record = object.__new__(Record)
+        object.__setattr__(record, "__dict__", {**self.__dict__, **values})
+        return record
+
+    def score(self, name: str) -> float:
+        """The score of that name, nan where there is none."""
+        value = self.scores.get(name)
+        return math.nan if value is None else float(value)
+
     def with_scores(self, **scores: float) -> Record:
         """The record with further scores."""
-        return replace(self, scores={**self.scores, **scores})
+        return self.but(scores={**self.scores, **scores})
+
+
+def _said(text: object) -> bool:
+    return isinstance(text, str) and not (not text or text.isspace())
 
 
 _NAMES = frozenset(f.name for f in fields(Record))
 _NEEDED = frozenset(f.name for f in fields(Record) if f.default is MISSING and f.default_factory is MISSING)
-_DEFAULTS = {f.name: f.default for f in fields(Record) if f.default is not MISSING} | {"scores": {}}
-_ENCODER = json.JSONEncoder(ensure_ascii=False)
+_DEFAULTS = {f.name: f.default for f in fields(Record) if f.default is not MISSING}
+_LISTS = ("paths", "prints", "candidates", "judgements")
 
 
 def from_samples(samples: Iterable[Sample], data: Path, split: str = "train") -> Iterator[Record]:

@@ -9,8 +9,10 @@ from __future__ import annotations
 
 import hashlib
 import re
+from array import array
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from contextlib import suppress
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -20,7 +22,7 @@ from omnivmed.errors import StudyError
 from omnivmed.eval.media import open_media
 from omnivmed.records import Item, Media
 from train.instruct.rows import shards
-from train.instruct.rows.record import Record
+from train.instruct.rows.record import Record, RecordError
 from train.instruct.rows.shards import Drop
 
 NEAR = 3
@@ -111,7 +113,7 @@ class Leakage:
             raise Drop(f"cannot be opened: {getattr(error, 'code', 'file missing')}") from None
         if any(self.pictures.near(p) for p in found):
             raise Drop("its picture is in a test set")
-        return replace(record, prints=tuple(f"{p:016x}" for p in found))
+        return record.but(prints=tuple(f"{p:016x}" for p in found))
 
 
 def known_from(items: Iterable[Item]) -> tuple[Index, frozenset[int], int]:
@@ -134,11 +136,20 @@ def known_from(items: Iterable[Item]) -> tuple[Index, frozenset[int], int]:
 
 def unique(source: Path, target: Path) -> shards.Count:
     """Write the shards of `source` without rows that came before: the same words about the same pictures, each within
-    `NEAR` bits. Of equal rows the first in order stays. What is remembered is 64 bits a row and picture."""
+    `NEAR` bits. Of equal rows the first in order stays.
+
+    Two passes: the first remembers 64 bits a row, the second the prints of those rows alone whose words occur twice.
+    """
+    keys = array("Q", (text_print(r.question, r.answer) for r in _readable(source)))
+    ordered = np.sort(np.frombuffer(keys, np.uint64))
+    doubled = frozenset(np.unique(ordered[1:][ordered[1:] == ordered[:-1]]).tolist())
+    del keys, ordered
     known: dict[int, list[tuple[int, ...]]] = {}
 
     def first(record: Record) -> Record:
         key = text_print(record.question, record.answer)
+        if key not in doubled:
+            return record
         prints = tuple(int(p, 16) for p in record.prints)
         if any(_alike(prints, other) for other in known.get(key, ())):
             raise Drop("the same row came before")
@@ -149,6 +160,12 @@ def unique(source: Path, target: Path) -> shards.Count:
     for path in target.glob("*.jsonl") if target.is_dir() else ():
         path.unlink()
     return shards.run(first, source, target)
+
+
+def _readable(folder: Path) -> Iterator[Record]:
+    for line in shards.lines_of(folder):
+        with suppress(RecordError):  # counted by the stage that follows
+            yield Record.from_json(line)
 
 
 def _alike(first: Sequence[int], second: Sequence[int]) -> bool:

@@ -49,10 +49,12 @@ def within_limits(record: Record) -> Record:
 class Chosen:
     """The selected rows by the hashes of their ids, so that a million of them take 8 MB: `"id" in chosen`.
 
-    bar: lowest combined score among them, nan when none. unscored: rows that lack S or M.
+    taken: bool (rows,), in the order they were given. bar: lowest combined score among them, nan when none.
+    unscored: rows that lack S or M.
     """
 
     keys: np.ndarray
+    taken: np.ndarray
     bar: float
     unscored: int
 
@@ -84,26 +86,47 @@ def oka(rows: Iterable[tuple[str, float, float]], keep: float = KEEP, weight: fl
         keys.append(key_of(name))
         similar.append(s)
         match.append(m)
-    key, s_all, m_all = np.array(keys, np.uint64), np.array(similar), np.array(match)
-    if len(np.unique(key)) != len(key):
-        ordered = np.sort(key)
-        raise ValueError(f"{int((ordered[1:] == ordered[:-1]).sum())} ids occur twice")
-    scored = np.isfinite(s_all) & np.isfinite(m_all)
-    unscored = int(len(key) - scored.sum())
-    key = key[scored]
-    if not len(key):
-        return Chosen(key, math.nan, unscored)
-    combined = weight * _unit(s_all[scored]) + _unit(m_all[scored])
-    order = np.lexsort((key, -combined))
+    # 24 bytes a row; what follows works in place, so that a million rows cost tens of megabytes and not hundreds.
+    key, s_all, m_all = (
+        np.frombuffer(a, t) for a, t in ((keys, np.uint64), (similar, float), (match, float))
+    )
+    ordered = np.sort(key)
+    if doubled := int((ordered[1:] == ordered[:-1]).sum()):
+        raise ValueError(f"{doubled} ids occur twice")
+    del ordered
+    taken = np.isfinite(s_all) & np.isfinite(m_all)
+    scored = int(taken.sum())
+    unscored = len(key) - scored
     # A share such as 0.1 x 30 must not gain a row by rounding up 3.0000000000000004.
-    count = math.ceil(keep * len(key) - 1e-9)
-    bar = float(combined[order[count - 1]]) if count else math.nan
-    return Chosen(np.sort(key[order[:count]]), bar, unscored)
+    count = math.ceil(keep * scored - 1e-9)
+    if not count:
+        return Chosen(key[:0].copy(), np.zeros(len(key), bool), math.nan, unscored)
+    _unit(s_all, taken)
+    _unit(m_all, taken)
+    np.multiply(s_all, weight, out=s_all)
+    np.add(s_all, m_all, out=m_all)
+    m_all[~taken] = -math.inf
+    s_all[:] = m_all
+    s_all.partition(len(key) - count)
+    bar = float(s_all[len(key) - count])
+    taken &= m_all >= bar
+    level = np.flatnonzero(m_all == bar)
+    too_many = int(taken.sum()) - count
+    if too_many:
+        taken[level[np.argsort(key[level])[len(level) - too_many :]]] = False
+    return Chosen(np.sort(key[taken]), taken, bar, unscored)
 
 
-def _unit(values: np.ndarray) -> np.ndarray:
-    low, high = values.min(), values.max()
-    return (values - low) / (high - low) if high > low else np.zeros(len(values))
+def _unit(values: np.ndarray, where: np.ndarray) -> None:
+    """Bring values to [0, 1] over the rows `where` holds, in place; what it does not hold comes to nothing."""
+    values[~where] = 0
+    low = float(np.min(values, where=where, initial=math.inf))
+    high = float(np.max(values, where=where, initial=-math.inf))
+    values -= low
+    if high > low:
+        values /= high - low
+    else:
+        values[:] = 0
 
 
 def similarity(record: Record, vectors: Mapping[str, Sequence[float]]) -> float:
@@ -112,18 +135,19 @@ def similarity(record: Record, vectors: Mapping[str, Sequence[float]]) -> float:
     vectors: text -> embedding.
     """
     own = vectors.get(record.answer)
-    values = [
-        _cosine(own, vectors[str(c["text"])])
-        for c in record.candidates
-        if own is not None and str(c["text"]) in vectors
+    found = [v for c in record.candidates if (v := vectors.get(str(c["text"]))) is not None]
+    if own is None or not found:
+        return math.nan
+    return max(_cosines(own, found))
+
+
+def _cosines(own: Sequence[float], others: Sequence[Sequence[float]]) -> list[float]:
+    rows = np.asarray([own, *others], float)
+    norms = np.sqrt((rows * rows).sum(1))
+    dots = rows[1:] @ rows[0]
+    return [
+        float(d / (norms[0] * n)) if norms[0] * n > 0 else 0.0 for d, n in zip(dots, norms[1:], strict=True)
     ]
-    return max(values, default=math.nan)
-
-
-def _cosine(first: Sequence[float], second: Sequence[float]) -> float:
-    a, b = np.asarray(first, float), np.asarray(second, float)
-    norm = float(np.linalg.norm(a) * np.linalg.norm(b))
-    return float(a @ b) / norm if norm > 0 else 0.0
 
 
 @dataclass(frozen=True)
@@ -178,13 +202,19 @@ def weighted_kappa(first: Sequence[int], second: Sequence[int]) -> float:
     """
     if len(first) != len(second):
         raise ValueError(f"{len(first)} and {len(second)} judgements")
-    if not first:
-        return math.nan
-    size = HIGHEST - LOWEST + 1
-    table = np.zeros((size, size))
+    table = np.zeros((HIGHEST - LOWEST + 1,) * 2, dtype=np.int64)
     for a, b in zip(first, second, strict=True):
         table[a - LOWEST, b - LOWEST] += 1
+    return kappa_of(table)
+
+
+def kappa_of(table: np.ndarray) -> float:
+    """The same from a (5, 5) table of how often the first judge gave one number and the second the other."""
+    total = float(table.sum())
+    if not total:
+        return math.nan
+    size = len(table)
     weights = np.square(np.subtract.outer(np.arange(size), np.arange(size))) / (size - 1) ** 2
-    chance = np.outer(table.sum(1), table.sum(0)) / table.sum()
+    chance = np.outer(table.sum(1), table.sum(0)) / total
     expected = float((weights * chance).sum())
     return 1 - float((weights * table).sum()) / expected if expected > 0 else math.nan

@@ -12,6 +12,7 @@ import hashlib
 import ipaddress
 import json
 import os
+import threading
 import time
 import urllib.error
 import urllib.request
@@ -114,7 +115,7 @@ class HttpService:
                 continue
             if stored is not None:
                 stored.parent.mkdir(parents=True, exist_ok=True)
-                draft = stored.with_suffix(f".{os.getpid()}.part")
+                draft = stored.with_suffix(f".{os.getpid()}-{threading.get_ident()}.part")
                 draft.write_text(json.dumps(answer), encoding="utf-8")
                 draft.replace(stored)
             return taken
@@ -153,6 +154,7 @@ def _text_of(answer: Any) -> str:
     text = answer["choices"][0]["message"]["content"]
     if not isinstance(text, str) or not text.strip():
         raise ValueError("no text")
+    text.encode()  # half a surrogate pair is no text either, and could be written nowhere
     return text.strip()
 
 

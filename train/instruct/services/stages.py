@@ -10,7 +10,7 @@ import json
 import math
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -78,7 +78,7 @@ class Candidates:
                 self.service, [{"role": "user", "content": content}], self.temperature, seed, self.max_tokens
             )
             out.append({"text": said, "model": self.service.model, "seed": seed, "prompt": digest})
-        return replace(record, candidates=tuple(out))
+        return record.but(candidates=tuple(out))
 
 
 @dataclass(frozen=True)
@@ -120,7 +120,7 @@ class Judge:
                     "prompt": digest,
                 }
             )
-        return replace(record, judgements=(*record.judgements, *out))
+        return record.but(judgements=(*record.judgements, *out))
 
 
 @dataclass(frozen=True)
@@ -153,7 +153,7 @@ class Match:
 
     def __call__(self, record: Record) -> Record:
         """The record with `M` from 0 to 1, left out when the answer cannot be read. Raises Drop."""
-        as_candidate = replace(record, candidates=({"text": record.answer},), judgements=())
+        as_candidate = record.but(candidates=({"text": record.answer},), judgements=())
         judged = Judge(self.service, self.data)(as_candidate).judgements
         points = points_of(judged[0])
         return (

@@ -273,3 +273,41 @@ def test_commands_from_a_data_set_to_a_selection(tmp_path: Path, capsys: pytest.
     assert len(record.candidates) == 2
     assert len(record.paths) <= Clip().length
     assert record.source == "Cholec80-VQA"
+
+
+def test_broken_text_is_no_answer(tmp_path: Path) -> None:
+    with serving(Stub()) as stub:
+        stub.script = [b'{"choices": [{"message": {"content": "half \\ud800 of a pair"}}]}'] * 4
+        with pytest.raises(ServiceError, match="UnicodeEncodeError"):
+            service(stub).chat([{"role": "user", "content": "x"}], temperature=0.0, seed=1, max_tokens=5)
+
+
+def test_stages_in_a_row_are_the_stages_one_by_one(tmp_path: Path) -> None:
+    samples = [replace(s, turns=((str(tmp_path), "An answer."),)) for s in data(tmp_path / "d", 6)]
+    shards.write_shards(from_samples(samples, tmp_path / "d"), tmp_path / "in", 2)
+    with (tmp_path / "in" / "00001.jsonl").open("a") as file:
+        file.write("{broken\n")
+    stages = [("1", fragile), ("2", graph.within_limits)]
+    together = shards.run_all(stages, tmp_path / "in", tmp_path / "a", at_once=3)
+    first = shards.run(fragile, tmp_path / "in", tmp_path / "b" / "1")
+    second = shards.run(graph.within_limits, tmp_path / "b" / "1", tmp_path / "b" / "2")
+    assert together == {"1": first, "2": second}
+    assert first == shards.Count(7, 5, 2)
+    for path in sorted((tmp_path / "a").rglob("*.jsonl")):
+        assert path.read_bytes() == (tmp_path / "b" / path.relative_to(tmp_path / "a")).read_bytes()
+    (
+        tmp_path / "a" / "2" / "00001.jsonl"
+    ).unlink()  # one stage of one shard is missing: it alone is done again
+    told: list[tuple[int, int]] = []
+    assert shards.run_all(stages, tmp_path / "in", tmp_path / "a", done=lambda *n: told.append(n)) == together
+    assert told == [(3, 3)]
+
+
+def test_a_score_that_is_no_number_is_none(tmp_path: Path) -> None:
+    (record,) = from_samples(data(tmp_path, 1), tmp_path)
+    back = Record.from_json(record.with_scores(S=float("nan"), M=1.0).to_json())
+    assert str(back.score("S")) == str(back.score("absent")) == "nan"
+    assert back.score("M") == 1
+    with pytest.raises(TypeError, match="nothing"):
+        record.but(nothing=1)
+    assert record.but(answer="B") == replace(record, answer="B")
