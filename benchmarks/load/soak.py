@@ -12,6 +12,7 @@ import random
 import re
 import shutil
 import socket
+import sys
 import tempfile
 import threading
 import time
@@ -27,9 +28,8 @@ import httpx
 from benchmarks.load.crowd import open_sent
 from benchmarks.load.probe import Probe, Timed, evened, per_visit, thirds
 from benchmarks.load.program import Program, served
-from benchmarks.load.visitor import Visitor, percentile
+from benchmarks.load.visitor import Visitor, noisy_picture, percentile, some_files
 from omnivmed.limits import LOCAL
-from omnivmed.resources import samples_dir
 from omnivmed.ui import texts
 from tests.service.page_client import Busy
 
@@ -80,7 +80,7 @@ class Soak:
         self.room = threading.BoundedSemaphore(AT_ONCE)  # a visit holds one place
         self.ended = False
         self.folder = Path(tempfile.mkdtemp())
-        self.files = _files(self.folder)
+        self.files = some_files(self.folder)
 
     # ------------------------------------------------------------------------------------- visits
 
@@ -123,7 +123,7 @@ class Soak:
 
     def _send(self, page: Visitor, kind: str, rng: random.Random) -> None:
         """A file: opened, or refused with a sentence; once more when something was done to the program meanwhile."""
-        file = self.files[kind] if kind != "picture" else _picture(self.folder, rng)
+        file = self.files[kind] if kind != "picture" else noisy_picture(self.folder, rng)
         try:
             for attempt in range(6):
                 try:
@@ -311,6 +311,7 @@ class Soak:
                 kept.append((self.minute(), what))
             else:
                 kept.append(f"minute {self.minute():.1f}: {what}")
+                print(kept[-1], file=sys.stderr, flush=True)
 
     def line(self) -> dict[str, float]:
         """Figures of the last minute."""
@@ -378,22 +379,6 @@ def soak(
     """The whole of it, on a page of its own."""
     with served(small_disk_mb=DISK_MB, away_s=0) as program:
         return Soak(program, minutes, pace_s, quiet_s, seed).run(*([tell] if tell else []))
-
-
-def _files(folder: Path) -> dict[str, Path]:
-    broken = folder / "broken.dcm"
-    broken.write_bytes(b"\0" * 128 + b"DICM" + b"\xff" * 500)
-    return {"volume": samples_dir() / "ct_abdomen.nii.gz", "broken file": broken}
-
-
-def _picture(folder: Path, rng: random.Random) -> Path:
-    import numpy as np
-    from PIL import Image
-
-    path = folder / f"{rng.getrandbits(64):016x}.png"
-    pixels = np.random.default_rng(rng.getrandbits(32)).integers(0, 255, (96, 96), dtype=np.uint8)
-    Image.fromarray(pixels).save(path)
-    return path
 
 
 def _persons(said: str) -> set[str]:

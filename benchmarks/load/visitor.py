@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import random
 import re
 import secrets
 import time
@@ -10,6 +11,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
+from omnivmed.resources import samples_dir
 from tests.service.page_client import PageClient
 
 _ADDRESS = re.compile(r'[^"\\]+/((?:study|mask|pixels|glimpse)-[^"\\/]+\.omv)')
@@ -93,4 +95,22 @@ def noisy_volume(path: Path, slices: int, edge: int = 512, spread: int = 220) ->
         nibabel.Nifti1Image(values, np.eye(4)).to_filename(path)
     finally:
         nibabel.openers.Opener.default_compresslevel = level
+    return path
+
+
+def some_files(folder: Path) -> dict[str, Path]:
+    """A volume that opens, and a file that cannot be read."""
+    broken = folder / "broken.dcm"
+    broken.write_bytes(b"\0" * 128 + b"DICM" + b"\xff" * 500)
+    return {"volume": samples_dir() / "ct_abdomen.nii.gz", "broken file": broken}
+
+
+def noisy_picture(folder: Path, rng: random.Random) -> Path:
+    """A grey PNG that nobody sent before."""
+    import numpy as np
+    from PIL import Image
+
+    path = folder / f"{rng.getrandbits(64):016x}.png"
+    pixels = np.random.default_rng(rng.getrandbits(32)).integers(0, 255, (96, 96), dtype=np.uint8)
+    Image.fromarray(pixels).save(path)
     return path
