@@ -54,7 +54,13 @@ def missing() -> list[str]:
         "gradio.Blocks._queue.pending_event_ids_session": hasattr(queue, "pending_event_ids_session"),
         "gradio.queueing.Event": {"_id", "session_hash", "concurrency_id", "enqueue_time", "request"}
         <= set(Event.__init__.__code__.co_names),
-        "gradio.block_function.BlockFunction": {"api_name", "api_visibility", "concurrency_id", "queue"}
+        "gradio.block_function.BlockFunction": {
+            "api_name",
+            "api_visibility",
+            "concurrency_id",
+            "queue",
+            "inputs",
+        }
         <= set(BlockFunction.__init__.__code__.co_names),
     }
     for module in LOOKING:
@@ -155,11 +161,15 @@ class QueuedEvent:
 
 @dataclass(frozen=True)
 class Work:
-    """What a request asks for. `api_name` is None for the page's own events; those that do not queue run at once."""
+    """What a request asks for. `api_name` is None for the page's own events; those that do not queue run at once.
+
+    defaults: what each of its values is where nothing was said.
+    """
 
     concurrency_id: str
     api_name: str | None
     queued: bool
+    defaults: tuple[Any, ...] = ()
 
 
 class EventQueue:
@@ -188,7 +198,8 @@ class EventQueue:
         for number, fn in self._demo.fns.items():
             if function == number or (isinstance(function, str) and fn.api_name == function):
                 public = fn.api_name if fn.api_visibility == "public" else None
-                return Work(fn.concurrency_id, public, bool(fn.queue))
+                defaults = tuple(getattr(block, "value", None) for block in fn.inputs)
+                return Work(fn.concurrency_id, public, bool(fn.queue), defaults)
         return None
 
     def listener_of(self, event_id: str) -> str:

@@ -36,6 +36,16 @@ def test_one_file_and_a_list_of_one_give_the_same_mask(start: Starter) -> None:
     assert one[1][0]["kept"] == 293
 
 
+def test_a_call_that_ends_early_has_defaults_for_the_rest(start: Starter) -> None:
+    """As programs send it that were written before the last parameters came."""
+    page = start().page()
+    data = (samples_dir() / "ct_abdomen.nii.gz").read_bytes()
+    name, value = told(page, "ask", [uploaded(page, "a.nii.gz", data), "Which organ?"])
+    assert name == "complete"
+    assert "You asked: Which organ?" in value[0]
+    assert value[1]["threshold"] == 0.1
+
+
 def test_every_mistake_has_its_sentence(start: Starter) -> None:
     page = start().page()
     data = (samples_dir() / "ct_abdomen.nii.gz").read_bytes()

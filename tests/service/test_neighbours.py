@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from omnivmed.ui.upstream import EventQueue
 from tests.scripted import ScriptedAssistant
 from tests.service.conftest import Running, Starter
 from tests.service.page_client import PageClient
@@ -174,6 +175,20 @@ def test_who_comes_to_listen_too_late_is_told(start: Starter, monkeypatch: pytes
                 break
     assert "given up" in told[-1]
     assert '"success":false' in told[-1].replace(" ", "")
+
+
+def test_the_framework_keeps_nothing_of_pages_that_rest_and_they_go_on_afterwards(
+    start: Starter, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("omnivmed.ui.web.leaving.FORGET_S", 0.5)
+    app = start()
+    page = app.page()
+    page.open_first()
+    kept = EventQueue(app.demo).listeners
+    assert page.session in kept()
+    assert wait_until(lambda: page.session not in kept(), 10)
+    assert "What is this?" in page.ask("What is this?")
+    assert wait_until(lambda: page.session not in kept(), 10)
 
 
 def test_work_that_is_listened_to_goes_on(start: Starter) -> None:

@@ -106,11 +106,12 @@ print(queue.ANALYTICS_MAX_EVENTS)
 def test_work_is_found_by_number_and_by_public_name() -> None:
     with gr.Blocks(analytics_enabled=False) as demo:
         button = gr.Button()
-        button.click(lambda: None, api_name="open", api_visibility="public", concurrency_id="model")
+        number = gr.Number(3)
+        button.click(lambda _: None, number, api_name="open", api_visibility="public", concurrency_id="model")
         button.click(lambda: None, api_visibility="private", queue=False)
     demo.queue()
     queue = upstream.EventQueue(demo)
-    assert queue.work("open") == queue.work(0) == upstream.Work("model", "open", True)
+    assert queue.work("open") == queue.work(0) == upstream.Work("model", "open", True, (3,))
     private = queue.work(1)
     assert private is not None
     assert (private.api_name, private.queued) == (None, False)

@@ -122,13 +122,17 @@ class Uploads:
 
     def drop_broken(self) -> int:
         """Delete what broke off on its way; returns how many files. What is arriving stays."""
-        dropped, held = 0, _open_here()
+        dropped, held, names = 0, _open_here(), list(self._owner)
         for path in self.halves():
             age = self._age(path)
             if self.arriving == 0 or (age > BROKEN_S and (held is None or path not in held)):
                 path.unlink(missing_ok=True)
                 dropped += 1
         if self.arriving == 0:  # nothing is about to be put into one of them
+            here = {path.name for path in self.waiting()}
+            for name in names:  # handed before: it has its place, or never came
+                if name not in here:
+                    self._owner.pop(name, None)
             for folder in _entries(self.served):
                 if _RECEIVED.fullmatch(folder.name):
                     with suppress(OSError):

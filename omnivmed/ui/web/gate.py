@@ -109,6 +109,8 @@ class Gate:
             if work is not None and work.api_name is not None and self.rules.keys and key is None:
                 await refuse(401, texts.KEY_NEEDED, "key")
                 return
+            if work is not None and work.api_name is not None:
+                body = _filled(body, asked, work.defaults)
             page = asked.get("session_hash")
             address = address_of(scope, self.rules.behind_proxy)
             caller = Caller(page if isinstance(page, str) else None, address, key)
@@ -210,6 +212,17 @@ def _read(body: bytes) -> dict[str, Any]:
     except (ValueError, RecursionError):
         return {}
     return fields if isinstance(fields, dict) else {}
+
+
+def _filled(body: bytes, asked: Mapping[str, Any], defaults: tuple[Any, ...]) -> bytes:
+    """The body of a call by name, with defaults for the last values where it has fewer than there are by now.
+
+    The framework refuses such a call, so every new parameter would break the programs that were written before.
+    """
+    data = asked.get("data")
+    if not isinstance(data, list) or not 0 < len(data) < len(defaults):
+        return body
+    return json.dumps({**asked, "data": [*data, *defaults[len(data) :]]}).encode()
 
 
 def _function(path: str, fields: Mapping[str, Any]) -> int | str | None:

@@ -115,6 +115,22 @@ def test_halves_count_and_go_as_soon_as_nothing_arrives(served: Path) -> None:
     assert uploads.bytes() == 10
 
 
+def test_whose_a_file_would_have_been_is_forgotten_when_it_never_came(served: Path, mine: Path) -> None:
+    uploads = Uploads(served)
+    came, never = uploads.hand("a.png", "page"), uploads.hand("b.png", "page")
+    (served / HASH).mkdir()
+    (served / HASH / came).write_bytes(b"x")
+    uploads.arriving = 1
+    uploads.drop_broken()
+    assert set(uploads._owner) == {came, never}
+    uploads.arriving = 0
+    uploads.drop_broken()
+    assert set(uploads._owner) == {came}
+    with pytest.raises(StudyError):
+        uploads.take_in([served / HASH / came], mine, "another page")
+    assert uploads.take_in([served / HASH / came], mine, "page")
+
+
 def test_under_constant_arrivals_only_what_nobody_writes_goes(served: Path) -> None:
     clock = Clock()
     uploads = Uploads(served, clock)
