@@ -230,11 +230,15 @@ ABILITIES = Abilities(
 
 
 def scripted_artist(
-    drawer: Drawer | None = None, abilities: Abilities = ABILITIES, limits: Limits = LOCAL
+    drawer: Drawer | None = None,
+    abilities: Abilities = ABILITIES,
+    limits: Limits = LOCAL,
+    load: Callable[[], Drawer] | None = None,
 ) -> Artist:
-    """An `Artist` at a desk of its own."""
+    """An `Artist` at a desk of its own; `load` instead of a drawer that is there at once."""
     desk = Desk(limits.queue_size, lambda error: isinstance(error, MemoryError), lambda: None)
-    return Artist(desk, lambda: drawer or ScriptedDrawer(), abilities, ScriptedDrawer.model_id, limits)
+    given = load or (lambda: drawer or ScriptedDrawer())
+    return Artist(desk, given, abilities, ScriptedDrawer.model_id, limits)
 
 
 def as_assistant(scripted: ScriptedAssistant) -> Assistant:

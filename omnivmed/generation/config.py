@@ -78,11 +78,56 @@ class ExpertConfig:
 
 
 @dataclass(frozen=True)
+class EditorConfig:
+    """An editing expert: a picture and a prompt's keys and values to the changed picture, in one step.
+
+    reads: which of the prefix's layers its layers attend to, by their number in it. prefix_layers, heads, groups,
+    head_dim: of the prefix. widths, blocks: at every scale, from the folded picture downwards, each at half the grid
+    of the one before; the last width is that of the attending layers. fold: pixels of an edge that the first scale
+    takes as channels. mlp: of the attending layers. spread: what one unit of the output stands for, in pixels of
+    [-1, 1].
+    """
+
+    reads: tuple[int, ...] = (1, 3, 5)
+    prefix_layers: int = 8
+    heads: int = 9
+    groups: int = 3
+    head_dim: int = 64
+    side: int = 128
+    fold: int = 4
+    widths: tuple[int, ...] = (64, 128, 256)
+    blocks: tuple[int, ...] = (3, 2, 0)
+    mlp: int = 512
+    spread: float = 0.2
+    eps: float = 1e-5
+    rope_theta: float = 100000.0
+
+    @property
+    def layer(self) -> ExpertConfig:
+        """Of one attending layer."""
+        grid = self.side // self.fold >> (len(self.widths) - 1)
+        return ExpertConfig(
+            layers=self.reads,
+            heads=self.heads,
+            groups=self.groups,
+            head_dim=self.head_dim,
+            width=self.widths[-1],
+            mlp=self.mlp,
+            latent_grid=grid,
+            latent_patch=1,
+            modulation="add",
+            eps=self.eps,
+            rope_theta=self.rope_theta,
+        )
+
+
+@dataclass(frozen=True)
 class DrawConfig:
     """`config.json` of a folder of drawing weights.
 
     base: name of the understanding model whose keys and values the expert was trained on. card: what it can draw and
-    what it must not be trusted with, for people and for the page.
+    what it must not be trusted with, for people and for the page. editors: of each task that changes a picture and
+    has an expert of its own.
     """
 
     version: str
@@ -90,6 +135,7 @@ class DrawConfig:
     autoencoder: AutoencoderConfig
     expert: ExpertConfig
     card: Mapping[str, Any] = field(default_factory=dict)
+    editors: Mapping[str, EditorConfig] = field(default_factory=dict)
 
     def as_json(self) -> dict[str, Any]:
         """The value that `parse` reads."""
@@ -110,6 +156,9 @@ def parse(values: Mapping[str, Any]) -> DrawConfig:
             autoencoder=_part(AutoencoderConfig, values["autoencoder"]),
             expert=_part(ExpertConfig, values["expert"]),
             card=dict(values["card"]),
+            editors={
+                str(task): _part(EditorConfig, one) for task, one in dict(values.get("editors", {})).items()
+            },
         )
     except (KeyError, TypeError, ValueError) as error:
         raise ModelError(

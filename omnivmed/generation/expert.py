@@ -66,6 +66,13 @@ def rotate(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
     return x * cos + turned * sin
 
 
+def turns(index_B: Tensor, inverse_frequencies: Tensor) -> tuple[Tensor, Tensor]:
+    """cos and sin (B, 1, 1, D) of one rotary index per picture."""
+    angles = index_B[:, None].float() * inverse_frequencies
+    angles = torch.cat([angles, angles], dim=-1)[:, None, None]
+    return angles.cos(), angles.sin()
+
+
 class ExpertLayer(nn.Module):
     """One layer: shared attention, gated MLP. Norms without weights where the time scales and shifts (adaLN)."""
 
@@ -129,6 +136,27 @@ class ExpertLayer(nn.Module):
         return out
 
 
+@torch.no_grad()
+def fit_scales(layers: nn.ModuleList, prefix: Prefix) -> None:
+    """Bring keys and values to a length of one, in the median over the tokens of a batch of prompts."""
+    present = prefix.present
+    for number, layer in enumerate(layers):
+        assert isinstance(layer, ExpertLayer)
+        for buffer, tensor in ((layer.key_scale, prefix.keys), (layer.value_scale, prefix.values)):
+            size = tensor[:, number].float().square().mean(-1).sqrt()  # (B, G, P)
+            for group in range(size.shape[1]):
+                buffer[group] = 1 / size[:, group][present].median().clamp_min(1e-6)
+
+
+def scaled(layers: nn.ModuleList, prefix: Prefix) -> Prefix:
+    """The prefix (one of its layers for each layer) with its keys and values at their scales."""
+    scales = [
+        torch.stack([getattr(layer, name) for layer in layers]) for name in ("key_scale", "value_scale")
+    ]
+    keys, values = ((x * s).to(x.dtype) for x, s in zip((prefix.keys, prefix.values), scales, strict=True))
+    return replace(prefix, keys=keys, values=values)
+
+
 class Expert(nn.Module):
     """Latents under noise and a prompt's keys and values → velocity."""
 
@@ -165,27 +193,13 @@ class Expert(nn.Module):
 
     # ------------------------------------------------------------------------------------------- the prompt
 
-    @torch.no_grad()
     def fit_prefix(self, prefix: Prefix) -> None:
-        """Set the scales of keys and values from a batch of prompts: median over their tokens of the length."""
-        present = prefix.present
-        for number, layer in enumerate(self.layers):
-            assert isinstance(layer, ExpertLayer)
-            for buffer, tensor in ((layer.key_scale, prefix.keys), (layer.value_scale, prefix.values)):
-                size = tensor[:, number].float().square().mean(-1).sqrt()  # (B, G, P)
-                for group in range(size.shape[1]):
-                    buffer[group] = 1 / size[:, group][present].median().clamp_min(1e-6)
+        """Set the scales of keys and values from a batch of prompts; see `fit_scales`."""
+        fit_scales(self.layers, prefix)
 
     def scaled(self, prefix: Prefix) -> Prefix:
         """The prefix as the layers want it; do it once, not every step."""
-        scales = [
-            torch.stack([getattr(layer, name) for layer in self.layers])
-            for name in ("key_scale", "value_scale")
-        ]
-        keys, values = (
-            (x * s).to(x.dtype) for x, s in zip((prefix.keys, prefix.values), scales, strict=True)
-        )
-        return replace(prefix, keys=keys, values=values)
+        return scaled(self.layers, prefix)
 
     def extended(self, prefix: Prefix, clean: Tensor) -> Prefix:
         """`scaled` prefix with the tokens of clean latents (B, C, g, g) behind it: t = 0, no noise sees them earlier.
@@ -249,9 +263,7 @@ class Expert(nn.Module):
 
     def turns(self, index_B: Tensor) -> tuple[Tensor, Tensor]:
         """cos and sin (B, 1, 1, D) of one rotary index per picture: all its tokens share it."""
-        angles = index_B[:, None].float() * self.inverse_frequencies
-        angles = torch.cat([angles, angles], dim=-1)[:, None, None]
-        return angles.cos(), angles.sin()
+        return turns(index_B, self.inverse_frequencies)
 
     def _layers(
         self,

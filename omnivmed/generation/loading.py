@@ -1,4 +1,5 @@
-"""A folder of drawing weights: `config.json`, `autoencoder.safetensors`, `expert.safetensors`, `manifest.json`.
+"""A folder of drawing weights: `config.json`, `autoencoder.safetensors`, `expert.safetensors`, `manifest.json`, and
+`editors.safetensors` where tasks have an expert of their own.
 
 Only this module knows the names of the files. Checksums are verified before a tensor is read; nothing is unpickled.
 `card_of` answers without torch, so that an app can say what could be drawn before anything is loaded.
@@ -19,11 +20,14 @@ if TYPE_CHECKING:
     import torch
 
     from omnivmed.generation.autoencoder import Autoencoder
+    from omnivmed.generation.editor import Editor
     from omnivmed.generation.expert import Expert
     from omnivmed.generation.pipeline import DrawPipeline
     from omnivmed.model.modeling import OmniVMedForConditionalGeneration
 
 FILES = ("config.json", "autoencoder.safetensors", "expert.safetensors")
+EDITORS_FILE = "editors.safetensors"
+"""All editing experts, each tensor's name behind its task and a point."""
 ADVICE = "Get the repository or install the package again."
 
 
@@ -66,6 +70,36 @@ def load_parts(
     return expert, autoencoder
 
 
+def load_editors(folder: Path, config: DrawConfig, dtype: torch.dtype | None = None) -> dict[str, Editor]:
+    """The editing experts by task, verified; none where the configuration names none. Raises as `load_parts`."""
+    if not config.editors:
+        return {}
+    import torch
+    from safetensors.torch import load_file
+
+    from omnivmed.generation.editor import Editor
+
+    weights.verify_folder(folder, (EDITORS_FILE,), ADVICE)
+    held = load_file(folder / EDITORS_FILE)
+    out = {}
+    try:
+        for task, one in config.editors.items():
+            editor, start = Editor(one), f"{task}."
+            editor.load_state_dict(
+                {
+                    name.removeprefix(start): tensor.to(dtype or torch.float32)
+                    for name, tensor in held.items()
+                    if name.startswith(start)
+                }
+            )
+            out[task] = editor
+    except RuntimeError:
+        raise ModelError(
+            "Unsupported", f"The weights in {EDITORS_FILE} do not fit their configuration. {ADVICE}"
+        ) from None
+    return out
+
+
 def load_pipeline(
     folder: Path,
     model: OmniVMedForConditionalGeneration,
@@ -89,8 +123,9 @@ def load_pipeline(
             "Unsupported", f"These drawing weights belong to the model {config.base}, not to {base}."
         )
     expert, autoencoder = load_parts(folder, config)
+    editors = load_editors(folder, config)
     try:
         reader = DecoderReader(model, decoder, tokenizer, config.expert.layers)
-        return DrawPipeline(config, expert, autoencoder, reader)
+        return DrawPipeline(config, expert, autoencoder, reader, editors)
     except ValueError as error:
         raise ModelError("Unsupported", f"Drawing does not work with this model: {error}.") from None

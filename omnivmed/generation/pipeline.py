@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import secrets
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
@@ -22,6 +22,7 @@ from omnivmed.generation.abilities import Abilities, Task, abilities_of
 from omnivmed.generation.autoencoder import Autoencoder
 from omnivmed.generation.changes import Change, change_of
 from omnivmed.generation.config import DrawConfig
+from omnivmed.generation.editor import Editor
 from omnivmed.generation.expert import Expert
 from omnivmed.generation.flow import Renorm
 from omnivmed.generation.prefix import Reader
@@ -52,12 +53,21 @@ class _Work:
 class DrawPipeline:
     """Draws and changes pictures. One thread at a time.
 
-    reader: turns prompts into the understanding model's keys and values. Raises ValueError for a card that does not
-    say what the weights can do.
+    reader: turns prompts into the understanding model's keys and values. editors: of each task that has an expert of
+    its own; a change without one is drawn from noise by `expert`. Raises ValueError for a card that does not say what
+    the weights can do.
     """
 
-    def __init__(self, config: DrawConfig, expert: Expert, autoencoder: Autoencoder, reader: Reader) -> None:
+    def __init__(
+        self,
+        config: DrawConfig,
+        expert: Expert,
+        autoencoder: Autoencoder,
+        reader: Reader,
+        editors: Mapping[str, Editor] | None = None,
+    ) -> None:
         self.config, self.reader = config, reader
+        self.editors = {task: one.train(False).requires_grad_(False) for task, one in (editors or {}).items()}
         self.expert = expert.train(False).requires_grad_(False)
         self.autoencoder = autoencoder.train(False).requires_grad_(False)
         self.abilities: Abilities = abilities_of(config.card)
@@ -110,7 +120,11 @@ class DrawPipeline:
         work = self._work(prompt, image, kind, steps, cfg_text, cfg_image, cfg_interval, renorm, shift, seed)
         if kind == "counterfactual":
             return self._counterfactual(work, callback).image
-        pixels = self._pixels(self._latents(work, callback))
+        if kind in self.editors:
+            assert work.given is not None
+            pixels = added_to(work.given, self._added(work, callback))
+        else:
+            pixels = self._pixels(self._latents(work, callback))
         text = ""
         if kind == "super_resolution":
             small = self.side // COARSE
@@ -200,6 +214,8 @@ class DrawPipeline:
             "cfg_interval": cfg_interval,
         }
         settings = replace(settings, **{name: value for name, value in asked.items() if value is not None})
+        if task in self.editors:  # one step, no noise, nothing to guide
+            settings = replace(settings, steps=1, cfg_text=1.0, cfg_image=1.0)
         seed = secrets.randbelow(2**31) if seed is None else int(seed)
         if image is None:
             return _Work(prompt, task, settings, seed)
@@ -229,8 +245,7 @@ class DrawPipeline:
 
     @torch.inference_mode()
     def _encoded(self, picture: np.ndarray) -> Tensor:
-        pixels = torch.from_numpy(np.ascontiguousarray(picture)).permute(2, 0, 1)[None].float() / 127.5 - 1
-        return self.autoencoder.encode(pixels)
+        return self.autoencoder.encode(_to_tensor(picture))
 
     @torch.inference_mode()
     def _pixels(self, z: Tensor) -> np.ndarray:
@@ -241,13 +256,27 @@ class DrawPipeline:
     def _preview(self, z: Tensor, task: Task) -> bytes:
         return preview(_to_uint8(self.autoencoder.linear(z)), self.model_id, edited=task != "text_to_image")
 
+    def _added(self, work: _Work, callback: Callback | None) -> np.ndarray:
+        """What the task's own expert adds to the given picture: float32 (side, side, 3) in grey levels."""
+        given = work.given
+        assert given is not None
+        with torch.inference_mode():
+            prefix = self.reader.read(work.prompt)
+            added = self.editors[work.task](_to_tensor(given), prefix)[0].permute(1, 2, 0).numpy() * 127.5
+        if callback is not None:
+            callback(1, 1, lambda: preview(added_to(given, added), self.model_id, edited=True))
+        return np.asarray(added, np.float32)
+
     @torch.inference_mode()
     def _counterfactual(self, work: _Work, callback: Callback | None) -> CounterfactualResult:
         assert work.given is not None
         before = work.given
-        z = self._latents(work, callback)
-        difference = (self.autoencoder.decode(z) - self.autoencoder.decode(self._encoded(before)))[0]
-        levels = difference.mean(0).numpy() * 127.5
+        if work.task in self.editors:
+            levels = self._added(work, callback).mean(-1)
+        else:
+            z = self._latents(work, callback)
+            difference = (self.autoencoder.decode(z) - self.autoencoder.decode(self._encoded(before)))[0]
+            levels = difference.mean(0).numpy() * 127.5
         change: Change = change_of(before, levels)
         image = self._stamped(work, change.after, change.sentence)
         return CounterfactualResult(image, before, change.difference_map, change.sentence, change.no_change)
@@ -267,6 +296,18 @@ class DrawPipeline:
 
 GREY_SPREAD = 12.0
 """Mean spread of the three channels, in grey levels, below which a picture is a grey one."""
+
+
+def added_to(given: np.ndarray, levels: np.ndarray) -> np.ndarray:
+    """uint8 (..., H, W, 3) with float grey levels of the same shape on it. What is grey stays grey."""
+    held = given.astype(np.float32)
+    grey = (given.max(-1) == given.min(-1)).all(axis=(-2, -1))[..., None, None, None]
+    levels = np.where(grey, levels.mean(-1, keepdims=True), levels)
+    return np.asarray(np.clip(held + levels, 0, 255).round().astype(np.uint8))
+
+
+def _to_tensor(picture: np.ndarray) -> Tensor:
+    return torch.from_numpy(np.ascontiguousarray(picture)).permute(2, 0, 1)[None].float() / 127.5 - 1
 
 
 def _to_uint8(pixels: Tensor) -> np.ndarray:

@@ -25,12 +25,16 @@ def main() -> None:
     )
     parser.add_argument("--seconds", type=float, help="wall time of the leg instead of the recipe's")
     parser.add_argument(
-        "--leg", type=int, default=1, help="decoder, expert: number of the leg; begins with the one before"
+        "--leg",
+        type=int,
+        default=1,
+        help="decoder, expert, editor: number of the leg; begins with the one before",
     )
     parser.add_argument("--out", type=Path, help="report or model folder instead of RUNS/report, RUNS/export")
     parser.add_argument(
         "--parts", nargs="*", help="measure: only these of reconstruction, edits, drawn, speed"
     )
+    parser.add_argument("--tasks", nargs="*", help="editor: only these tasks")
     parser.add_argument("--threads", type=int, default=1)
     args = parser.parse_args()
     torch.set_num_threads(args.threads)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 
 import torch
@@ -11,10 +12,10 @@ from torch import Tensor
 
 from omnivmed import weights
 from omnivmed.generation.config import DrawConfig
-from omnivmed.generation.loading import FILES
+from omnivmed.generation.loading import EDITORS_FILE, FILES
 from train.draw import recipe
 
-VERSION = "nano-draw/1"
+VERSION = "nano-draw/2"
 CARD = Path(__file__).with_name("card.json")
 README = Path(__file__).with_name("card.md")
 
@@ -25,10 +26,21 @@ def averaged(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
     return {k: average.get(k, v) for k, v in tensors.items() if not k.startswith("ema.")}
 
 
-def export(expert: Path, autoencoder: Path, out: Path) -> None:
-    """Write the folder. The encoder stays float32: latents must be those the expert was trained on."""
+def export(expert: Path, autoencoder: Path, out: Path, editors: Mapping[str, Path] | None = None) -> None:
+    """Write the folder. The encoder stays float32: latents must be those the expert was trained on.
+
+    editors: what the legs of each task's own expert left.
+    """
     out.mkdir(parents=True, exist_ok=True)
-    config = DrawConfig(VERSION, "nano", recipe.AUTOENCODER, recipe.EXPERT, json.loads(CARD.read_text()))
+    editors = editors or {}
+    config = DrawConfig(
+        VERSION,
+        "nano",
+        recipe.AUTOENCODER,
+        recipe.EXPERT,
+        json.loads(CARD.read_text()),
+        {task: recipe.EDITORS[task] for task in editors},
+    )
     values = config.as_json()
     (out / FILES[0]).write_text(json.dumps(values, indent=1, ensure_ascii=False) + "\n")
     decoder = {
@@ -39,7 +51,18 @@ def export(expert: Path, autoencoder: Path, out: Path) -> None:
     save_file(
         {k: v.to(torch.bfloat16).contiguous() for k, v in averaged(load_file(expert)).items()}, out / FILES[2]
     )
-    weights.write_manifest(out, FILES)
+    files: tuple[str, ...] = FILES
+    if editors:
+        save_file(
+            {
+                f"{task}.{k}": (v if k.startswith("pooled_") else v.to(torch.bfloat16)).contiguous()
+                for task, path in editors.items()
+                for k, v in averaged(load_file(path)).items()
+            },
+            out / EDITORS_FILE,
+        )
+        files = (*FILES, EDITORS_FILE)
+    weights.write_manifest(out, files)
 
 
 def write_card(out: Path, report: Path) -> None:

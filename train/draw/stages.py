@@ -104,11 +104,27 @@ def _expert(work: Work) -> None:
     train_expert(work.pictures, work.latents, book, work.folder("expert", leg), config, begin)
 
 
+def _editor(work: Work) -> None:
+    from train.draw.fit.editor import train_editor
+
+    leg = work.args.leg
+    for task in work.args.tasks or recipe.EDITORS:
+        stage = f"editor_{task}"
+        begin = None if leg == 1 else load_file(work.folder(stage, leg - 1) / "final.safetensors")
+        config = recipe.editor_leg(task, leg, work.args.seconds)
+        train_editor(work.pictures, PromptBook.open(work.runs), work.folder(stage, leg), config, begin)
+
+
 def _export(work: Work) -> None:
     from train.draw.export import export
 
     out = work.args.out or work.runs / "export"
-    export(work.newest("expert"), work.newest("decoder"), out)
+    editors = {
+        task: work.newest(f"editor_{task}")
+        for task in recipe.EDITORS
+        if (work.folder(f"editor_{task}", 1) / "done.json").exists()
+    }
+    export(work.newest("expert"), work.newest("decoder"), out, editors)
 
 
 def _measure(work: Work) -> None:
@@ -130,6 +146,7 @@ STAGES: dict[str, Callable[[Work], None]] = {
     "prompts": _prompts,
     "decoder": _decoder,
     "expert": _expert,
+    "editor": _editor,
     "export": _export,
     "measure": _measure,
     "card": _card,

@@ -183,6 +183,20 @@ class ModelService:
             self.once.told(self.seconds),
         )
         self._gauge()
+        self._take_pen()
+
+    def _take_pen(self) -> None:
+        """Load the drawing weights now that the model is here and its speed is known, so that the first picture does
+        not wait for them. What goes wrong is told to whoever draws."""
+        from omnivmed.inference.making import artist_of
+
+        artist = artist_of(self.assistant)
+        if artist is None:
+            return
+        try:
+            artist.prepare()
+        except Exception as error:
+            log.warning("drawing weights not loaded code=%s", type(error).__name__)
 
     def _gauge(self) -> None:
         """How long reading a token takes, measured with a short prompt unless somebody has asked already."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from typing import Any
 
 import pytest
@@ -13,7 +14,7 @@ from omnivmed.inference.turns import Ticket
 from omnivmed.ui.visit.service import ModelService
 from omnivmed.ui.visit.settings import AppSettings
 from tests.inference.mock import MockRuntime, assistant
-from tests.scripted import ScriptedAssistant
+from tests.scripted import ScriptedAssistant, ScriptedDrawer, scripted_artist
 
 
 def started(loader: Any, meter: Any = None) -> ModelService:
@@ -82,3 +83,38 @@ def test_a_short_next_question_does_not_spoil_the_estimate() -> None:
     for answer in (whole, after):
         service.learn_cost(answer)  # type: ignore[arg-type]
     assert service.seconds_per_token == 0.001
+
+
+def test_the_drawing_weights_come_after_the_model_and_do_not_hold_it_up() -> None:
+    """The first picture does not wait for them, nor does the first question."""
+    go, drawing = threading.Event(), ScriptedAssistant()
+
+    def load() -> ScriptedDrawer:
+        assert go.wait(10)
+        return ScriptedDrawer()
+
+    drawing.artist = scripted_artist(load=load)
+    service = started(lambda *_, **__: drawing, lambda _: 0.25)
+    assert service.state == "ready"
+    assert not drawing.artist.loaded
+    go.set()
+    for _ in range(200):
+        if drawing.artist.loaded:
+            break
+        time.sleep(0.05)
+    assert drawing.artist.loaded
+
+
+def test_drawing_weights_that_cannot_be_loaded_harm_nothing() -> None:
+    tried = threading.Event()
+
+    def load() -> ScriptedDrawer:
+        tried.set()
+        raise ModelError("ChecksumMismatch", "A file is damaged.")
+
+    drawing = ScriptedAssistant()
+    drawing.artist = scripted_artist(load=load)
+    service = started(lambda *_, **__: drawing, lambda _: 0.25)
+    assert tried.wait(10)
+    assert service.state == "ready"
+    assert not drawing.artist.loaded

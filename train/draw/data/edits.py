@@ -87,6 +87,39 @@ def draw_opacity(image: np.ndarray, rng: np.random.Generator) -> Opacity | None:
     return Opacity(out, profile > 0.5, side, zone)
 
 
+def zone_place(image: np.ndarray, side: str, zone: str) -> tuple[float, float] | None:
+    """(row, column) of the middle of a zone of the lungs; None where no lung is found there.
+
+    side: the patient's, on a picture looked at face to face. The zones are thirds of the height of both lungs.
+    """
+    places = np.argwhere(lungs(image))
+    if len(places) < 50:
+        return None
+    low, high = np.percentile(places[:, 0], (3, 97))
+    top = low + ZONES.index(zone) * (high - low) / 3
+    inside = (places[:, 0] >= top) & (places[:, 0] <= top + (high - low) / 3)
+    inside &= (places[:, 1] > SIDE / 2) == (side == "left")
+    if int(inside.sum()) < 30:
+        return None
+    rows, columns = np.median(places[inside], axis=0)
+    return float(rows), float(columns)
+
+
+def put_opacity(image: np.ndarray, side: str, zone: str) -> Opacity | None:
+    """The round opacity that an instruction with side and zone asks for; None where no lung is found there.
+
+    Always in the middle of the zone, of 8 pixels' radius and one strength: words that name no other place and size
+    have one answer, so that what is drawn can be held against a mask.
+    """
+    place = zone_place(image, side, zone)
+    if place is None:
+        return None
+    ys, xs = np.mgrid[:SIDE, :SIDE]
+    profile = 1 / (1 + np.exp((np.hypot(ys - place[0], xs - place[1]) - 8) * 1.6))
+    out = np.clip(image.astype(np.float32) + 75 * profile[..., None], 0, 245).astype(np.uint8)
+    return Opacity(np.maximum(out, image), profile > 0.5, side, zone)
+
+
 def opacity_places(pictures: Pictures, split: str) -> list[int]:
     """Chest radiographs, and axial chest CT, of a split."""
     out = []

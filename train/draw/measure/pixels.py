@@ -32,3 +32,15 @@ def interval(values: list[float], seed: int = 0, draws: int = 1000) -> tuple[flo
     means = held[rng.integers(len(held), size=(draws, len(held)))].mean(1)
     low, high = np.percentile(means, (2.5, 97.5))
     return float(low), float(high)
+
+
+def interval_over(
+    values: list[float], people: list[str], seed: int = 0, draws: int = 1000
+) -> tuple[float, float]:
+    """95 % interval of a mean over values of several people, by drawing people and not values."""
+    rng, held = np.random.default_rng(seed), np.array(values)
+    names, which = np.unique(people, return_inverse=True)
+    sums, counts = np.bincount(which, held), np.bincount(which)
+    chosen = rng.integers(len(names), size=(draws, len(names)))
+    low, high = np.percentile(sums[chosen].sum(1) / counts[chosen].sum(1), (2.5, 97.5))
+    return float(low), float(high)

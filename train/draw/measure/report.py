@@ -41,7 +41,7 @@ def _batch(
     if part == "edits":
 
         def of(task: str) -> Settings:
-            return Settings(**{"cfg_interval": (0.0, 1.0), **settings[task]})
+            return Settings(**{"cfg_interval": (0.0, 1.0), **settings.get(task, {})})
 
         return {
             "sharpen": edits.sharpen(bench, pictures, of("super_resolution")),
@@ -123,45 +123,71 @@ def _sharpen(scores: dict[str, Any]) -> list[str]:
     out = [
         "### Four times the resolution",
         "",
-        "| unseen | n | PSNR dB | bicubic | gain [95 %] | SSIM (bicubic) |",
+        "| unseen | n | PSNR dB | bicubic | bicubic, back-projected | gain over bicubic [95 %] | SSIM (bicubic) |",
     ]
-    out.append("|---|---|---|---|---|---|")
+    out.append("|---|---|---|---|---|---|---|")
     for name, row in _rows(scores["sharpen"]):
         if isinstance(row, dict):
             low, high = row["interval"]
             gain = f"{row['gain']:+.1f} [{low:+.1f} to {high:+.1f}]"
             alike = f"{row['ssim']:.3f} ({row['ssim_bicubic']:.3f})"
-            out.append(
-                f"| {name} | {row['n']} | {row['psnr']:.1f} | {row['bicubic']:.1f} | {gain} | {alike} |"
-            )
-    out.append(f"| **mean** | | | | **{scores['sharpen']['mean gain']:+.1f}** | |")
+            base = f"{row['bicubic']:.1f} | {row['fitted']:.1f}"
+            out.append(f"| {name} | {row['n']} | {row['psnr']:.1f} | {base} | {gain} | {alike} |")
+    means = scores["sharpen"]
+    out.append(
+        f"| **mean of kinds with two and more** | | | | {means['mean over fitted']:+.1f} over it | "
+        f"**{means['mean gain']:+.1f}** | |"
+    )
     return out
 
 
 def _translate(scores: dict[str, Any]) -> list[str]:
     row = scores["translate"]
     low, high = row["interval"]
+    by = "; ".join(
+        f"{name} {one['gain']:+.1f} [{one['interval'][0]:+.1f} to {one['interval'][1]:+.1f}] ({one['n']})"
+        for name, one in row["by"].items()
+    )
     return [
         "### Another MR sequence",
         "",
         f"{row['n']} pairs of {row['patients']} unseen patients: {row['psnr']:.1f} dB against the true slice, "
-        f"{row['copy']:.1f} for the given one unchanged ({row['gain']:+.1f} [{low:+.1f} to {high:+.1f}]); "
-        f"SSIM {row['ssim']:.3f} ({row['ssim_copy']:.3f}).",
+        f"{row['copy']:.1f} for the given one unchanged ({row['gain']:+.1f} [{low:+.1f} to {high:+.1f}], people "
+        f"drawn anew); better in {100 * row['better']:.0f} %; SSIM {row['ssim']:.3f} ({row['ssim_copy']:.3f}). "
+        f"Gain by patient and by wanted sequence (pairs): {by}.",
     ]
 
 
 def _opacities(scores: dict[str, Any]) -> list[str]:
-    row = scores["opacities"]
-    (a, b), (c, d) = row["iou_interval"], row["gain_interval"]
-    return [
+    titles = (
+        "", "n (people)", "IoU [95 %]", "IoU of all that moved", "outside, grey levels", "dB nearer [95 %]",
+        "right side, %", "said nothing changed, %",
+    )  # fmt: skip
+    out = [
         "### Round opacities that code has drawn",
         "",
-        f"{row['n']} unseen chests. Taken away: overlap (IoU) of the change with the known place {row['iou']:.2f} "
-        f"[{a:.2f}-{b:.2f}], mean change outside it {row['outside']:.2f} grey levels, {row['gain']:+.1f} dB "
-        f"[{c:+.1f} to {d:+.1f}] nearer to the untouched picture. Put in: on the side that was asked for in "
-        f"{100 * row['side_right']:.0f} %. Asked to take an opacity from a chest without one: nothing changed in "
-        f"{100 * row['no_change']:.0f} %.",
+        f"| {' | '.join(titles)} |",
+        "|---" * len(titles) + "|",
     ]
+    for kind, part in scores["opacities"].items():
+        for name in ("removed", "inserted"):
+            if name in part:
+                row = part[name]
+                (a, b), (c, d) = row["iou_interval"], row["gain_interval"]
+                cells = (
+                    f"{kind}, {name}",
+                    f"{row['n']} ({row['people']})",
+                    f"{row['iou']:.2f} [{a:.2f}-{b:.2f}]",
+                    f"{row['iou_touched']:.2f}",
+                    f"{row['outside']:.2f}",
+                    f"{row['gain']:+.1f} [{c:+.1f} to {d:+.1f}]",
+                    f"{100 * row['side']:.0f}",
+                    f"{100 * row['nothing']:.0f}",
+                )
+                out.append(f"| {' | '.join(cells)} |")
+        cells = (f"{kind}, none there, asked to remove it", part["n_untouched"], *[""] * 5)
+        out.append(f"| {' | '.join(str(c) for c in cells)} | {100 * part['no_change']:.0f} |")
+    return out
 
 
 def _speed(scores: dict[str, Any]) -> list[str]:
