@@ -1,8 +1,8 @@
-"""python -m train.instruct plan | records | check | run | select: instruction data from public sources (see README.md).
+"""python -m train.instruct plan | records | drawing | check | run | select: instruction data from public sources.
 
-plan says what will be asked of whom; records turns a recipe's sources into shards; check drops what is in a test set or
-there twice; run asks the services, and goes on where it was stopped; select makes the set from stored answers, as often
-and by as many rules as one likes.
+plan says what will be asked of whom; records turns a recipe's sources into shards; drawing makes pairs of pictures of
+them; check drops what is in a test set or there twice; run asks the services, and goes on where it was stopped; select
+makes the set from stored answers, as often and by as many rules as one likes. README.md here has the order.
 """
 
 from __future__ import annotations
@@ -14,14 +14,15 @@ from pathlib import Path
 from omnivmed.eval.files import LayoutError
 from omnivmed.eval.registry import find
 from omnivmed.records import Item
-from train.data.sources import read_source
 from train.instruct.graph import plan
 from train.instruct.graph import steps as graph
 from train.instruct.rows import shards
-from train.instruct.rows.record import RecordError, from_samples
+from train.instruct.rows.record import RecordError
 from train.instruct.select import repeats as quality
 from train.instruct.select.rules import KEEP, WEIGHT, Bar
 from train.instruct.services.client import HttpService
+from train.instruct.sources import cells, gather
+from train.instruct.sources import drawing as draw
 from train.recipes import RECIPES, TrainConfig, recipe
 
 
@@ -38,7 +39,7 @@ def main(argv: list[str] | None = None) -> int:
 def show_plan(args: argparse.Namespace) -> int:
     """Calls, tokens, hours and money per service."""
     dollars = None if args.dollars is None else (args.dollars[0], args.dollars[1])
-    print(plan.cells())
+    print(cells.markdown())
     print(f"{args.graph}: {args.rows:,} rows, {args.candidates} candidates, {args.judges} judges\n")
     found = plan.loads(args.graph, args.rows, args.candidates, args.judges)
     print(plan.markdown(found, plan.Price(args.tokens_s, dollars=dollars)))
@@ -46,20 +47,29 @@ def show_plan(args: argparse.Namespace) -> int:
 
 
 def write_records(args: argparse.Namespace) -> int:
-    """The sources of a recipe's stage as shards of records; what a reader drops is said."""
+    """The sources of a recipe's stage as shards of records; what is left out is said."""
     path = Path(args.recipe)
     config = TrainConfig.load(path) if path.suffix == ".json" else recipe(args.recipe)
-    stage = config.stage(args.stage)
+    sources = [s for s in config.stage(args.stage).sources if not args.source or s.reader in args.source]
+    parts: list[gather.Part] = []
+    rows = gather.gather(sources, args.data, config.seed, parts, args.incomplete)
+    print(f"{shards.write_shards(rows, args.out / args.graph / 'records', args.rows)} shards")
+    gather.write_account(parts, args.out / args.graph / "sources.json")
+    for part in parts:
+        print(f"{part.source} ({part.reader}): {part.made} rows of {part.found} found")
+        for reason, number in part.left_out.items():
+            print(f"  {number} x {reason}")
+    print(cells.table((p.source, p.planned, p.found, p.made) for p in parts))
+    return 0
 
-    def rows():  # type: ignore[no-untyped-def]
-        for source in stage.sources:
-            if args.source and source.reader not in args.source:
-                continue
-            found = read_source(source, args.data, config.seed)
-            print(f"{source.path}: {len(found.samples)} samples, {len(found.skipped)} left out")
-            yield from from_samples(found.samples, args.data)
 
-    print(f"{shards.write_shards(rows(), args.out / args.graph / 'records', args.rows)} shards")
+def drawing(args: argparse.Namespace) -> int:
+    """Records for drawing, from public pairs and from the rows of `records`: pictures into OUT/drawing/media."""
+    folder = args.out / "drawing"
+    rows = shards.records_of(args.out / args.graph / "records")
+    counts = draw.write(draw.everything(rows, args.data, folder / "media", args.seed), folder)
+    for task, number in counts.items():
+        print(f"{number} x {task}")
     return 0
 
 
@@ -128,6 +138,7 @@ def _parser() -> argparse.ArgumentParser:
     for name, run in (
         ("plan", show_plan),
         ("records", write_records),
+        ("drawing", drawing),
         ("check", check),
         ("run", ask),
         ("select", select),
@@ -135,11 +146,11 @@ def _parser() -> argparse.ArgumentParser:
         made[name] = commands.add_parser(name, help=(run.__doc__ or "").splitlines()[0])
         made[name].add_argument("--graph", choices=("captions", "oka"), default="captions")
         made[name].set_defaults(run=run)
-    for name in ("records", "check", "run", "select"):
+    for name in ("records", "drawing", "check", "run", "select"):
         made[name].add_argument(
             "--out", type=Path, required=True, help="folder of shards, answers and selection"
         )
-    for name in ("records", "check", "run"):
+    for name in ("records", "drawing", "check", "run"):
         made[name].add_argument("--data", type=Path, required=True, help="folder with the data sets")
     for name in ("plan", "run"):
         made[name].add_argument("--candidates", type=int, default=5)
@@ -155,6 +166,10 @@ def _parser() -> argparse.ArgumentParser:
     command.add_argument("--stage", default="mixed")
     command.add_argument("--source", action="append", help="only this reader (may be repeated)")
     command.add_argument("--rows", type=int, default=1_000, help="rows a shard")
+    command.add_argument(
+        "--incomplete", action="store_true", help="keep rows of which modality or task cannot be told"
+    )
+    made["drawing"].add_argument("--seed", type=int, default=0)
     command = made["check"]
     command.add_argument(
         "--test", action="append", default=[], metavar="BENCHMARK=FOLDER", help="slake=SLAKE; may be repeated"

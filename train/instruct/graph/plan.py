@@ -8,14 +8,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from train.recipes.catalogue import MIXED
-from train.recipes.config import Source
-
-SIZES = {
-    # Training rows as published; what is not listed is not known before the set is there.
-    "vqa_rad": 1_793, "slake": 4_919, "pathvqa": 19_700,
-}  # fmt: skip
-
 
 @dataclass(frozen=True)
 class Load:
@@ -82,14 +74,3 @@ def markdown(found: Sequence[Load], price: Price | None = None) -> str:
             f"| {load.service} | {load.calls:,} | {read:,.1f} | {written:,.1f} | {hours:,.1f} | {dollars} |"
         )
     return "\n".join(lines) + "\n"
-
-
-def cells(sources: Sequence[Source] = MIXED.sources) -> str:
-    """The sources of the mixed stage with the rows planned of each, where they are known beforehand."""
-    lines = ["| source | rows planned |", "|---|---|"]
-    known = 0
-    for source in sources:
-        rows = source.limit or SIZES.get(source.reader)
-        known += rows or 0
-        lines.append(f"| {source.path} ({source.reader}) | {f'{rows:,}' if rows else 'what is found'} |")
-    return "\n".join([*lines, f"| known before reading, of {MIXED.samples:,} | {known:,} |"]) + "\n"

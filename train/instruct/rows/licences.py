@@ -34,6 +34,9 @@ LICENCES = {
     "Cholec80-VQA": Licence("CC BY-NC-SA 4.0 (Cholec80)", False, "Non-commercial; what is made of it under the same."),
     "EndoVis18-VQA": Licence("not found", False, "Porcine tissue, not patients; registration at the challenge."),
     "PSI-AVA-VQA": Licence("not found", False, "The code is MIT; terms of the pictures were not found."),
+    "BraTS 2023": Licence("not found", False, "Registration at the challenge; terms of the pictures were not read."),
+    "SynthRAD2023": Licence("not found", False, "Terms of the pictures were not read."),
+    "BCI": Licence("not found", False, "Terms of the pictures were not read."),
 }  # fmt: skip
 
 

@@ -29,7 +29,8 @@ class Record:
     """id: unique over the whole set. kind, paths, window, fps, focus, num_slices: the media, paths below the data
     folder (`omnivmed.records.Media`). question, answer: of the source; the answer stays the target whatever is
     generated. modality, task, dimension: `omnivmed.eval.kinds`, "" where not known. patient: hashed, "" where not
-    known. split: "train" or "test", by patient.
+    known. split: "train" or "test", by patient. licence, terms: as the source gives them, and what a user of the row
+    must be told (`train.instruct.rows.licences`).
 
     prints: of the pictures (`train.instruct.select.repeats`). candidates: texts of services with their origin.
     judgements: raw answers of judges. scores: numbers by name.
@@ -45,6 +46,7 @@ class Record:
     dimension: str = ""
     source: str = ""
     licence: str = ""
+    terms: str = ""
     patient: str = ""
     split: str = "train"
     window: tuple[float, float] | None = None
@@ -153,6 +155,7 @@ def from_samples(samples: Iterable[Sample], data: Path, split: str = "train") ->
                 dimension=media.dimension,
                 source=about.source,
                 licence=licence_of(about.source).name,
+                terms=licence_of(about.source).note,
                 patient=about.patient,
                 split=split,
                 window=media.window,
