@@ -41,7 +41,7 @@ def write_clip(path: Path, minutes: float, gop: int, size: tuple[int, int]) -> N
     scene = np.broadcast_to(scene, (scene.shape[0], 4, scene.shape[2], 4)).astype(np.uint8)
     scene = scene.reshape(height + 256, width + 256)
     with av.open(str(path), "w") as out:
-        options = {"preset": "ultrafast", "crf": "23", "g": str(gop), "bf": "3", "sc_threshold": "0"}
+        options = {"preset": "veryfast", "crf": "23", "g": str(gop), "bf": "3", "sc_threshold": "0"}
         stream = out.add_stream("libx264", rate=RATE, options=options)
         stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
         plane = np.full((height * 3 // 2, width), 128, np.uint8)

@@ -34,6 +34,7 @@ class StudyInfo:
     )
     times_s: NDArray[np.float64] | None = None
     key_index: NDArray[np.int64] | None = None  # frames of a clip that can be decoded alone, rising
+    playable: str | None = None  # media type of the one file it was read from, where browsers may play that
     times_from: TimesFrom = "file"  # "assumed": the file gives none, the reader's usual step was taken
     slice_mm: NDArray[np.float64] | None = None  # (T,) position along the slice normal, first slice 0
     window: Window | None = None  # the window in force
@@ -115,6 +116,12 @@ class Described:
     def key_index(self) -> NDArray[np.int64] | None:
         """(n,) rising, frames of a clip that can be decoded alone; None where that is not known or is no matter."""
         return self._info.key_index
+
+    @property
+    def playable(self) -> str | None:
+        """Media type ("video/mp4", "video/webm") of the one file this was read from, where its bytes say that browsers
+        are likely to play it as it is shown here; None for anything else."""
+        return self._info.playable
 
     @property
     def times_from(self) -> TimesFrom:

@@ -128,6 +128,7 @@ class Reading:
     axes: tuple[int, ...] | None = None
     flips: tuple[bool, ...] | None = None
     clip: Clip | None = None
+    playable: str | None = None  # media type under which browsers may play the very file this was read from
 
 
 def look(array: NDArray[Any], axes: tuple[int, ...] | None, flips: tuple[bool, ...] | None) -> NDArray[Any]:

@@ -44,6 +44,10 @@ def read(uploads: Sequence[Upload], limits: Limits, series: int | None, desk: De
             if found in sniff.ARCHIVES
             else _one(upload, found, limits, series, desk)
         )
+        if (
+            reading.playable is not None and found in sniff.VIDEOS
+        ):  # not what lay in an archive or a DICOM file
+            reading.info = replace(reading.info, playable=reading.playable)
         return _compare_extension(reading, upload, found)
     return _several(uploads, limits, series, desk)
 

@@ -48,6 +48,7 @@ def info_of(message: dict[str, Any], blocks: list[Block]) -> StudyInfo:
         spacing_at=_one_of(raw["spacing_at"], PLACES),
         times_s=times_s,
         key_index=key_index,
+        playable=_one_of(raw["playable"], (None, "video/mp4", "video/webm")),
         times_from=_one_of(raw["times_from"], ("file", "assumed")),
         slice_mm=_numbers_or_none(raw["slice_mm"]),
         window=_window(raw["window"]),

@@ -34,6 +34,9 @@ VERIFY_FRAMES, VERIFY_PIXELS = 1200, 50_000_000
 SURVEY_PIXELS_PER_S = 50_000_000
 # So many pixels between two key frames take a second or more to decode: that is told.
 FAR_PIXELS = 800_000_000
+# Names of FFmpeg's decoders.
+WEB_CODECS = ("vp9", "libvpx-vp9", "av1", "libdav1d")
+EBML_HEAD = 64  # the document type stands within
 
 
 def read_video(upload: Upload, found: str, limits: Limits, desk: Desk) -> Reading:
@@ -59,7 +62,10 @@ def read_video(upload: Upload, found: str, limits: Limits, desk: Desk) -> Readin
             findings.warn("Partial", rest)
         if angles > 1:
             findings.note(f"The file holds {angles} picture streams; the first is shown.")
-        return _reading(clip, packets, turned, upload, limits, desk, findings)
+        reading = _reading(clip, packets, turned, upload, limits, desk, findings)
+        if rest is None and angles == 1 and not turned:
+            reading.playable = playable(clip, found, upload.head(EBML_HEAD))
+        return reading
     except BaseException:
         clip.close()
         raise
@@ -143,6 +149,23 @@ def _reading(
         content_id=content,
     )
     return Reading(findings.into(info), clip=clip)
+
+
+def playable(clip: VideoClip, found: str, head: bytes) -> str | None:
+    """The media type under which browsers are likely to play this very file and show what is shown here, else None.
+
+    8-bit 4:2:0 H.264, VP9 or AV1 in MP4; VP8, VP9 or AV1 in WebM; one whole recording, upright, of square pixels and
+    whole pictures, without damage and without pictures that an edit list hides.
+    """
+    whole = len(clip.frames.takes) == 1 and not clip.frames.before_key and not clip.problems()
+    plain = not clip.said and not clip.stretched and clip.upright
+    if not (whole and plain) or clip.pixels not in ("yuv420p", "yuvj420p"):
+        return None
+    if found == "mov" and clip.codec in ("h264", *WEB_CODECS) and clip.shape[0] == clip.packets:
+        return "video/mp4"
+    if found == "matroska" and b"webm" in head and clip.codec in ("vp8", "libvpx", *WEB_CODECS):
+        return "video/webm"
+    return None
 
 
 def _few_keys(clip: VideoClip, keys: NDArray[np.int64]) -> str | None:

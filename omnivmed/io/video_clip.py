@@ -62,6 +62,10 @@ class VideoClip:
             self.close()
             raise
         self._turn = turn_of(first)
+        self.upright = self._turn.nothing
+        self.pixels = str(first.format.name)
+        self.codec = str(self._stream.codec_context.name)
+        self.packets = len(packets)
         self.said = sentences_of(first, self._turn)
         self._coded_size = (first.height, first.width)
         self._show_size = self._displayed(first)
@@ -195,10 +199,16 @@ class VideoClip:
         self._started_s = time.process_time()
         near, earlier = self._keys_for(index)
         running = self._decoding is not None and self._place[near] <= self._next <= index
+        picture = None
         if not running:
             self._seek(near)
-        self._skip_before = index
-        picture = self._advance(index, exactly=True)
+            if near == self.frames.packet[index] and not self._found.startswith("mpeg"):
+                picture = self._alone(near)
+                if picture is None:
+                    self._seek(near)
+        if picture is None:
+            self._skip_before = index
+            picture = self._advance(index, exactly=True)
         if picture is not None:
             return self._hold(index, picture)
         # Damaged, or the jump landed late: now without leaving anything out.
@@ -262,6 +272,25 @@ class VideoClip:
             place = int(self._place[packet])
             if place >= lowest and place >= 0:
                 yield place, frame
+
+    def _alone(self, key: int) -> NDArray[np.uint8] | None:
+        """A key frame after which nothing is decoded, as a jump stands before it; None where that gives none, or a
+        field of it. The decoder has to jump afterwards."""
+        self._decoding = None
+        try:
+            for packet in self._numbered(key):
+                if packet.size and packet.pts < key:
+                    continue
+                if packet.pts != key:
+                    break
+                for frame in (*packet.decode(), *self._stream.codec_context.decode(None)):
+                    if frame.pts == key and not frame.interlaced_frame and not frame.is_corrupt:
+                        self._inspect(frame)
+                        return self._picture(frame)
+                break
+        except FFmpegError:
+            pass
+        return None
 
     def _advance(self, index: int, exactly: bool = False) -> NDArray[np.uint8] | None:
         """The frame asked for from the running decoder, or the one before when it is damaged; None when it is past, or

@@ -234,6 +234,7 @@ class Texts(BaseModel, frozen=True, extra="forbid", strict=False):
     STOPPED_AFTER: str
     NO_ANSWER: str
     ASK_AT_TIME: str
+    NO_CLIP: str
     ASK_STRETCH: str
     ASK_AROUND: str
     ASK_ON_SLICE: str

@@ -146,3 +146,28 @@ def test_libraries_skip_what_nobody_leans_on(tmp_path: Path) -> None:
     with av.open(str(path)) as container:
         container.streams.video[0].codec_context.skip_frame = "NONREF"
         assert sum(1 for _ in container.decode(video=0)) < 40
+
+
+@pytest.mark.parametrize(
+    ("name", "data"),
+    [
+        ("b.mp4", lambda: encoded(range(60), b_frames=3, gop=10, sc_threshold="0")),
+        ("o.mp4", lambda: encoded(range(60), b_frames=3, gop=10, **{"x264-params": "open-gop=1:scenecut=0"})),
+        ("m.avi", lambda: encoded(range(60), "avi", "mpeg4", b_frames=2, gop=10)),
+        ("h.avi", lambda: encoded(range(60), "avi", gop=10, sc_threshold="0")),
+        ("2.ts", lambda: encoded(range(60), "mpegts", "mpeg2video", b_frames=2, gop=10)),
+        ("v.webm", lambda: encoded(range(60), "webm", "libvpx-vp9", gop=10, deadline="realtime")),
+    ],
+)
+def test_a_key_frame_alone_is_the_frame_of_straight_decoding(tmp_path: Path, name: str, data: Any) -> None:
+    path = written(tmp_path, data(), name)
+    with open_study(path, isolated=False) as study:
+        straight = study.take(list(range(60)))
+        keys = study.key_index
+        assert keys is not None
+        assert len(keys) >= 4
+    with open_study(path, isolated=False) as study:
+        for k in [*keys[::-1], int(keys[2]), int(keys[2]) + 1, int(keys[2]) + 2, int(keys[1]) - 1, *keys]:
+            study._source._cache.clear()  # type: ignore[attr-defined]
+            assert np.array_equal(study.take([int(k)])[0], straight[int(k)]), int(k)
+        assert study.warnings == []

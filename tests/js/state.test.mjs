@@ -135,3 +135,26 @@ test('nothing is left of a study that went', () => {
   assert.deepEqual([state.header, state.store, state.table, state.data, state.scope.run], [null, null, null, null, null]);
   state.jump({ index: 1 }); // no study, no fault
 });
+
+test('a stretch: marked at either end, the other is the clip\'s own; ends that cross drop the older', () => {
+  const state = opened(clip());
+  Object.defineProperty(state, 'anyFrame', { value: true });
+  assert.equal(state.stretch, null);
+  state.goto(2);
+  state.mark('from');
+  assert.deepEqual(state.stretch, [1, 4.5]);
+  state.goto(6);
+  state.mark('to');
+  assert.deepEqual(state.stretch, [1, 3]);
+  state.goto(8);
+  state.mark('from'); // behind the end
+  assert.deepEqual([state.marks, state.stretch], [{ from: 8, to: null }, [4, 4.5]]);
+  state.mark('from'); // where it is already
+  assert.deepEqual([state.marks.from, state.stretch], [null, null]);
+  state.goto(9);
+  state.mark('from'); // nothing is left behind it
+  assert.equal(state.stretch, null);
+  const still = opened(volume());
+  still.mark('from');
+  assert.equal(still.stretch, null, 'slices have no times');
+});

@@ -7,7 +7,7 @@ import { parseHead, arrayOf, fetchPayload } from '../../omnivmed/ui/canvas/stati
 import { windowTable, rgbaTable, viridis } from '../../omnivmed/ui/canvas/static/lut.js';
 import { barSpan, heatAt } from '../../omnivmed/ui/canvas/static/paint.js';
 import { caption, crc32, npy, withText, wrap, zip } from '../../omnivmed/ui/canvas/static/save.js';
-import { aspect, clampView, clock, fitView, scaleBar, toCanvas, toPicture, zoomView } from '../../omnivmed/ui/canvas/static/view2d.js';
+import { aspect, clampView, clock, fitView, frameAt, middleOf, scaleBar, toCanvas, toPicture, zoomView } from '../../omnivmed/ui/canvas/static/view2d.js';
 
 test('fit keeps millimetres square and centres', () => {
   const stretch = aspect(1, 3); // pixels 1 mm wide, 3 mm high
@@ -145,4 +145,17 @@ test('a caption names program, model, threshold, window', () => {
   }
   assert.ok(caption({ kind: 'image', frame: 0 }).join(' ').includes('no model'));
   assert.deepEqual(wrap(['aa', 'bb', 'cc'], (text) => text.length <= 9), ['aa  ·  bb', 'cc']);
+});
+
+test('a frame and its time: the middle of each frame is that frame, whatever the rate', () => {
+  const times = Float64Array.from([0, 0.09, 0.123, 0.156, 0.9, 0.93]);
+  times.forEach((time, k) => {
+    assert.equal(frameAt(times, time), k);
+    assert.equal(frameAt(times, time + 0.004), k);
+    const middle = middleOf(times, k);
+    assert.ok(middle > time && (k === times.length - 1 || middle < times[k + 1]));
+  });
+  assert.equal(frameAt(times, -5), 0);
+  assert.equal(frameAt(times, 50), 5);
+  assert.equal(frameAt(Float64Array.from([0]), 3), 0);
 });

@@ -16,7 +16,8 @@ How the app uses it
     mask    path of a `pack_mask` payload: replaces the overlay
     pixels  path of a `pack_pixels` payload: fetched only when the person picks "last kept" as a what-if
     video   path of an MP4 from `omnivmed.ui.canvas.transcode`, whose frame k is frame k of the study, with
-            `video_fps`, its constant rate; while it is being made, `video_progress` 0..1
+            `video_fps`, its constant rate; or of the clip as it was sent, without `video_fps`: its frames have the
+            study's own times. While it is being made, `video_progress` 0..1; `video_failed` says why there is none
     role    "preview" (pruned, nothing asked yet) or "answer" (the mask the last answer used)
     goto    slice or frame to jump to (index into the study), `goto_seq` any number that changes per wish
     seconds_per_token  measured prefill seconds per visual token of this model, for the live cost estimate
@@ -31,8 +32,10 @@ The same study path keeps position, zoom and window. `value=None` shows the empt
 Events back to Python (`viewer.<name>(fn)`; `fn(event: gr.EventData)`, data by `upstream.event_data(event)`)
 ---------------------------------------------------------------------------------------------
     threshold_release  {"threshold": 0.15, "reference": "previous"}   slider or histogram line let go
-    ask_slice          {"index": 41, "time_s": 12.0 | None, "plane": "axial" | None}   "ask about this slice"
+    ask_slice          {"index": 41, "time_s": 12.0 | None, "plane": "axial" | None}   "ask about this slice"; with
+                       "around": true about the moment, with "from_s" and "to_s" about the stretch that was marked
     use_window         {"level": 40.0, "width": 400.0}   "give the model this window": prune again, then show()
+    clip_refused       {}   this browser cannot play the clip as it was sent
     viewer_ready       {"content_id": "...", "first_ms": 180.0}   the first slice of a new study is on screen
 
 Everything else (scrolling, window, zoom, threshold while dragging, opacity, modes) stays in the browser and
@@ -82,7 +85,7 @@ MODULES = (
     "viewer.js",
     "main.js",
 )
-EVENTS = ("threshold_release", "ask_slice", "use_window", "viewer_ready")
+EVENTS = ("threshold_release", "ask_slice", "use_window", "viewer_ready", "clip_refused")
 
 
 class ViewerState(GradioModel):
@@ -95,6 +98,7 @@ class ViewerState(GradioModel):
     goto_seq: int = 0
     video_fps: float | None = None
     video_progress: float | None = None
+    video_failed: str | None = None
     seconds_per_token: float | None = None
     model: str | None = None
     model_state: Literal["waiting", "loading", "ready", "failed"] | None = None

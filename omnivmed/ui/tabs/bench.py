@@ -136,6 +136,7 @@ class Bench:
             self.opens(button.click, screen.sample_opener(sample.key), [])
         self.opens(page.upload.upload, screen.open_files, [page.upload], [page.upload], decodes=True)
         self.opens(page.series.input, screen.choose_series, [page.series], decodes=True)
+        page.viewer.clip_refused(screen.clip_refused, None, page.viewer, **self.clip)
         page.confirm.input(screen.confirm_clean, page.confirm, page.notes, **self.light)
         demo.unload(screen.leave)
         gr.Timer(LOOK_AFTER_S).tick(

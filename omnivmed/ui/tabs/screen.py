@@ -261,6 +261,7 @@ class Screen:
             video_progress=video_progress,
             video=opened.video,
             video_fps=opened.video_fps,
+            video_failed=opened.video_failed,
             role="answer" if opened.answered else "preview",
             goto=studies.first_look(opened),
             seconds_per_token=model.seconds_per_token,
@@ -271,6 +272,14 @@ class Screen:
             text_boxes=[list(box) for box in opened.study.text_boxes or ()] or None,
             sample=opened.sample,
         )
+
+    def clip_refused(self, request: gr.Request) -> Iterator[Updates]:
+        """The browser cannot play the clip as it was sent: one that it can is made of its frames."""
+        session = self.session(request)
+        opened = session.current
+        if opened is not None and opened.video is not None and opened.video_fps is None:
+            session.use_clip(opened, None, None)
+        yield from self.convert_clip(request)
 
     def convert_clip(self, request: gr.Request) -> Iterator[Updates]:
         """Make the seekable copy of a long clip while the visitor already looks at its frames."""
@@ -299,7 +308,11 @@ class Screen:
                     yield {page.viewer: self.viewer_value(opened, step.done / max(1, step.total))}
         except StopIteration as finished:
             clip = finished.value
-        except (StudyError, Abandoned):
+        except StudyError as error:
+            clip = None
+            if not gone():
+                session.use_clip(opened, None, None, failed=texts.NO_CLIP.format(reason=error.message))
+        except Abandoned:
             clip = None
         finally:
             work.close()

@@ -60,7 +60,8 @@ class OpenStudy:
     pixels: Path | None = None
     needs_clip: bool = False  # too long to travel as pictures: a clip is made in the background
     video: Path | None = None
-    video_fps: float | None = None
+    video_fps: float | None = None  # None: the file as it was sent, whose frames have the study's own times
+    video_failed: str | None = None  # why there is none
     whole: Study | None = None  # the study as it was opened, when something was cut off or painted out
     cut: tuple[Span, Span] | None = None  # rows and columns of it that are left
     painted: tuple[Box, ...] = ()  # what was painted out, in its pixels

@@ -217,10 +217,12 @@ class Session:
                     old.unlink(missing_ok=True)
             return True
 
-    def use_clip(self, opened: OpenStudy, video: Path, fps: float) -> None:
-        """A copy that the browser can seek in, at its constant rate in frames a second."""
+    def use_clip(
+        self, opened: OpenStudy, video: Path | None, fps: float | None, failed: str | None = None
+    ) -> None:
+        """A copy that the browser can seek in, at its constant rate in frames a second; or none, and why."""
         with self._change():
-            opened.video, opened.video_fps = video, fps
+            opened.video, opened.video_fps, opened.video_failed = video, fps, failed
 
     def keep(self, opened: OpenStudy, path: Path) -> None:
         """This file goes when the study goes."""

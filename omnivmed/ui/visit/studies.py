@@ -18,6 +18,7 @@ from omnivmed.ui import texts
 from omnivmed.ui.canvas import payload
 from omnivmed.ui.canvas.container import payload_path
 from omnivmed.ui.canvas.pictures import opening_frame
+from omnivmed.ui.visit.clips import play_as_sent
 from omnivmed.ui.visit.counts import Counts
 from omnivmed.ui.visit.environment import PrivateRoot
 from omnivmed.ui.visit.first import FirstLook
@@ -110,6 +111,8 @@ def open_upload(
             look(first_frame(study))
         opened.served = tuple(glimpses)
         _prepare(context, opened, session.served_folder(), options, progress)
+        if opened.needs_clip:
+            play_as_sent(session, opened)
     except BaseException:
         if study is not None:
             study.close()

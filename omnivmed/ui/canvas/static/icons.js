@@ -21,6 +21,10 @@ const PATHS = {
   next: '<path d="m7.5 4 6 6-6 6"/>',
   prevChange: '<path d="m13.5 4-6 6 6 6M4.5 4v12"/>',
   nextChange: '<path d="m6.5 4 6 6-6 6M15.5 4v12"/>',
+  from: '<path d="M6 3.5v13M6 10h10.5M13.5 7l3 3-3 3"/>',
+  to: '<path d="M14 3.5v13M14 10H3.5M6.5 7l-3 3 3 3"/>',
+  stretch: '<path d="M3 3h14v8H9l-3.5 3v-3H3zM3 14.5v3M17 14.5v3M3 16h14"/>',
+  moment: '<path d="M3 3h14v8H9l-3.5 3v-3H3zM10 14v4M6.5 16h1M12.5 16h1"/>',
   ask: '<path d="M3 4.5h14v9H9l-3.5 3v-3H3z"/>',
 };
 

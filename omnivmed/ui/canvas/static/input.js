@@ -132,6 +132,7 @@ function keyAction(viewer, key) {
     Home: () => viewer.goto(0), End: () => viewer.goto(last),
     ',': () => viewer.step(-1), '.': () => viewer.step(1),
     '<': () => viewer.given(-1), '>': () => viewer.given(1), j: () => viewer.given(-1), k: () => viewer.given(1),
+    '[': () => viewer.mark('from'), ']': () => viewer.mark('to'), a: () => viewer.askMoment(), t: () => viewer.askStretch(),
     b: () => viewer.change(-1), n: () => viewer.change(1),
     ' ': () => viewer.player.toggle(), c: () => viewer.player.toggle(),
     i: () => viewer.invert(), r: () => viewer.reset(), f: () => viewer.fit(),

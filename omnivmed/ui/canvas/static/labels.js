@@ -109,6 +109,7 @@ export function drawStrip(viewer) {
   const { now } = viewer.scope;
   paintStrip(strip.getContext('2d'), {
     width, height, ratio, total: viewer.header.shape[0], current: viewer.cursor[0], faint: !viewer.scope.isRun,
+    marks: viewer.stretch && viewer.marks,
     index: now && now.index, perFrame: now && now.perFrame, n: now && now.n, at: now ? givenAt(now.index, viewer.cursor[0]).at : -1,
   });
 }

@@ -129,6 +129,10 @@ export class Loader {
     const { video, state } = viewer.value || {};
     const progress = state && state.video_progress;
     viewer.ui.clip.textContent = progress == null || progress >= 1 ? '' : say(TEXT.preparing, { percent: Math.floor(progress * 100) });
+    const failed = (state && state.video_failed) || '';
+    if (failed) viewer.ui.clip.textContent = failed;
+    viewer.ui.play.disabled = Boolean(failed);
+    if (failed) viewer.ui.play.title = failed;
     if (viewer.header && viewer.header.kind === 'video') viewer.player.setClip(urlOf(video), state.video_fps);
   }
 

@@ -84,8 +84,15 @@ export function barSpan(index, k, total) {
 }
 
 /** The strip: one bar per frame given to the model, as high as the share of tokens it keeps. */
-export function paintStrip(ctx, { width, height, ratio, index, total, perFrame, n, current, at, faint }) {
+export function paintStrip(ctx, { width, height, ratio, index, total, perFrame, n, current, at, faint, marks }) {
   ctx.clearRect(0, 0, width, height);
+  if (marks) { // the stretch that was marked, and its two ends
+    const [from, to] = [((marks.from ?? 0) + 0.5) / total, ((marks.to ?? total - 1) + 0.5) / total].map((v) => v * width);
+    ctx.fillStyle = 'rgba(88,183,255,0.28)';
+    ctx.fillRect(from, 0, to - from, height);
+    ctx.fillStyle = '#58b7ff';
+    for (const x of [from, to]) ctx.fillRect(Math.round(x - ratio), 0, 2 * ratio, height);
+  }
   if (index) {
     for (let k = 0; k < index.length; k++) {
       const [l, r] = barSpan(index, k, total).map((v) => v * width);

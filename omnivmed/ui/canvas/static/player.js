@@ -1,15 +1,19 @@
-// Time: cine of stacks by a timer, clips by a hidden <video> that this program itself encoded at a constant rate,
-// frame k of it being frame k of the study.
+// Time: cine of stacks by a timer, clips by a hidden <video>: one that this program encoded at a constant rate, or the very
+// file that was sent, whose frames have the times of the study. Frame k of either is frame k of the study.
 import { TEXT } from './texts.js';
 import { icon } from './icons.js';
 import { el } from './panel.js';
+import { frameAt, middleOf } from './view2d.js';
 
-/** One transcoded clip. `shown` is the frame whose pixels the element holds, known from the presented frame's time. */
+const LENGTH_S = 1; // by so much a file that was sent may be longer or shorter than the study was found to be
+
+/** One clip. `shown` is the frame whose pixels the element holds, known from the presented frame's time. */
 export class Clip {
   constructor(viewer, url, fps) {
     this.viewer = viewer;
     this.url = url;
-    this.fps = fps;
+    this.fps = fps; // null: as it was sent
+    this.start = fps ? 0 : null; // of what was sent: the time at which the browser shows the first frame
     this.shown = -1;
     this.target = -1;
     this.seeking = false;
@@ -19,10 +23,19 @@ export class Clip {
     this.video.playsInline = true;
     this.video.src = url;
     viewer.root.append(this.video);
-    this.video.addEventListener('loadeddata', () => { this.loaded(); });
+    this.video.addEventListener('loadeddata', () => { if (this.start === null) this.video.currentTime = 0; else this.loaded(); });
     this.video.addEventListener('ended', () => viewer.player.stop());
-    this.video.addEventListener('error', () => { this.ready = false; });
+    this.video.addEventListener('error', () => this.refuse());
     this.listen();
+  }
+
+  /** Not a clip that this browser plays, or not the one that was read: the app makes another. */
+  refuse() {
+    const asked = this.start === null || this.ready;
+    this.ready = false;
+    if (this.fps || this.refused || !asked || !this.video.getAttribute('src')) return;
+    this.refused = true;
+    this.viewer.trigger('clip_refused', {});
   }
 
   loaded() {
@@ -37,13 +50,32 @@ export class Clip {
     viewer.invalidate();
   }
 
+  /** The first frame of a file that was sent is on the element: its time is where the browser's clock begins. */
+  found(time) {
+    const { times } = this.viewer;
+    const length = times[times.length - 1] + (times.length > 1 ? times[times.length - 1] / (times.length - 1) : 0);
+    this.start = time;
+    if (Math.abs(this.video.duration - time - length) > LENGTH_S + 0.01 * length) this.refuse();
+    else this.loaded();
+  }
+
+  /** The frame that is presented at this time of the element. */
+  frameOf(time) { return this.fps ? Math.round(time * this.fps) : frameAt(this.viewer.times, time - this.start); }
+
+  /** The middle of a frame, so that no rounding can miss it. */
+  timeOf(k) { return this.fps ? (k + 0.5) / this.fps : this.start + middleOf(this.viewer.times, k); }
+
   listen() {
     this.video.requestVideoFrameCallback((_, frame) => {
-      this.shown = Math.round(frame.mediaTime * this.fps);
-      this.seeking = false;
-      if (!this.video.paused) this.viewer.showPlayed(this.shown);
-      else if (this.target >= 0 && this.target !== this.shown) this.seek(this.target);
-      else this.viewer.invalidate();
+      if (this.start === null) {
+        if (this.video.readyState >= 2) this.found(frame.mediaTime);
+      } else {
+        this.shown = this.frameOf(frame.mediaTime);
+        this.seeking = false;
+        if (!this.video.paused) this.viewer.showPlayed(this.shown);
+        else if (this.target >= 0 && this.target !== this.shown) this.seek(this.target);
+        else this.viewer.invalidate();
+      }
       this.listen();
     });
   }
@@ -52,7 +84,7 @@ export class Clip {
     this.target = k;
     if (this.seeking) return; // the frame under way is shown first, then the newest wish
     this.seeking = true;
-    this.video.currentTime = (k + 0.5) / this.fps; // the middle of the frame: no rounding can miss it
+    this.video.currentTime = this.timeOf(k);
   }
 
   /** The element when it holds frame k; else null, and the seek is on its way. */
@@ -84,7 +116,7 @@ export class Player {
   setClip(url, fps) {
     if (this.clip && this.clip.url === url) return;
     if (this.clip) this.clip.close();
-    this.clip = url && fps ? new Clip(this.viewer, url, fps) : null;
+    this.clip = url ? new Clip(this.viewer, url, fps) : null;
   }
 
   get hasClip() { return Boolean(this.clip && this.clip.ready); }
@@ -118,12 +150,12 @@ export class Player {
   }
 
   startClip() {
-    const { video, fps } = this.clip;
+    const { video } = this.clip;
     const { viewer } = this;
     const last = viewer.header.shape[0] - 1;
     const from = viewer.cursor[0] >= last ? 0 : viewer.cursor[0];
     this.clip.target = -1;
-    video.currentTime = (from + 0.5) / fps;
+    video.currentTime = this.clip.timeOf(from);
     video.playbackRate = Math.min(Math.max(this.factor, 0.1), 8);
     video.play().catch(() => this.stop());
   }
@@ -152,7 +184,7 @@ export class Player {
   moved(k) {
     if (this.ticking) return;
     this.place = k;
-    if (this.playing && this.hasClip) this.clip.video.currentTime = (k + 0.5) / this.clip.fps;
+    if (this.playing && this.hasClip) this.clip.video.currentTime = this.clip.timeOf(k);
   }
 
   stop() {

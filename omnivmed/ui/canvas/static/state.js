@@ -25,6 +25,8 @@ export class ViewState {
     this.times = null;
     this.cursor = [0, 0, 0]; // slice or frame, row, column
     this.direction = 1;
+    /** @type {{from: number | null, to: number | null}} frames at the ends of the stretch that was marked */
+    this.marks = { from: null, to: null };
     this.grey = false;
     this.span = 1; // of the stored numbers, in the file's units
     /** @type {import('./types').Window | null} what the study opened with */
@@ -78,6 +80,7 @@ export class ViewState {
     const middle = header.kind === 'volume' ? frames >> 1 : 0;
     this.cursor = [middle, rows >> 1, cols >> 1];
     if (this.state.goto != null) this.cursor[0] = Math.min(Math.max(this.state.goto, 0), frames - 1);
+    this.marks = { from: null, to: null };
     this.times = header.arrays.times_s ? new Float64Array(data, header.arrays.times_s.offset, frames) : null;
   }
 
@@ -117,6 +120,27 @@ export class ViewState {
       while (k > 0 && this.times[k] > time + 1e-6) k--;
       this.goto(k);
     }
+  }
+
+  // ------------------------------------------------------------------------------------------- a stretch of a clip
+
+  /** From here on, or up to here; where it is already, the mark goes. The other end goes when it would lie behind. */
+  mark(end) {
+    const { marks, cursor: [at] } = this;
+    const other = end === 'from' ? 'to' : 'from';
+    marks[end] = marks[end] === at ? null : at;
+    if (marks[end] !== null && marks[other] !== null && marks.from >= marks.to) marks[other] = null;
+    this.invalidate();
+  }
+
+  /** [from, to] in seconds once an end was marked, the other being the clip's own; null for the whole clip. */
+  get stretch() {
+    const { marks, times } = this;
+    if (!times || (marks.from === null && marks.to === null)) return null;
+    const last = times.length - 1;
+    const from = times[marks.from ?? 0];
+    const to = times[marks.to ?? last];
+    return from < to ? [from, to] : null;
   }
 
   given(step) { this.gotoKnown(this.scope.given(this.cursor[0], step)); }

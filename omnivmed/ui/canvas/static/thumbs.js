@@ -80,15 +80,14 @@ export class Thumbs {
     if (this.seeking) return;
     this.seeking = true;
     const { video } = this;
-    const { fps } = clip;
     video.requestVideoFrameCallback((_, frame) => {
       if (video !== this.video) return;
       this.seeking = false;
-      this.shown = Math.round(frame.mediaTime * fps);
+      this.shown = clip.frameOf(frame.mediaTime);
       if (this.shown === this.wanted) this.fromVideo(this.shown);
       else if (this.wanted >= 0) this.seek(this.wanted);
     });
-    video.currentTime = (k + 0.5) / fps;
+    video.currentTime = clip.timeOf(k);
   }
 
   fromVideo(frame) {

@@ -105,6 +105,7 @@ export interface State {
   goto_seq?: number;
   video_fps?: number | null;
   video_progress?: number | null;
+  video_failed?: string | null;
   seconds_per_token?: number | null;
   model?: string | null;
   model_state?: 'waiting' | 'loading' | 'ready' | 'failed' | null;

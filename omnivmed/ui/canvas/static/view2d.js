@@ -60,3 +60,22 @@ export function clock(seconds) {
   if (h) return h + ':' + pad(m) + ':' + pad(Math.floor(s % 60));
   return m + ':' + (s % 60).toFixed(1).padStart(4, '0');
 }
+
+/** The frame whose time is nearest; times rise. */
+export function frameAt(times, time) {
+  let low = 0;
+  let high = times.length - 1;
+  while (high - low > 1) {
+    const middle = (low + high) >> 1;
+    if (times[middle] <= time) low = middle;
+    else high = middle;
+  }
+  return time - times[low] <= times[high] - time ? low : high;
+}
+
+/** A time well inside frame k: halfway to the next one. */
+export function middleOf(times, k) {
+  const last = times.length - 1;
+  const next = k < last ? times[k + 1] : times[k] + (last > 0 ? (times[last] - times[0]) / last : 0.04);
+  return (times[k] + next) / 2;
+}

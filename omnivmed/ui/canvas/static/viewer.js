@@ -43,8 +43,9 @@ export class Viewer extends ViewState {
   actions() {
     const call = (name) => (...args) => this[name](...args);
     const names = ['setTool', 'pickPreset', 'invert', 'zoom', 'fit', 'reset', 'layout', 'toggleOverlay', 'ask', 'saveMenu', 'help', 'full',
-      'step', 'change', 'goto', 'backToWindow', 'useWindow', 'release', 'setMode'];
+      'step', 'change', 'goto', 'mark', 'askMoment', 'askStretch', 'backToWindow', 'useWindow', 'release', 'setMode'];
     const act = Object.fromEntries(names.map((name) => [name, call(name)]));
+    act.ask = () => this.ask();
     act.play = () => this.player.toggle();
     act.speed = (value) => this.player.speed(value);
     act.threshold = (value) => this.moveThreshold(value);
@@ -102,6 +103,9 @@ export class Viewer extends ViewState {
     ui.ask.title = header.kind === 'video' ? TEXT.askFrame : TEXT.ask;
     ui.ask.setAttribute('aria-label', ui.ask.title);
     ui.ask.hidden = !many;
+    const timed = header.kind === 'video' && many && Boolean(this.times);
+    ui.stretch.hidden = ui.moment.hidden = !timed;
+    this.syncMarks();
     fillMenus(ui, header, header.kind === 'video');
     const coarse = window.matchMedia('(pointer: coarse)').matches; // one finger scrolls
     this.setTool(coarse && many ? 'scroll' : windowed ? 'window' : 'pan');
@@ -220,10 +224,37 @@ export class Viewer extends ViewState {
     this.trigger('threshold_release', { ...this.scope.wanted });
   }
 
-  ask() {
+  ask(more = {}) {
     if (window.omnivmedShow) window.omnivmedShow('question'); // on a phone it stands behind the picture
     const index = this.cursor[0];
-    this.trigger('ask_slice', { index, time_s: this.times ? this.times[index] : null, plane: this.header.plane });
+    this.trigger('ask_slice', { index, time_s: this.times ? this.times[index] : null, plane: this.header.plane, ...more });
+  }
+
+  askMoment() { if (this.times) this.ask({ around: true }); }
+
+  askStretch() {
+    const { stretch } = this;
+    if (stretch) this.ask({ from_s: stretch[0], to_s: stretch[1] });
+  }
+
+  mark(end) {
+    if (!this.times || this.ui.stretch.hidden) return;
+    super.mark(end);
+    this.syncMarks();
+  }
+
+  /** Buttons and words of the stretch that was marked. */
+  syncMarks() {
+    const { ui, marks, stretch, root } = this;
+    ui.fromHere.setAttribute('aria-pressed', String(marks.from !== null));
+    ui.toHere.setAttribute('aria-pressed', String(marks.to !== null));
+    ui.askStretch.hidden = !stretch;
+    const text = stretch ? say(TEXT.stretch, { a: clock(stretch[0]), b: clock(stretch[1]) }) : '';
+    ui.askStretch.title = stretch ? TEXT.askStretch + ': ' + text : TEXT.askStretch;
+    ui.askStretch.setAttribute('aria-label', ui.askStretch.title);
+    if (text) ui.live.textContent = text;
+    if (stretch) root.dataset.stretch = stretch.join();
+    else delete root.dataset.stretch;
   }
 
   hoverAt(pane, point) {
