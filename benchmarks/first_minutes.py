@@ -4,9 +4,10 @@
     python -m benchmarks.first_minutes --check        # exits 1 when an answer is not what it has to be
 
 Asked as the page asks: a session opens the sample, `ui.visit.chat.ask` streams the answer, the model is nano.
-The table (`first_minutes.tsv`) was written before the answers were made (set "before"), and a second part after them
-(set "after"). `expect` says who can know: header (truth: a pattern the answer must match), picture (the same, or a
-refusal), silent (the file has no word of it), refuse (nobody here can know), fixed (not about a study).
+The table (`first_minutes.tsv`) was written before the answers were made (set "before"), a second part after them
+(set "after"), a third with a fresh eye (set "later"); the log says how many of each were right when first asked.
+`expect` says who can know: header (truth: a pattern the answer must match), picture (the same, or a refusal), silent
+(the file has no word of it), refuse (nobody here can know), fixed (not about a study).
 """
 
 from __future__ import annotations
@@ -168,6 +169,7 @@ def report(found: list[Said]) -> str:
         ("chip", "chips of the samples"),
         ("before", "written before"),
         ("after", "written after"),
+        ("later", "written later"),
     ):
         part = [s for s in found if s.set == name]
         if part:

@@ -74,7 +74,7 @@ TABLE: tuple[tuple[Group, Topic, str], ...] = (
     ("file", "frames", r"\b(?:how many|number of|no\.? of|count (?:the|of)|total)\b.*\bframes?\b(?!.*(?:per|a|each|every) second)|\bframe count\b"),
     ("file", "rate", r"\b(?:frame|sampling|refresh|acquisition)[- ]?rate\b|\bfps\b|\bframes? (?:per|a|each|every|/) ?(?:second|s|sec)\b|\bhow fast\b.*\b(?:recorded|filmed|frames?|clip|video|sampled|running)\b|\btemporal resolution\b"),
     ("file", "duration", rf"\bhow long\b(?=.*\b(?:{_THING}|last|it|this|run|take|seconds?)\b)|\bduration\b|\b(?:length|running time) of (?:the |this )?(?:clip|video|movie|recording|loop|cine|film)\b|\b(?:clip|video|recording|loop|cine)(?:'s)? (?:length|duration)\b|\bhow many (?:seconds|minutes)\b"),
-    ("file", "matrix", rf"\b(?:matrix|resolution|dimensions?|pixel count|megapixels?|mpix|mp)\b(?! of (?:the |a )?(?:heart|tumou?r|lesion|nodule|liver|spleen|mass|kidney))|\bhow many (?:pixels|voxels|rows|columns)\b|\b(?:size|width|height|shape|format) of (?:the |this |an? |each )?(?:\w+ )?{_THING}\b|\b(?:image|picture|frame|slice|file|scan|video|clip|volume)(?:'s)? (?:size|width|height|shape|dimensions?)\b|\bhow (?:big|large|wide|high) (?:is|are) (?:the |this |each )?(?:image|picture|frame|slice|scan|file|video|clip|photo|it|they)s?\b|\bin pixels\b|\bpixels\b$"),
+    ("file", "matrix", rf"\bin (?:pixels|voxels)\b|\b(?:matrix|resolution|dimensions?|pixel count|megapixels?|mpix|mp)\b(?! of (?:the |a )?(?:heart|tumou?r|lesion|nodule|liver|spleen|mass|kidney))|\bhow many (?:pixels|voxels|rows|columns)\b|\b(?:size|width|height|shape|format) of (?:the |this |an? |each )?(?:\w+ )?{_THING}\b|\b(?:image|picture|frame|slice|file|scan|video|clip|volume)(?:'s)? (?:size|width|height|shape|dimensions?)\b|\bhow (?:big|large|wide|high) (?:is|are) (?:the |this |each )?(?:image|picture|frame|slice|scan|file|video|clip|photo|it|they)s?\b|\bin pixels\b|\bpixels\b$"),
     ("file", "window", r"\b(?:which|what|current|used|the|set|is)\b.*\bwindow(?:ing)?\b|\bwindow(?:ing)? (?:level|width|setting|center|centre|is|used|set|preset|values?)\b|\b(?:level|width) and (?:level|width|window)\b|\bw/?l\b|\bwl/?ww\b|\bww\b|\bgrey ?scale window\b|^window$"),
     ("file", "colour", r"\b(?:in |a )?colou?r(?:ed|s)?\b|\bgr[ae]y[- ]?scale\b|\bblack[- ](?:and|&)[- ]white\b|\bmonochrome\b|\brgb\b|\binverted\b"),
     ("file", "bits", r"\b(?:bit|bits)\b(?! of)|\bbit ?depth\b|\bgr[ae]y (?:levels|values)\b|\bdynamic range\b"),
@@ -86,7 +86,7 @@ TABLE: tuple[tuple[Group, Topic, str], ...] = (
     ("file", "tube_kv", r"\b(?:kv|kvp|tube voltage|kilovolt\w*)\b"),
     ("file", "header", r"\b(?:header|metadata|meta data|dicom tags?|tags|technical (?:data|details|parameters|information|info)|acquisition (?:parameters|details|protocol)|parameters|file (?:details|info\w*)|what does the file (?:say|know|tell))\b|\bfile (?:type|format)\b|\bwhat format\b"),
     # ------------------------------------------------------------------------------------ what the picture shows
-    ("picture", "view", r"\b(?:pa|ap)\b.*\b(?:or|vs|versus|view|projection|film|image|x-?ray)\b|\bis (?:this|it|that) (?:an? )?(?:pa|ap|lateral|frontal)\b|\b(?:projection|beam)\b|\b(?:which|what) view\b|\bview\b(?=.*\b(?:taken|this|is|parasternal|apical|position)\b)|\b(?:postero-?anterior|antero-?posterior)\b|\b(?:pa|ap)\?*$|\bfrontal or lateral\b|\bparasternal|\bapical\b.*\b(?:view|window)"),
+    ("picture", "view", r"\b(?:front to back|back to front)\b|\b(?:anterior|posterior) (?:to|or|and) (?:anterior|posterior)\b|\bdid the x-?rays? (?:go|travel|pass|come|enter)\b|\b(?:pa|ap)\b.*\b(?:or|vs|versus|view|projection|film|image|x-?ray)\b|\bis (?:this|it|that) (?:an? )?(?:pa|ap|lateral|frontal)\b|\b(?:projection|beam)\b|\b(?:which|what) view\b|\bview\b(?=.*\b(?:taken|this|is|parasternal|apical|position)\b)|\b(?:postero-?anterior|antero-?posterior)\b|\b(?:pa|ap)\?*$|\bfrontal or lateral\b|\bparasternal|\bapical\b.*\b(?:view|window)"),
     ("picture", "sequence", r"\b(?:t1|t2|flair|dwi|adc|stir|swi|proton density)\b|\b(?:which|what|mr|mri|pulse|imaging) (?:mri? )?(?:sequence|weighting)\b|\bsequence\b|\bweight(?:ed|ing)\b"),
     ("picture", "plane", r"\b(?:axial|coronal|sagittal|transverse|transaxial|oblique)\b|\b(?:which|what|the|anatomical|imaging|slice|slicing|scan) (?:anatomical |imaging |slice |scan )?(?:plane|orientation|axis|direction)\b|\bplanes?\b|\b(?:cut|sliced)\b.*\b(?:which|how|what)\b|\bhow (?:is|was|are|were) .*\b(?:cut|sliced|oriented)\b"),
 )  # fmt: skip
@@ -110,6 +110,43 @@ ORGAN = (
 DESCRIBE = rf"\bdescri\w+|\bwhat (?:do|can|could|did) (?:you|i|we|u) (?:see|look|notice|observe|recogni[sz]e)\b|\bwhat(?:'s| is| are)? (?:(?:being )?shown|visible|seen|displayed|depicted|here|there|this|that|it|on (?:the |this )|in (?:the |this )|going on)\b|\bwhat (?:am|are) (?:i|we|you) (?:looking|seeing|watching|being shown)\b|\bwhat (?:do|have) (?:we|i|you) (?:have|got)(?: here| there)?$|\bwhat (?:does|do) (?:this|it|that|these|the {_THING}) (?:show|depict|display|contain|represent|mean)\b|\b(?:this|it|that) (?:shows?|depicts?) what\b|\b(?:explain|caption|interpret|analy[sz]e|read|identify|tell me about|talk about|look at|comment on|about)\b.*\b(?:{_THIS})\b|^(?:describe|caption|explain|analy[sz]e|interpret|what|and|so)$|\bwhat is (?:the )?{_THING}(?: about| of)?$|\bwhat kind of thing\b|\bwhat about (?:this|it)\b"
 
 
+# What is in a picture and not in its file. A question about one of these is none about the file, whatever it shares with
+# one: "how thick is the heart wall?", "is there a pneumothorax on the left side?".
+_FINDING = (
+    r"(?:fractur\w*|pneumothora\w*|pneumonia|effusions?|opacit\w+|consolidations?|nodul\w+|mass(?:es)?|lesions?|tumou?rs?|"
+    r"cancers?|metasta\w+|h[ae]?ematomas?|h[ae]?emorrhag\w*|bleed\w*|strokes?|infarct\w*|[o]?edema|aneurysms?|stenos[ei]s|"
+    r"thromb\w+|embol\w+|calcif\w+|cysts?|polyps?|ulcers?|abscess\w*|hernias?|plaques?|diseases?|abnormalit\w+|findings?)"
+)
+_STRUCTURE = (
+    r"(?:heart|lungs?|liver|kidneys?|spleen|pancreas|gallbladder|bladder|uterus|prostate|bowel|colon|stomach|aorta|"
+    r"trachea|mediastin\w+|diaphragm|ribs?|spinal canal|vertebra\w*|bones?|femur|clavicles?|ventricles?|atrium|atria|valves?|"
+    r"septum|walls?|arter(?:y|ies)|veins?|vessels?|mucosa\w*|skull|cortex|tissues?|muscles?|nerves?|lymph nodes?|glands?|organs?)"
+)
+_FILES = rf"\b(?:{_THING}|sections?|cuts?|pixels?|voxels?|frames?)\b"
+_SHARED = (
+    "edges",
+    "laterality",
+    "thickness",
+    "step",
+    "extent",
+    "slices",
+    "colour",
+    "duration",
+    "matrix",
+    "word:hu",
+)
+
+
+def _of_the_picture(topic: Topic, text: str) -> bool:
+    """Whether a question that reads like one about the file is about something in the picture."""
+    if topic not in _SHARED:
+        return False
+    if re.search(rf"\b{_FINDING}\b", text):
+        return True
+    named = re.search(rf"\b{_STRUCTURE}\b", text) is not None
+    return named and (topic in ("edges", "word:hu") or re.search(_FILES, text) is None)
+
+
 @dataclass(frozen=True)
 class Asked:
     """What a question asks for. group: who can know. topic: a row of `spoken.header`, an attribute, or a name of
@@ -125,6 +162,8 @@ def asked(question: str) -> Asked:
     text = tidy(question)
     for group, topic, pattern in TABLE:
         if re.search(pattern, text):
+            if _of_the_picture(topic, text):
+                return Asked("beyond", _beyond(text), text)
             return Asked(group, topic, text)
     if re.search(KIND, text):
         return Asked("picture", "modality", text)
@@ -140,6 +179,12 @@ def asked(question: str) -> Asked:
     if found is not None:
         return Asked(*found, text)
     return Asked("unknown", "unknown", text)
+
+
+def _beyond(text: str) -> Topic:
+    """Which of the later topics a question about something in the picture is on."""
+    found = next((topic for group, topic, pattern in LATER if re.search(pattern, text)), "finding")
+    return "measure" if found in ("organs", "moment") else found
 
 
 def tidy(question: str) -> str:
