@@ -266,7 +266,15 @@ def _pruning_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="X",
         help=f"0 to 2, pixels in [-1, 1] ({DEFAULT_THRESHOLD:g})",
     )
-    parser.add_argument("--reference", choices=get_args(Reference), default=DEFAULT_REFERENCE)
+    parser.add_argument(
+        "--reference",
+        choices=get_args(Reference),
+        default=DEFAULT_REFERENCE,
+        help="what a token is compared with (previous); off: with nothing, every token is kept",
+    )
+    parser.add_argument(
+        "--no-prune", dest="reference", action="store_const", const="off", help="the same as --reference off"
+    )
     parser.add_argument("--max-frames", type=positive, metavar="N", help="slices or frames taken at most")
 
 

@@ -21,10 +21,13 @@ def run(args: argparse.Namespace) -> int:
         print(
             f"{mask.kept} of {mask.total} tokens kept ({mask.kept_ratio:.1%}): {t} frame(s) of {h} x {w} tokens"
         )
-        print(
-            f"threshold {mask.threshold:g} = {mask.threshold_meaning}, reference {mask.reference}, "
-            f"budget {mask.budget}"
-        )
+        if mask.reference == "off":
+            print(f"pruning off: every token is kept, budget {mask.budget}")
+        else:
+            print(
+                f"threshold {mask.threshold:g} = {mask.threshold_meaning}, reference {mask.reference}, "
+                f"budget {mask.budget}"
+            )
         if study.kind == "image":
             print("One picture has nothing to compare with: all its tokens are kept.")
         if mask.all_at_floor:

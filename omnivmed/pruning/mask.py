@@ -29,7 +29,7 @@ class KeepMask:
             0..2 (with ``scale="x255"`` 255 times that); +inf in the first frame, which has no predecessor.
         threshold: in the same unit; a token is kept when its distance is strictly greater.
         reference: "previous" (the paper) compares with the frame before, "last_kept" with the patch last kept at
-            that place.
+            that place, "off" drops nothing (distances are those to the frame before).
         min_tokens: kept in every frame even if nothing moved (from the top left).
         rects: float32 (h, w, 4): x0, y0, x1, y1 of every token in source pixels.
         frame_index: int64 (t,) frames of the study; source_size (height, width) in pixels.

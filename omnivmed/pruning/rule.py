@@ -32,12 +32,14 @@ def keep_mask(
     * the first frame is whole (paper, RLT, VideoLLaMA3);
     * a later token is kept when its distance is strictly greater than ``threshold``;
     * a frame that would keep fewer than ``min_tokens`` also keeps its first ``min_tokens`` places;
+    * with reference "off" everything is kept;
     * one frame alone, so every still image, keeps everything.
 
     Args:
         threshold: >= 0. 0 drops only patches identical to their reference, 2 drops all but the minimum.
         reference: "previous" compares with the frame before, kept or not. Slow drift over dense slices then
-            never crosses the threshold; "last_kept" lets it add up.
+            never crosses the threshold; "last_kept" lets it add up. "off" keeps every token; the distances are those
+            to the frame before, so that one sees what pruning would do.
         scale: "x255" multiplies distances by 255, only to run released weights as their authors' code does.
 
     Raises:
@@ -59,12 +61,15 @@ def keep_mask(
 
     keep = np.ones((t, h * w), dtype=bool)
     distance = np.full((t, h * w), np.inf, dtype=np.float32)
-    anchor = x_TnD[0] if reference == "previous" else x_TnD[0].copy()
+    anchor = x_TnD[0].copy() if reference == "last_kept" else x_TnD[0]
     buffer = np.empty_like(x_TnD[0])
     for i in range(1, t):
         np.subtract(x_TnD[i], anchor, out=buffer)
         np.abs(buffer, out=buffer)
         distance[i] = buffer.mean(axis=1) * factor
+        if reference == "off":
+            anchor = x_TnD[i]
+            continue
         keep[i] = distance[i] > limit
         if keep[i].sum() < min_tokens:
             keep[i, :min_tokens] = True

@@ -10,7 +10,7 @@ import gradio as gr
 from omnivmed.inference.cards import title_of
 from omnivmed.ui import texts, upstream
 from omnivmed.ui.page import parts
-from omnivmed.ui.tabs import ask, compare, crop, generate, paint, rules, saw, teach
+from omnivmed.ui.tabs import about, ask, compare, crop, generate, paint, rules, saw, teach
 from omnivmed.ui.tabs.api import add_api
 from omnivmed.ui.tabs.bench import Bench, Panel, Tab
 from omnivmed.ui.tabs.planning import wire_planning
@@ -85,10 +85,12 @@ def build_demo(
         with gr.Row(elem_id="ov-work"):
             with gr.Column(scale=7, elem_id="ov-left"):
                 screen = Screen(context, build_screen(pick, lambda: [build(panel) for panel in panels]))
-            with gr.Column(scale=5, elem_id="ov-right"), gr.Tabs(elem_id="ov-tabs"):
-                for tab in tabs:
-                    with gr.Tab(tab.title, id=tab.id):
-                        build(tab)
+            with gr.Column(scale=5, elem_id="ov-right"):
+                with gr.Tabs(elem_id="ov-tabs"):
+                    for tab in tabs:
+                        with gr.Tab(tab.title, id=tab.id):
+                            build(tab)
+                build(about.PANEL)
         gr.HTML(
             parts.footer(context.limits, title_of(context.settings.model)), elem_id="ov-foot", padding=False
         )

@@ -30,6 +30,8 @@ class Texts(BaseModel, frozen=True, extra="forbid", strict=False):
     DROP_HERE: str
     DROP_CLOSE: str
     DROP: dict[str, str]
+    ABOUT: str
+    ABOUT_FROM: dict[str, str]
     FOLDER: str
     SERIES: str
     CONFIRM_LABEL: str
@@ -142,6 +144,7 @@ class Texts(BaseModel, frozen=True, extra="forbid", strict=False):
     QUESTIONS: dict[str, tuple[str, ...]]
     API_ASK: str
     API_GENERATE: str
+    API_REFERENCE: str
     API_TASK: str
     API_PRUNE: str
 
@@ -297,6 +300,7 @@ class Texts(BaseModel, frozen=True, extra="forbid", strict=False):
     EXPORT_STUDY: str
     EXPORT_PROGRAM: str
     EXPORT_MODEL: str
+    EXPORT_OFF: str
     EXPORT_PRUNING: str
     EXPORT_WINDOW: str
     EXPORT_NO_WINDOW: str

@@ -79,6 +79,8 @@ def _token_of_pixel(ends: np.ndarray, size: int) -> np.ndarray:
 
 def legend(mask: KeepMask) -> str:
     """One line that must go with every picture: what was kept, at which threshold, and what that means."""
+    if mask.reference == "off":
+        return f"All {mask.total} tokens, pruning off. Not for clinical use."
     reference = "" if mask.reference == "previous" else ", against the last kept token"
     return (
         f"{mask.kept} of {mask.total} tokens kept ({mask.kept_ratio:.0%}) at threshold {mask.threshold:g} "

@@ -78,6 +78,13 @@ def test_nothing_moves_and_pruning_is_in_sight(browser: Any, server: str, width:
         card = page.locator("#ov-model details")
         assert card.bounding_box()["height"] <= 26
         assert card.get_attribute("open") is None
+        about = page.locator("#ov-about details")
+        assert about.get_attribute("open") is None
+        about.locator("summary").click()
+        told = about.inner_text()
+        assert "axial" in told
+        assert "112" in told
+        assert "level 40, width 400 HU" in told
         assert page.locator("#ov-foot details").get_attribute("open") is None
     assert watched.errors == []
     assert watched.external == []

@@ -321,6 +321,24 @@ def test_what_ifs_equal_the_rule_in_python(
         assert page.data()["whatif"] == "false"
 
 
+def test_pruning_off_shows_every_token(page: Page, phantoms: dict[str, Any]) -> None:
+    _, mask, _ = phantoms["oriented"]
+    page.open("oriented")
+    page.requests.clear()
+    page.page.locator(".omv-seg label", has_text="off").click()
+    assert page.page.inner_text(".omv-big") == f"all {mask.total}"
+    assert "pruning off" in page.page.inner_text(".omv-count")
+    assert int(page.data()["kept"]) == mask.total
+    assert "What if: pruning off instead of 0.1 (previous)" in page.page.inner_text(".omv-whatif")
+    for threshold in ("0.2", "0.1"):  # who moves the threshold wants to prune again
+        page.page.fill(".omv-number", threshold)
+        page.page.press(".omv-number", "Enter")
+        assert page.data()["reference"] == "previous"
+    assert page.page.inner_text(".omv-big") == f"{mask.kept} / {mask.total}"
+    assert page.data()["whatif"] == "false"
+    assert page.requests == []
+
+
 def test_answers_mask_replaces_the_overlay_without_sending_the_picture_again(page: Page) -> None:
     page.open("oriented")
     page.keys("Home", "ArrowDown", "+", "+")

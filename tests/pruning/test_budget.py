@@ -64,3 +64,22 @@ def test_another_budget_is_named() -> None:
         ov.prune(study, budget="large")
     with pytest.raises(ValueError, match="either model or budget"):
         ov.prune(study, model=model, budget="nano")
+
+
+def test_off_keeps_what_threshold_0_drops() -> None:
+    """A clip's exact repeats go at threshold 0; with pruning off the model is given every token."""
+    repeated = ov.Study.from_array(np.repeat(clip_study(4).frames(0, 4), 3, axis=0))
+    zero, off = ov.prune(repeated, threshold=0), ov.prune(repeated, threshold=0.1, reference="off")
+    assert zero.kept < zero.total
+    assert off.kept == off.total == zero.total
+    assert np.array_equal(off.distance, zero.distance)  # one still sees what pruning would do
+    assert not off.all_at_floor
+    speaker = assistant()
+    first = speaker.answer(repeated, "Which organ is this?", reference="off")
+    again = speaker.answer(
+        repeated, "Which organ is this?"
+    )  # kept results of the other rule are not taken for it
+    assert first.mask is not None
+    assert again.mask is not None
+    assert first.usage.visual_tokens_after == first.usage.visual_tokens_before == off.total
+    assert again.usage.visual_tokens_after == again.mask.kept < off.total

@@ -117,7 +117,7 @@ def kept_over_threshold(mask: KeepMask) -> tuple[NDArray[Any], NDArray[Any]] | N
 
     With that reference every distance depends on what was kept before, so another threshold has other distances.
     """
-    if mask.reference != "previous":
+    if mask.reference == "last_kept":
         return None
     t, h, w = mask.keep.shape
     distance = mask.distance.reshape(t, h * w)

@@ -36,7 +36,8 @@ def conversation_markdown(opened: OpenStudy, turns: Sequence[Turn]) -> str:
                     meaning=answer.mask.threshold_meaning,
                     reference=answer.reference.replace("_", " "),
                 )
-                lines.append(f"- {pruning}")
+                off = answer.reference == "off"
+                lines.append(f"- {texts.EXPORT_OFF if off else pruning}")
             if answer.window is not None:
                 level, width = answer.window
                 lines.append(f"- {texts.EXPORT_WINDOW.format(level=level, width=width)}")

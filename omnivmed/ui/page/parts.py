@@ -7,6 +7,7 @@ from html import escape
 
 from omnivmed import __version__
 from omnivmed.limits import Limits
+from omnivmed.spoken.header import Row
 from omnivmed.ui import texts
 from omnivmed.ui.visit.background import Step
 from omnivmed.ui.visit.opened import OpenStudy
@@ -31,6 +32,18 @@ def header(settings: AppSettings, *, teaching: bool = False) -> str:
         f'<span class="ov-tag">{escape(texts.TEACH_TAGLINE if teaching else texts.TAGLINE)}</span>'
         f"<nav>{link}</nav></div>{banner}</header>"
     )
+
+
+def about(rows: Sequence[Row]) -> str:
+    """What the file tells, closed; each row with where it is from. "" for no rows."""
+    if not rows:
+        return ""
+    lines = "".join(
+        f'<tr><th scope="row">{escape(row.label)}</th><td>{escape(row.value)}</td>'
+        f"<td>{escape(texts.ABOUT_FROM[row.source])}{escape(' ' + row.tag if row.tag else '')}</td></tr>"
+        for row in rows
+    )
+    return f"<details><summary>{escape(texts.ABOUT)}</summary><table>{lines}</table></details>"
 
 
 def folder_button() -> str:

@@ -12,12 +12,12 @@ from collections.abc import Iterator
 from copy import deepcopy
 from dataclasses import replace
 from functools import lru_cache
-from typing import Any
+from typing import Any, get_args
 
 import gradio as gr
 from gradio.data_classes import FileData, GradioRootModel, ListFiles
 
-from omnivmed.defaults import DEFAULT_THRESHOLD
+from omnivmed.defaults import DEFAULT_REFERENCE, DEFAULT_THRESHOLD, Reference
 from omnivmed.errors import StudyError
 from omnivmed.generation.abilities import TASKS
 from omnivmed.inference.drawing import DrawOptions
@@ -96,6 +96,7 @@ def add_api(bench: Bench) -> None:
         max_new_tokens: int = 128,
         from_s: float | None = None,
         to_s: float | None = None,
+        reference: str = DEFAULT_REFERENCE,
     ) -> Iterator[tuple[str, dict[str, Any]]]:
         """Ask a question about a medical study and stream the answer. Not for clinical use.
 
@@ -106,14 +107,15 @@ def add_api(bench: Bench) -> None:
             max_new_tokens: longest answer, in tokens.
             from_s: look at a stretch of a clip alone, from this time on, in seconds; empty for its beginning.
             to_s: the same, up to this time; empty for its end.
+            reference: what a token is compared with: previous, last_kept, or off, which keeps every token.
         """
-        options = AskOptions.bounded(context.limits, threshold, "previous", None, max_new_tokens)
+        options = AskOptions.bounded(context.limits, threshold, reference, None, max_new_tokens)
         options = replace(options, span_s=stretch(from_s, to_s))
         context.service.start()
         with context.store.temporary(request.session_hash) as session:
             try:
                 opened = open_file(session, file, options)
-                check_threshold(threshold)  # not before the file is taken: it would stay behind
+                check_rule(threshold, reference)  # not before the file is taken: it would stay behind
                 session.show(opened, session.begin_opening())
                 if opened.study.needs_confirmation:  # on the page a person is asked; here there is none
                     log.info("session=%s ask kind=%s code=Phi", session.tag, opened.study.kind)
@@ -128,18 +130,24 @@ def add_api(bench: Bench) -> None:
             except chat.Refused as refusal:
                 raise gr.Error(refusal.message, print_exception=False) from None
 
-    def prune(request: gr.Request, file: Any, threshold: float = DEFAULT_THRESHOLD) -> dict[str, Any]:
+    def prune(
+        request: gr.Request,
+        file: Any,
+        threshold: float = DEFAULT_THRESHOLD,
+        reference: str = DEFAULT_REFERENCE,
+    ) -> dict[str, Any]:
         """Which visual tokens of a study would be pruned; needs no model. Not for clinical use.
 
         Args:
             file: DICOM, zip of a DICOM series, NIfTI, NRRD, MHA, picture or video.
             threshold: pruning threshold on pixels in [-1, 1], 0 to 2; 0.1 is the published one.
+            reference: what a token is compared with: previous, last_kept, or off, which keeps every token.
         """
-        options = AskOptions.bounded(context.limits, threshold)
+        options = AskOptions.bounded(context.limits, threshold, reference)
         with context.store.temporary(request.session_hash) as session:
             try:
                 opened = open_file(session, file, options)
-                check_threshold(threshold)  # not before the file is taken: it would stay behind
+                check_rule(threshold, reference)  # not before the file is taken: it would stay behind
                 session.show(opened, session.begin_opening())
                 return studies.plan(context, opened.study, options).to_dict()
             except StudyError as error:
@@ -195,6 +203,7 @@ def add_api(bench: Bench) -> None:
         longest = gr.Number(128, label="max_new_tokens", precision=0)
         from_s = gr.Number(None, label="from_s")
         to_s = gr.Number(None, label="to_s")
+        reference = gr.Textbox(DEFAULT_REFERENCE, label="reference")
         text = gr.Textbox(label="answer")
         facts = gr.JSON(label="details")
         prompt = gr.Textbox(label="prompt")
@@ -206,7 +215,7 @@ def add_api(bench: Bench) -> None:
         # Buttons nobody sees: an event needs a trigger that never fires by itself.
         gr.Button("ask").click(
             ask,
-            [file, question, threshold, longest, from_s, to_s],
+            [file, question, threshold, longest, from_s, to_s, reference],
             [text, facts],
             api_name="ask",
             api_description=texts.API_ASK,
@@ -215,7 +224,7 @@ def add_api(bench: Bench) -> None:
         )
         gr.Button("prune").click(
             prune,
-            [file, threshold],
+            [file, threshold, reference],
             facts,
             api_name="prune",
             api_description=texts.API_PRUNE,
@@ -258,9 +267,12 @@ def drawn_details(state: drawing.Making, picture: Picture | None) -> dict[str, A
     return told
 
 
-def check_threshold(value: Any) -> None:
-    """A program is told of a threshold that is none; a page's slider cannot send one. None is the usual one. Raises
-    gr.Error."""
+def check_rule(value: Any, reference: Any) -> None:
+    """A program is told of a threshold or reference that is none; a page's controls cannot send one. None is the usual
+    one. Raises gr.Error."""
+    if reference is not None and reference not in get_args(Reference):
+        names = ", ".join(get_args(Reference))
+        raise gr.Error(texts.API_REFERENCE.format(names=names), title="Reference", print_exception=False)
     if value is None:
         return
     number = isinstance(value, int | float) and not isinstance(value, bool)

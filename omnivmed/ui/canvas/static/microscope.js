@@ -1,7 +1,7 @@
 // The token side of the viewer: the mask the run used, what-ifs on top of it, and the panel that shows both.
 import { TEXT, say, num } from './texts.js';
 import { arrayOf, fetchPayload } from './container.js';
-import { keepFrom, lastKept, keptPerFrame, runLength, nextChange, histogram, thresholdMeaning, givenAt } from './tokens.js';
+import { keepAll, keepFrom, lastKept, keptPerFrame, runLength, nextChange, histogram, thresholdMeaning, givenAt } from './tokens.js';
 import { paintHistogram, heatAt, HEAT_TOP } from './paint.js';
 import { viridis } from './lut.js';
 
@@ -43,13 +43,14 @@ export class Microscope {
   }
 
   get isRun() {
-    return !this.run || (this.wanted.threshold === this.run.threshold && this.wanted.reference === this.run.reference);
+    const { run, wanted } = this;
+    return !run || (wanted.reference === run.reference && (wanted.reference === 'off' || wanted.threshold === run.threshold));
   }
 
   /** True when the what-if needs the model's own pixels: any rule but the run's distances to the previous frame. */
   get needsPixels() {
-    if (this.isRun || this.run.frames < 2) return false;
-    return this.wanted.reference === 'last_kept' || this.run.reference !== 'previous';
+    if (this.isRun || this.run.frames < 2 || this.wanted.reference === 'off') return false;
+    return this.wanted.reference === 'last_kept' || this.run.reference === 'last_kept';
   }
 
   /** Recompute what is on screen for `wanted`. */
@@ -58,7 +59,7 @@ export class Microscope {
     if (!run) return;
     if (this.isRun) this.now = run;
     else if (!this.needsPixels) {
-      const keep = keepFrom(run.distance, run.frames, wanted.threshold, run.min_tokens);
+      const keep = wanted.reference === 'off' ? keepAll(run.distance) : keepFrom(run.distance, run.frames, wanted.threshold, run.min_tokens);
       this.now = this.derived(keep, run.distance);
     } else if (this.ownPixels) {
       const pixels = this.ownPixels;
@@ -125,6 +126,7 @@ export class Microscope {
 
   setThreshold(value) {
     if (!this.run || !Number.isFinite(value)) return;
+    if (this.wanted.reference === 'off') this.wanted.reference = 'previous'; // who moves the threshold wants to prune
     this.wanted.threshold = Math.min(Math.max(value, 0), 2 * (this.run.scale === 'x255' ? 255 : 1));
     this.recompute();
   }
@@ -178,8 +180,9 @@ export class Microscope {
     ui.tokens.hidden = !run;
     if (!run) return;
     const share = Math.round((now.kept / now.total) * 100);
-    ui.keptNumber.textContent = num(now.kept, 9) + ' / ' + num(now.total, 9);
-    ui.keptRest.textContent = say(TEXT.keptShare, { share });
+    const off = this.wanted.reference === 'off' && run.frames > 1;
+    ui.keptNumber.textContent = off ? say(TEXT.keptAll, { total: num(now.total, 9) }) : num(now.kept, 9) + ' / ' + num(now.total, 9);
+    ui.keptRest.textContent = off ? TEXT.keptAllRest : say(TEXT.keptShare, { share });
     ui.cost.textContent = this.cost();
     const still = run.frames < 2;
     ui.still.hidden = !still;
@@ -187,15 +190,15 @@ export class Microscope {
     ui.rule.hidden = ui.look.hidden = still;
     ui.floor.hidden = still || !run.all_at_floor || !this.isRun;
     const t = this.wanted.threshold;
-    const runText = num(run.threshold) + ' ' + TEXT.reference.toLowerCase() + ' ' + refName(run.reference);
+    const runText = run.reference === 'off' ? TEXT.off : num(run.threshold) + ' ' + TEXT.reference.toLowerCase() + ' ' + refName(run.reference);
     ui.runLine.textContent = still ? '' : (run.role === 'answer' ? TEXT.runAnswer : TEXT.runPreview) + ': ' + runText;
     ui.takenLine.textContent = this.taken();
     const gap = this.widestGap();
     ui.sparse.hidden = gap <= SPARSE_S;
     ui.sparse.textContent = say(TEXT.sparse, { s: num(gap, 3) });
     ui.whatIf.hidden = this.isRun;
-    ui.whatIfText.textContent = say(TEXT.whatIf, { a: num(t) + ' (' + refName(this.wanted.reference) + ')', b: num(run.threshold) + ' (' + refName(run.reference) + ')' });
-    ui.backToRun.textContent = say(TEXT.backToRun, { b: num(run.threshold) });
+    ui.whatIfText.textContent = say(TEXT.whatIf, { a: ruleText(this.wanted), b: ruleText(run) });
+    ui.backToRun.textContent = say(TEXT.backToRun, { b: run.reference === 'off' ? TEXT.off : num(run.threshold) });
     if (document.activeElement !== ui.thresholdBox) ui.thresholdBox.value = String(Number(t.toFixed(4)));
     ui.threshold.value = String(Math.min(t, HIST_TOP));
     const meaning = thresholdMeaning(t, run.window, run.unit, run.scale);
@@ -302,6 +305,11 @@ export class Microscope {
   }
 
   nextMode(mode) { return MODES[(MODES.indexOf(mode) + 1) % MODES.length]; }
+}
+
+/** A rule in a few words: "0.1 (previous)", or "pruning off". */
+function ruleText({ threshold, reference }) {
+  return reference === 'off' ? TEXT.off : num(threshold) + ' (' + refName(reference) + ')';
 }
 
 function refName(reference) {

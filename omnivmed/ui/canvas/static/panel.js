@@ -158,7 +158,7 @@ function buildTokens(ui, act) {
   ui.meaning = el('span', { class: 'omv-quiet' });
   ui.beyond = el('span', { class: 'omv-quiet omv-beyond' });
   ui.mode = segmented(TEXT.mode, [['kept', TEXT.modeKept, TEXT.modeKeptHint], ['distance', TEXT.modeDistance, TEXT.modeDistanceHint], ['run', TEXT.modeRun, TEXT.modeRunHint]], act.setMode);
-  ui.reference = segmented(TEXT.reference, [['previous', TEXT.refPrevious, TEXT.refPreviousHint], ['last_kept', TEXT.refLast, TEXT.refLastHint]], act.reference);
+  ui.reference = segmented(TEXT.reference, [['previous', TEXT.refPrevious, TEXT.refPreviousHint], ['last_kept', TEXT.refLast, TEXT.refLastHint], ['off', TEXT.refOff, TEXT.refOffHint]], act.reference);
   ui.referenceNote = el('span', { class: 'omv-quiet' });
   ui.opacity = el('input', { type: 'range', class: 'omv-range', min: 0, max: 1, step: 0.05, 'aria-label': TEXT.opacity, oninput: (e) => act.opacity(Number(e.target.value)) });
   ui.legend = el('div', { class: 'omv-legend' });

@@ -20,6 +20,9 @@ export function keepFrom(distance, frames, threshold, minTokens) {
   return keep;
 }
 
+/** "off": every token is kept, whatever its distance. */
+export const keepAll = (distance) => new Uint8Array(distance.length).fill(1);
+
 /** "last kept": keep and distance from the model's 8-bit pixels (t, n, D). D counts all three channels as given. */
 export function lastKept(pixels, frames, n, threshold, minTokens, factor = 1) {
   const D = pixels.length / (frames * n);

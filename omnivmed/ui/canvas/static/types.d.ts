@@ -6,7 +6,7 @@
 
 export type Dtype = 'uint8' | 'int8' | 'uint16' | 'int16' | 'uint32' | 'int32' | 'int64' | 'float32' | 'float64';
 export type TypedArray = Uint8Array | Int8Array | Uint16Array | Int16Array | Uint32Array | Int32Array | Float32Array | Float64Array;
-export type Reference = 'previous' | 'last_kept';
+export type Reference = 'previous' | 'last_kept' | 'off';
 export type Mode = 'kept' | 'distance' | 'run';
 
 /** Where one array lies in the data section, in bytes. */
