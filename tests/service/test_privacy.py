@@ -303,6 +303,8 @@ def test_only_ask_and_prune_are_public(start: Starter) -> None:
         "question",
         "threshold",
         "max_new_tokens",
+        "from_s",
+        "to_s",
         "reference",
     ]
     assert [p["parameter_name"] for p in info["named_endpoints"]["/prune"]["parameters"]] == [

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
+from omnivmed.defaults import DEFAULT_REFERENCE
 from omnivmed.ui import texts
 from omnivmed.ui.visit.opened import OpenStudy
 from omnivmed.vision import Patches, VisionBudget
@@ -147,13 +148,14 @@ def plans(threshold: Any, reference: Any) -> list[tuple[Any, Any, str]]:
     """(threshold, reference, label) of the five answers: nothing dropped but repeats, half the threshold, the
     threshold, the other reference, and everything dropped that can be."""
     value = float(threshold or 0)
-    other = next(name for name in texts.REFERENCES if name != reference)
+    pruned = DEFAULT_REFERENCE if reference == "off" else reference
+    other = next(name for name in texts.REFERENCES if name not in (pruned, "off"))
     settings = [
-        (0.0, reference),
-        (value / 2, reference),
+        (0.0, pruned),
+        (value / 2, pruned),
         (value, reference),
         (value, other),
-        (FLOOR, reference),
+        (FLOOR, pruned),
     ]
     return [
         (one, rule, words.format(value=one, reference=texts.REFERENCES[rule]))
