@@ -141,7 +141,7 @@ class Editor(nn.Module):
             values = torch.cat([read.values[:, number].to(v.dtype), v], dim=2)
             hidden = hidden + layer.attend(q.to(v.dtype), keys, values, seen)
             hidden = hidden + layer.mlp(layer.mixed(layer.post_attention_layernorm(hidden)))
-        out = self.norm(hidden).transpose(1, 2).unflatten(2, (side, side))
+        out: Tensor = self.norm(hidden).transpose(1, 2).unflatten(2, (side, side))
         return x + out.to(x.dtype)
 
 

@@ -15,6 +15,7 @@ from omnivmed.errors import ModelError
 from omnivmed.generation.changes import change_of
 from omnivmed.generation.config import DrawConfig, EditorConfig, parse
 from omnivmed.generation.editor import Editor
+from omnivmed.generation.expert import ExpertLayer
 from omnivmed.generation.loading import EDITORS_FILE, load_editors
 from omnivmed.generation.pipeline import DrawPipeline, added_to
 from omnivmed.generation.prefix import Prefix, stack
@@ -61,7 +62,9 @@ def test_the_scales_are_those_of_many_prompts() -> None:
     big = Prefix(prefix.keys * 50, prefix.values * 20 + 7, prefix.lengths, prefix.index)
     editor.fit_prefix(big)
     told = editor.signal(big)
-    assert float(editor.layers[0].key_scale.mean()) == pytest.approx(1 / 50, rel=0.3)
+    layer = editor.layers[0]
+    assert isinstance(layer, ExpertLayer)
+    assert float(layer.key_scale.mean()) == pytest.approx(1 / 50, rel=0.3)
     assert told.std() > 0.01
     assert torch.isfinite(editor(torch.zeros(4, 3, 32, 32), big)).all()
 

@@ -17,7 +17,9 @@ from omnivmed.study import Study
 from omnivmed.vision import NANO_BUDGET, VisionBudget, sample_frames
 from tests.io.clip_makers import encoded, number_of
 
-B_FRAMES = {"b-pyramid": "none", "sc_threshold": "0"}
+B_FRAMES: dict[str, Any] = {"b-pyramid": "none", "sc_threshold": "0"}
+PYRAMID: dict[str, Any] = {"b-pyramid": "normal"}
+OPEN_GOP: dict[str, Any] = {"x264-params": "open-gop=1:scenecut=0"}
 
 
 def written(folder: Path, data: bytes, name: str = "a.mp4") -> Path:
@@ -87,7 +89,7 @@ def test_the_worker_tells_which_frames_are_key_frames(tmp_path: Path) -> None:
     ("name", "kind", "data"),
     [
         ("b.mp4", "h264, three B", lambda: encoded(range(60), b_frames=3, gop=60, **B_FRAMES)),
-        ("p.mp4", "h264, pyramid", lambda: encoded(range(60), b_frames=3, gop=60, **{"b-pyramid": "normal"})),
+        ("p.mp4", "h264, pyramid", lambda: encoded(range(60), b_frames=3, gop=60, **PYRAMID)),
         ("m.avi", "mpeg4, B", lambda: encoded(range(60), "avi", "mpeg4", b_frames=2, gop=60)),
         ("2.ts", "mpeg2", lambda: encoded(range(60), "mpegts", "mpeg2video", b_frames=2, gop=15)),
         ("v.webm", "vp9", lambda: encoded(range(60), "webm", "libvpx-vp9", gop=60, deadline="realtime")),
@@ -115,9 +117,12 @@ def test_fewer_frames_are_decoded_on_the_way(tmp_path: Path, monkeypatch: pytest
     path = written(tmp_path, encoded(range(60), b_frames=3, gop=60, **B_FRAMES))
     decoded: list[int] = []
     plain = video_clip.VideoClip._inspect
-    monkeypatch.setattr(
-        video_clip.VideoClip, "_inspect", lambda self, f: decoded.append(f.pts) or plain(self, f)
-    )
+
+    def inspected(self: video_clip.VideoClip, frame: Any) -> Any:
+        decoded.append(frame.pts)
+        return plain(self, frame)
+
+    monkeypatch.setattr(video_clip.VideoClip, "_inspect", inspected)
     with open_study(path, isolated=False) as study:
         decoded.clear()
         assert number_of(study.take([50])[0]) == 50
@@ -152,7 +157,7 @@ def test_libraries_skip_what_nobody_leans_on(tmp_path: Path) -> None:
     ("name", "data"),
     [
         ("b.mp4", lambda: encoded(range(60), b_frames=3, gop=10, sc_threshold="0")),
-        ("o.mp4", lambda: encoded(range(60), b_frames=3, gop=10, **{"x264-params": "open-gop=1:scenecut=0"})),
+        ("o.mp4", lambda: encoded(range(60), b_frames=3, gop=10, **OPEN_GOP)),
         ("m.avi", lambda: encoded(range(60), "avi", "mpeg4", b_frames=2, gop=10)),
         ("h.avi", lambda: encoded(range(60), "avi", gop=10, sc_threshold="0")),
         ("2.ts", lambda: encoded(range(60), "mpegts", "mpeg2video", b_frames=2, gop=10)),

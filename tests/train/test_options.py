@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -34,8 +35,13 @@ def test_three_windows_stand_in_the_channels() -> None:
     assert not np.allclose(rgb[:, 0], rgb[:, 1])
     assert not np.allclose(rgb[:, 1], rgb[:, 2])
     assert "grey levels" in keep_mask(patches).threshold_meaning
-    seen = []
-    prepare(study, budget, take=lambda index: seen.append(index) or study.take(index))  # type: ignore[func-returns-value]
+    seen: list[Any] = []
+
+    def noted(indices: np.ndarray, size: tuple[int, int] | None = None) -> np.ndarray:
+        seen.append(indices)
+        return study.take(indices)
+
+    prepare(study, budget, take=noted)
     assert seen == []
 
 
