@@ -84,7 +84,8 @@ def _together(n: int, work: Callable[[int], None], failed: Callable[[Exception],
 def openings(slices: int, uploads: int, alone: int, against: Path | None) -> dict[str, Any]:
     """Seconds from the click on a sample to its picture: `alone` times by itself, then while uploads are decoded.
 
-    `uploads` volumes of 512 x 512 x `slices` each are sent by as many pages and opened at once, in `WAVES` waves.
+    `uploads` volumes of 512 x 512 x `slices` each are sent by as many pages and opened at once, in `WAVES` waves, with
+    a part of the openings alone before each.
     "ratio" is the 95th percentile beside them by that of alone.
     """
     with tempfile.TemporaryDirectory() as folder:
@@ -105,9 +106,8 @@ def beside(program: Program, file: Path, uploads: int, alone: int) -> dict[str, 
     with Visitor(program.url) as page:
         for _ in range(3):
             page.opened_in(SAMPLE)  # made once, then everybody's
-    for _ in range(alone):
-        quiet.append(_one(program))
-    for _ in range(WAVES):
+    for wave in range(WAVES):  # alone in between, so that other work of the machine is in both
+        quiet += [_one(program) for _ in range(alone * wave // WAVES, alone * (wave + 1) // WAVES)]
         pages = [Visitor(program.url) for _ in range(uploads)]
         sent = [page.upload(file) for page in pages]
         began = time.perf_counter()

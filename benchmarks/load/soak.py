@@ -175,6 +175,13 @@ class Soak:
         """Do this to the program while people are there."""
         self.note("events", event)
         self.shaken = time.monotonic()
+        try:
+            self._happen(event)
+        except (httpx.HTTPError, RuntimeError, OSError) as error:  # whoever was there while it happened
+            self.note("wrong", f"{event}: {type(error).__name__} {str(error)[:120]}")
+        self.shaken = time.monotonic()
+
+    def _happen(self, event: str) -> None:
         if event.startswith("kill"):
             end = time.monotonic() + self.patience_s
             while not self.program.order("kill", who=event.split()[1]) and time.monotonic() < end:
@@ -185,7 +192,6 @@ class Soak:
             self._set(6 * 3600.0 if event == "set forward" else -6 * 3600.0)  # and it stays so for a while
         elif event == "disk full":
             self._full()
-        self.shaken = time.monotonic()
 
     def _night(self) -> None:
         """Nobody is there but one, whose computer is shut; the page must say so afterwards, and go on."""

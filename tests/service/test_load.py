@@ -92,6 +92,19 @@ def test_a_wrong_answer_and_a_page_that_stays_broken_are_noticed(
         assert sentence in wrong
 
 
+def test_an_event_that_ends_in_an_error_is_written_down(
+    program: Program, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trial = soak.Soak(program, minutes=1, pace_s=0.1, quiet_s=1)
+
+    def broken(_: soak.Soak) -> None:
+        raise RuntimeError("no picture came")
+
+    monkeypatch.setattr(soak.Soak, "_night", broken)
+    trial.happen("night")
+    assert trial.told()["wrong"] == ["minute 0.0: night: RuntimeError no picture came"]
+
+
 def test_the_soak_from_beginning_to_end(program: Program) -> None:
     lines: list[dict[str, float]] = []
     trial = soak.Soak(program, minutes=0.08, pace_s=0.2, quiet_s=100)
