@@ -4,6 +4,7 @@ Prints what survived; exit code 1 if anything did.
 
 python -m tests.mutate                 all of `guards.tsv`
 python -m tests.mutate B2 C3           those whose promise begins so
+python -m tests.mutate web/gate.py     those whose file ends so
 python -m tests.mutate --list          what is broken how
 
 A line of `guards.tsv`: promise, file, the code as it is, the code broken, tests. The code must stand in the file
@@ -97,10 +98,13 @@ def survives(mutation: Mutation, copy: Path) -> bool:
 def main(argv: list[str] | None = None) -> int:
     """Try them all; 0 when every one is noticed."""
     parser = argparse.ArgumentParser(prog="python -m tests.mutate", description=__doc__.splitlines()[0])
-    parser.add_argument("promise", nargs="*", help="only those whose promise begins so")
+    parser.add_argument(
+        "promise", nargs="*", help="only those whose promise begins so, or whose file ends so"
+    )
     parser.add_argument("--list", action="store_true", help="say what is broken how, and end")
     got = parser.parse_args(argv)
-    chosen = [m for m in read_table() if not got.promise or m.promise.startswith(tuple(got.promise))]
+    named = tuple(got.promise)
+    chosen = [m for m in read_table() if not named or m.promise.startswith(named) or m.file.endswith(named)]
     if got.list:
         for one in chosen:
             print(f"{one.promise:5} {one.file}: {one.code!r} -> {one.broken!r}")
@@ -120,7 +124,8 @@ def main(argv: list[str] | None = None) -> int:
             alive += [mutation] if survives(mutation, copy) else []
             state = "SURVIVED" if mutation in alive else "noticed"
             print(
-                f"{number}/{len(chosen)} {mutation.promise} {mutation.file} {state} {time.monotonic() - began:.0f} s"
+                f"{number}/{len(chosen)} {mutation.promise} {mutation.file} {state} {time.monotonic() - began:.0f} s",
+                flush=True,
             )
     print(f"{len(chosen) - len(alive)} noticed, {len(alive)} survived")
     return 1 if alive else 0
