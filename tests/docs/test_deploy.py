@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import configparser
+import json
 import re
 import shlex
 import shutil
 import subprocess
+import sysconfig
+import time
 from pathlib import Path
 
+import httpx
 import pytest
 
 from omnivmed.limits import PUBLIC
@@ -33,7 +37,8 @@ def test_the_container_copies_what_is_there_and_runs_as_nobody_special() -> None
             assert [source for source in sources if not (ROOT / source).exists()] == []
     names = [name for name, _ in found]
     assert "ADD" not in names  # it would fetch or unpack
-    assert dict(found)["USER"] == "omnivmed"
+    assert dict(found)["USER"] == "10001"
+    assert any("useradd" in rest and "--uid 10001" in rest for _, rest in found)
     assert names.index("USER") < names.index("CMD")
     assert dict(found)["STOPSIGNAL"] == "SIGTERM"
     assert not any("trusted-host" in rest or "curl" in rest for _, rest in found)
@@ -93,18 +98,63 @@ def test_nginx_takes_the_site(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
 
 
+LINTER = Path(sysconfig.get_path("scripts")) / "hadolint"
+
+
+def linted(recipe: Path) -> list[str]:
+    """Codes of what the linter finds."""
+    done = subprocess.run([LINTER, "--format", "json", recipe], capture_output=True, text=True, timeout=60)
+    return sorted({str(found["code"]) for found in json.loads(done.stdout)})
+
+
+@pytest.mark.skipif(not LINTER.exists(), reason="hadolint is not in this environment (extra dev)")
+def test_the_recipe_is_linted_and_the_linter_can_object(tmp_path: Path) -> None:
+    assert linted(DEPLOY / "Containerfile") == []
+    text = (DEPLOY / "Containerfile").read_text(encoding="utf-8")
+    (tmp_path / "Containerfile").write_text(text.replace("python:3.11-slim", "python:latest"))
+    assert linted(tmp_path / "Containerfile") == ["DL3007"]
+    (tmp_path / "Containerfile").write_text(text.replace("USER 10001", "USRE 10001"))
+    assert linted(tmp_path / "Containerfile") == ["DL1000"]
+
+
+def engine() -> str | None:
+    """A container engine that answers here."""
+    for name in ("podman", "docker"):
+        if shutil.which(name) is not None:
+            asked = subprocess.run([name, "info"], capture_output=True, timeout=60)
+            if asked.returncode == 0:
+                return name
+    return None
+
+
+def run(*command: str, timeout: float = 120.0) -> str:
+    """What the command prints; fails with what it complained about."""
+    done = subprocess.run(command, capture_output=True, text=True, timeout=timeout)
+    assert done.returncode == 0, done.stderr[-2000:]
+    return done.stdout.strip()
+
+
 @pytest.mark.slow
-@pytest.mark.skipif(shutil.which("podman") is None, reason="no container engine here")
-def test_the_container_builds_and_answers() -> None:
-    built = subprocess.run(
-        ["podman", "build", "-q", "-f", str(DEPLOY / "Containerfile"), str(ROOT)],
-        capture_output=True,
-        text=True,
-    )
-    assert built.returncode == 0, built.stderr[-2000:]
-    image = built.stdout.strip()
-    check = "import omnivmed.cli, sys; sys.exit(omnivmed.cli.main(['doctor']))"
-    ran = subprocess.run(
-        ["podman", "run", "--rm", image, "python", "-c", check], capture_output=True, text=True
-    )
-    assert ran.returncode == 0, ran.stderr[-2000:]
+def test_the_container_builds_serves_and_ends_when_told() -> None:
+    found = engine()
+    if found is None:
+        pytest.skip("no container engine answers here")
+    image = run(found, "build", "-q", "-f", str(DEPLOY / "Containerfile"), str(ROOT), timeout=3600)
+    read_only = ("--read-only", "--tmpfs", "/tmp:size=1g")
+    name = run(found, "run", "-d", *read_only, "-p", "127.0.0.1::7860", image)
+    try:
+        address = run(found, "port", name, "7860").splitlines()[0]
+        end = time.monotonic() + 120
+        while True:
+            try:
+                told = httpx.get(f"http://{address}/healthz", timeout=5)
+                break
+            except httpx.HTTPError:
+                assert time.monotonic() < end, run(found, "logs", name)
+                time.sleep(1)
+        assert told.json()["status"] == "ok"
+        began = time.monotonic()
+        run(found, "stop", "-t", "20", name)
+        assert time.monotonic() - began < 10
+    finally:
+        run(found, "rm", "-f", name)
