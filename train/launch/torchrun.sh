@@ -8,5 +8,9 @@ python -m train.plan "$recipe" --gpus "${cards}x${CARD_GB:-24}"
 # A process per stage: nothing of one stage's sharding is left when the next begins.
 for stage in $(python -m train "$recipe" --list-stages); do
     torchrun --standalone --nproc_per_node "$cards" -m train "$recipe" \
-        --data "$data" --out "$out" --workers "${WORKERS:-4}" --stage "$stage"
+        --data "$data" --out "$out" --workers "${WORKERS:-4}" --stage "$stage" || {
+        code=$?
+        echo "$stage ended with code $code: what is above says why; start the same command again to go on from the newest whole checkpoint" >&2
+        exit "$code"
+    }
 done

@@ -3,11 +3,13 @@
 optimizer.safetensors   moments, named "<index>.<key>"
 trainer.json            parameter groups, scheduler, versions
 rng-<rank>.json         generators of Python, NumPy and torch
+sums-<rank>.json        sha256 of this process's share of all files, written last
 """
 
 from __future__ import annotations
 
 import base64
+import hashlib
 import json
 import random
 from pathlib import Path
@@ -19,6 +21,7 @@ from safetensors.torch import load_file, save_file
 
 OPTIMIZER = "optimizer.safetensors"
 STATE = "trainer.json"
+SUMS = "sums-"
 
 
 def save_optimizer(optimizer: Any, scheduler: Any, folder: Path) -> None:
@@ -87,10 +90,55 @@ def load_rng(folder: Path, rank: int) -> None:
         torch.cuda.set_rng_state_all([_state(text) for text in values["cuda"]])
 
 
+def seal(folder: Path, rank: int, world: int) -> None:
+    """Write the checksums of every `world`-th file of a checkpoint, of which all processes have written theirs."""
+    sums = {name: _digest(folder / name) for name in _share(_names(folder), rank, world)}
+    draft = folder / f"{SUMS}{rank}.part"
+    draft.write_text(json.dumps({"world": world, "files": sums}, indent=1) + "\n", encoding="utf-8")
+    draft.replace(folder / f"{SUMS}{rank}.json")
+
+
+def damage(folder: Path, rank: int, world: int) -> str | None:
+    """What is wrong with this process's share of a checkpoint; None: nothing. Every file of it is read."""
+    sums: dict[str, str] = {}
+    try:
+        first = json.loads((folder / f"{SUMS}0.json").read_text(encoding="utf-8"))
+        for number in range(first["world"]):
+            sums |= json.loads((folder / f"{SUMS}{number}.json").read_text(encoding="utf-8"))["files"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return "it was not written to its end"
+    for name in _share(sorted(sums), rank, world):
+        try:
+            if _digest(folder / name) != sums[name]:
+                return f"{name} is not what was written"
+        except OSError:
+            return f"{name} cannot be read"
+    return None
+
+
+def newest(folder: Path) -> list[Path]:
+    """Checkpoints below a stage's folder, the newest first, whole or not."""
+    found = [p for p in folder.glob("checkpoint-*") if p.name.rpartition("-")[2].isdigit()]
+    return sorted(found, key=lambda p: -int(p.name.rpartition("-")[2]))
+
+
 def latest(folder: Path) -> Path | None:
-    """The newest complete checkpoint below a stage's folder: complete = it holds the trainer's state file."""
-    found = [p for p in folder.glob("checkpoint-*") if (p / "trainer_state.json").is_file()]
-    return max(found, key=lambda p: int(p.name.rpartition("-")[2])) if found else None
+    """The newest checkpoint that is whole, looked at by this process alone; None when there is none."""
+    return next((path for path in newest(folder) if damage(path, 0, 1) is None), None)
+
+
+def _names(folder: Path) -> list[str]:
+    files = (p for p in folder.rglob("*") if p.is_file() and not p.name.startswith(SUMS))
+    return sorted(p.relative_to(folder).as_posix() for p in files)
+
+
+def _share(names: list[str], rank: int, world: int) -> list[str]:
+    return names[rank::world]
+
+
+def _digest(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _text(state: torch.Tensor) -> str:

@@ -7,10 +7,12 @@ RUN/<stage>/final/       the model after the stage: format omnivmed/1, the app a
 
 from __future__ import annotations
 
+import fcntl
 import json
 import platform
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -25,7 +27,7 @@ from train.data.dataset import Encoder, PassDataset
 from train.data.samples import held_out, manifest_hash
 from train.data.skips import SkipLog
 from train.data.sources import read_source
-from train.loop import checkpoint, generations
+from train.loop import generations
 from train.loop.arguments import arguments
 from train.loop.build import Built, build, load, load_tokenizer, shard_encoder_whole, tokenizer_of
 from train.loop.loader import StageData, open_stage, plan_of
@@ -53,11 +55,45 @@ def run(
 
     A stage with checkpoints is resumed from the newest one. stop_after: end after so many steps in all of the
     stage, as if interrupted (for tests). Raises ValueError when `out` holds another recipe, for a stage that the
-    recipe does not have, and when the stage before the first one asked for is not finished.
+    recipe does not have, when another process trains in `out`, and when the stage before the first one asked for is not
+    finished.
     """
     for name in stages:
         config.stage(name)
     _claim(out, config)
+    with _alone(out):
+        return _stages(config, data, out, stages, workers, stop_after, say)
+
+
+@contextmanager
+def _alone(out: Path) -> Iterator[None]:
+    """Held while the first process trains in a run folder. Raises ValueError when another one does.
+
+    A launcher that was killed leaves its processes behind: they train on, and would write between the new ones. The
+    lock is on config.json, and goes with the process that holds it.
+    """
+    if rank() != 0:
+        yield
+        return
+    with (out / "config.json").open("rb") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise ValueError(
+                f"another process trains in {out.name}/: wait, or end it (a killed launcher leaves its own behind)"
+            ) from None
+        yield
+
+
+def _stages(
+    config: TrainConfig,
+    data: Path,
+    out: Path,
+    stages: tuple[str, ...],
+    workers: int,
+    stop_after: int | None,
+    say: Callable[[str], None],
+) -> Path:
     previous: Path | None = None
     missing: str | None = None
     for stage in config.stages:
@@ -145,7 +181,7 @@ def run_stage(
                 say(f"{stage.name}: {sharded}")
 
     trainer.add_callback(_AtBegin(begin))
-    resume = checkpoint.latest(folder)
+    resume = trainer.whole_checkpoint(say)
     lost = f", {skips.skipped} bad ones left out (skipped.jsonl)" if skips.skipped else ""
     say(
         f"{stage.name}: {steps} steps of {plan.slots} passes, {len(training)} samples{lost},"

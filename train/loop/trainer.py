@@ -8,11 +8,12 @@ finite ends the run with the samples' names, state in safetensors and JSON.
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
+from accelerate.utils import gather_object  # type: ignore[import-untyped]
 from torch import nn
 from torch.utils.data import DataLoader, Dataset
 from transformers import PreTrainedTokenizerFast, Trainer, TrainingArguments
@@ -183,6 +184,23 @@ class RecipeTrainer(Trainer):
         save_state(
             model.config, state, self.tokenizer, folder, self.source, adapters, scale, self.stage.vision
         )
+
+    def _save_checkpoint(self, model: nn.Module, trial: Any) -> None:
+        """As transformers', sealed when every process has written its files: only what is sealed is resumed from."""
+        super()._save_checkpoint(model, trial)
+        self.accelerator.wait_for_everyone()
+        folder = Path(str(self.args.output_dir)) / f"checkpoint-{self.state.global_step}"
+        checkpoint.seal(folder, self.args.process_index, self.args.world_size)
+
+    def whole_checkpoint(self, say: Callable[[str], None]) -> Path | None:
+        """The newest checkpoint all of whose files are what was written; each process reads its share of them."""
+        for path in checkpoint.newest(Path(str(self.args.output_dir))):
+            found = checkpoint.damage(path, self.args.process_index, self.args.world_size)
+            told = [text for text in gather_object([found]) if text is not None]
+            if not told:
+                return path
+            say(f"{self.stage.name}: {path.name} is left alone, {told[0]}")
+        return None
 
     def _load_from_checkpoint(self, resume_from_checkpoint: str, model: nn.Module | None = None) -> None:
         if self._sharded:

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
-import signal
 import subprocess
 import sys
 import time
@@ -19,6 +17,7 @@ from safetensors.torch import load_file
 from train.loop.arguments import LAUNCH, settings
 from train.plan.memory import GATHER_BUCKET, LIVE_PARAMETERS, REDUCE_BUCKET
 from train.recipes import RECIPES, recipe
+from train.rehearsal.faults import power_cut
 
 ROOT = LAUNCH.parents[1]
 
@@ -120,7 +119,7 @@ def launched(
     for stage in config.stages:
         call = [*script, "--stage", stage.name]
         if kill_at is not None and stage is config.stages[-1]:
-            _killed(call, out / stage.name / f"checkpoint-{kill_at}" / "trainer_state.json", env)
+            _killed(call, out / stage.name / f"checkpoint-{kill_at}" / f"sums-{processes - 1}.json", env)
         subprocess.run(call, check=True, cwd=ROOT, timeout=1100, env=env)
     saved = json.loads((out / "mixed" / "final" / "config.json").read_text())
     assert saved["format"] == "omnivmed/1"
@@ -135,8 +134,7 @@ def _killed(call: list[str], mark: Path, env: dict[str, str]) -> None:
             assert running.poll() is None, "it ended before it could be killed"
             time.sleep(0.05)
     finally:
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(running.pid, signal.SIGKILL)
+        power_cut(running)
         running.wait()
 
 

@@ -312,3 +312,48 @@ def test_samples_need_words() -> None:
 
     with pytest.raises(ValueError, match="empty"):
         Sample("x", Media("text"), (("Q", " "),))
+
+
+def test_a_damaged_or_cut_off_checkpoint_is_left_alone(data: Path, whole: Path, tmp_path: Path) -> None:
+    """Named in one line; the run goes on from an older one and ends where the uninterrupted one does."""
+    for stop in (2, 4):
+        run(short(), data, tmp_path, stop_after=stop, say=quiet)
+    folder = tmp_path / "mixed"
+    newest, older = checkpoint.newest(folder)
+    assert checkpoint.latest(folder) == newest
+    optimizer = newest / "optimizer.safetensors"
+    optimizer.write_bytes(optimizer.read_bytes()[:-1] + b"\x7f")
+    assert checkpoint.latest(folder) == older
+    (folder / "checkpoint-99").mkdir()  # killed while it was written
+    said: list[str] = []
+    final = run(short(), data, tmp_path, say=said.append)
+    assert f"mixed: {newest.name} is left alone, optimizer.safetensors is not what was written" in said
+    assert "mixed: checkpoint-99 is left alone, it was not written to its end" in said
+    assert f"mixed: resuming from {older.name}" in said
+    one, other = weights(whole / "mixed" / "final"), weights(final)
+    assert all(torch.equal(one[name], other[name]) for name in one)
+
+
+def test_every_process_reads_its_share_of_a_checkpoint(tmp_path: Path) -> None:
+    for name in ("a", "b", "c"):
+        (tmp_path / name).write_text(name)
+    checkpoint.seal(tmp_path, 0, 2)
+    assert (
+        checkpoint.damage(tmp_path, 0, 1) == "it was not written to its end"
+    )  # the second process is missing
+    checkpoint.seal(tmp_path, 1, 2)
+    assert [checkpoint.damage(tmp_path, rank, 2) for rank in (0, 1)] == [None, None]
+    (tmp_path / "b").write_text("x")
+    assert [checkpoint.damage(tmp_path, rank, 2) for rank in (0, 1)] == [None, "b is not what was written"]
+    assert checkpoint.damage(tmp_path, 0, 1) == "b is not what was written"
+    (tmp_path / "b").unlink()
+    assert checkpoint.damage(tmp_path, 1, 2) == "b cannot be read"
+
+
+def test_two_runs_do_not_share_a_folder(data: Path, whole: Path) -> None:
+    import fcntl
+
+    with (whole / "config.json").open("rb") as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        with pytest.raises(ValueError, match="another process trains in"):
+            run(short(), data, whole)
