@@ -15,7 +15,7 @@ from pathlib import Path
 from omnivmed.errors import ModelError
 from omnivmed.eval.files import LayoutError
 from train.data.skips import TooManyBadSamples
-from train.loop.world import NotFinite, ShardingError, rank
+from train.loop.world import NotFinite, NotWritten, ShardingError, rank
 from train.recipes import RECIPES, TrainConfig, recipe
 from train.recipes.config import SHARDINGS
 
@@ -59,7 +59,7 @@ def main(argv: list[str] | None = None) -> int:
         say(f"model in {run(config, data, out, stages=tuple(args.stage), workers=args.workers, say=say)}")
     except (ValueError, LayoutError, ModelError, TooManyBadSamples, ShardingError) as error:
         return told(error, 2)
-    except (NotFinite, OSError) as error:
+    except (NotFinite, NotWritten, OSError) as error:
         return told(error, 1)
     return 0
 

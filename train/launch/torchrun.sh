@@ -5,6 +5,7 @@
 set -eu
 cards=$1 recipe=$2 data=$3 out=$4
 python -m train.plan "$recipe" --gpus "${cards}x${CARD_GB:-24}"
+trap : TERM INT HUP  # torchrun ends its processes; then this script says how to go on
 # A process per stage: nothing of one stage's sharding is left when the next begins.
 for stage in $(python -m train "$recipe" --list-stages); do
     torchrun --standalone --nproc_per_node "$cards" -m train "$recipe" \

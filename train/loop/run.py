@@ -33,7 +33,7 @@ from train.loop.build import Built, build, load, load_tokenizer, shard_encoder_w
 from train.loop.loader import StageData, open_stage, plan_of
 from train.loop.parts import add_adapters, freeze
 from train.loop.sharding import require
-from train.loop.trainer import RecipeTrainer
+from train.loop.trainer import RecipeTrainer, written
 from train.loop.world import rank, world_size
 from train.recipes.config import Stage, TrainConfig
 
@@ -194,7 +194,8 @@ def run_stage(
     trainer.train(resume_from_checkpoint=None if resume is None else str(resume))
     if trainer.state.global_step < steps:
         return False
-    trainer.save_model(str(folder / "final"))
+    with written(folder / "final"):
+        trainer.save_model(str(folder / "final"))
     if rank() == 0 and config.sharding == "none" and config.lora is None:
         shown = [s for s in validation if len(s.media.paths) < 2 or s.media.kind != "image"][:SHOWN]
         share, unread = generations.write(built, encoder, shown, folder, steps)

@@ -8,12 +8,14 @@ finite ends the run with the samples' names, state in safetensors and JSON.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import torch
 from accelerate.utils import gather_object  # type: ignore[import-untyped]
+from safetensors import SafetensorError
 from torch import nn
 from torch.utils.data import DataLoader, Dataset
 from transformers import PreTrainedTokenizerFast, Trainer, TrainingArguments
@@ -25,13 +27,26 @@ from train.loop import checkpoint
 from train.loop.build import restore, save_state, sort_state, state_of
 from train.loop.metrics import MetricsFile
 from train.loop.parts import parameter_groups
-from train.loop.world import NotFinite
+from train.loop.world import NotFinite, NotWritten
 from train.recipes.config import Stage
 
 
 def first(items: Sequence[dict[str, Any]]) -> dict[str, Any]:
     """Every element of the data set is a whole batch already."""
     return items[0]
+
+
+@contextmanager
+def written(folder: Path) -> Iterator[None]:
+    """Raises NotWritten for whatever the libraries that write say of a full or failing disk: safetensors and torch have
+    errors of their own, which name neither the folder nor what to do."""
+    try:
+        yield
+    except (OSError, SafetensorError, RuntimeError) as error:
+        said = next(iter(str(error).strip().splitlines()), type(error).__name__)
+        raise NotWritten(
+            f"{folder.name} cannot be written: {said}; make room and start again, the checkpoint before it is whole"
+        ) from error
 
 
 class RecipeTrainer(Trainer):
@@ -187,10 +202,11 @@ class RecipeTrainer(Trainer):
 
     def _save_checkpoint(self, model: nn.Module, trial: Any) -> None:
         """As transformers', sealed when every process has written its files: only what is sealed is resumed from."""
-        super()._save_checkpoint(model, trial)
-        self.accelerator.wait_for_everyone()
         folder = Path(str(self.args.output_dir)) / f"checkpoint-{self.state.global_step}"
-        checkpoint.seal(folder, self.args.process_index, self.args.world_size)
+        with written(folder):
+            super()._save_checkpoint(model, trial)
+            self.accelerator.wait_for_everyone()
+            checkpoint.seal(folder, self.args.process_index, self.args.world_size)
 
     def whole_checkpoint(self, say: Callable[[str], None]) -> Path | None:
         """The newest checkpoint all of whose files are what was written; each process reads its share of them."""

@@ -13,6 +13,10 @@ class NotFinite(RuntimeError):
     """The loss became NaN or infinite; the message says at which step, and of which samples where they are known."""
 
 
+class NotWritten(RuntimeError):
+    """A checkpoint or model that the disk did not take; the message says which, and the system's reason."""
+
+
 def world_size() -> int:
     """Processes of this run."""
     return int(os.environ.get("WORLD_SIZE", "1"))

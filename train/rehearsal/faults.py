@@ -103,7 +103,11 @@ def poisoned(folder: Path, stage: str, step: int) -> dict[str, str]:
     """Environment of a start in which a weight of the first process becomes NaN at that step."""
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "sitecustomize.py").write_text(POISON, encoding="utf-8")
-    paths = [str(folder), *os.environ.get("PYTHONPATH", "").split(os.pathsep)]
+    paths = [
+        str(folder),
+        str(Path(__file__).resolve().parents[2]),
+        *os.environ.get("PYTHONPATH", "").split(os.pathsep),
+    ]
     return {"PYTHONPATH": os.pathsep.join(filter(None, paths)), "REHEARSAL_POISON": json.dumps([stage, step])}
 
 
