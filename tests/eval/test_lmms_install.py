@@ -1,6 +1,6 @@
 """The plug-in inside lmms-eval itself, found by its entry point: five documents, and one that cannot be asked.
 
-Runs in an environment that has lmms-eval (0.7.3 was tried: it wants filelock below 3.20 and runs without torchvision);
+Runs in an environment that has lmms-eval (0.7.3 was tried, with filelock 3.19.1 and without torchvision);
 everywhere else it is skipped.
 """
 

@@ -180,3 +180,17 @@ def predict(config: TrainConfig, stage: Stage, model: Model, cards: int, load: L
     load = load or largest_load(config, stage)
     live, logits = activations(model, load, stage.rates, half=half, lora=config.lora)
     return Memory(base.weights, base.gradients, base.optimizer, base.buckets, live, logits)
+
+
+def answering(model: Model, positions: int, patches: int, half: bool = True) -> Memory:
+    """Memory of answering on one card: weights, keys and values of `positions`, the patches, and the larger of the
+    encoder at work on a chunk of them and one layer of the language model over the whole prompt; logits of one place.
+    """
+    width = 2 if half else 4
+    language, encoder = model.language, model.encoder
+    cache = 2.0 * language.layers * language.kv * positions * width
+    seen = patches * PATCH_VALUES * 4.0 + patches * encoder.hidden * width
+    encoding = min(patches, ENCODER_CHUNK) * encoder_layer(encoder, half) * width
+    reading = positions * language_layer(language, half) * width
+    weights = model.parameters * float(width)
+    return Memory(weights, 0.0, 0.0, 0.0, cache + seen + max(encoding, reading), language.vocab * 4.0)

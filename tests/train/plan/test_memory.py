@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from train.plan.__main__ import main
-from train.plan.memory import GB, Load, activations, predict, states, trainable
+from train.plan.memory import GB, Load, activations, answering, predict, states, trainable
 from train.plan.report import Cards, compared, patches_of, plan_stage, remedies
 from train.plan.sizes import MODELS
 from train.recipes import LoRA, Rates, recipe
@@ -175,3 +175,13 @@ def test_each_remedy_does_fit() -> None:
 def test_mistakes_in_the_call_are_named(call: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     assert main(call) == 2
     assert len(capsys.readouterr().err) > 20
+
+
+def test_the_7b_model_answers_on_one_card_of_24_gb() -> None:
+    """The longest prompt of the public checkpoints, 10,240 positions of a clip at merge 2 and 1,024 written."""
+    found = answering(MODELS["7b"], positions=11_264, patches=40_960)
+    assert found.weights == pytest.approx(16.1 * GB, rel=0.01)
+    by_hand = 2 * 28 * 512 * 11_264 * 2  # keys and values: 28 layers, 4 heads of 128
+    assert found.activations > by_hand
+    assert found.needed < 24 * 1.0737 * GB
+    assert answering(MODELS["7b"], 11_264, 40_960, half=False).needed > 24 * 1.0737 * GB
