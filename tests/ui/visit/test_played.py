@@ -9,10 +9,12 @@ from typing import Any
 
 import pytest
 
+from omnivmed.errors import StudyError
 from omnivmed.inference.options import AskOptions
 from omnivmed.io import open_study
 from omnivmed.ui.app import make_context
 from omnivmed.ui.canvas import payload
+from omnivmed.ui.tabs.screen import Screen, ScreenPage
 from omnivmed.ui.visit import opening, studies
 from omnivmed.ui.visit.environment import PrivateRoot
 from omnivmed.ui.visit.settings import AppSettings
@@ -20,7 +22,7 @@ from tests.io.clip_makers import encoded, matrixed
 from tests.io.makers import put, zip_bytes
 from tests.scripted import ScriptedAssistant
 
-REQUEST: Any = SimpleNamespace(session_hash="page")
+REQUEST: Any = SimpleNamespace(session_hash="page", headers={})
 
 
 @pytest.fixture
@@ -56,6 +58,9 @@ def test_a_clip_that_browsers_play_is_there_at_once(context: Any, tmp_path: Path
     assert current.video.suffix == ".mp4"
     assert current.video.is_relative_to(session.served_folder())
     assert current.video.name != "a.mp4"
+    assert session.held_bytes()[1] < 2 * len(data) + sum(
+        p.stat().st_size for p in current.served if p != current.video
+    )
     video = current.video
     opened(context, tmp_path, "b.webm", encoded(range(60), "webm", "libvpx-vp9", deadline="realtime"))
     assert session.current.video.suffix == ".webm"
@@ -77,6 +82,26 @@ def test_what_was_painted_out_or_cut_off_is_not_given_back_by_the_file(context: 
         clip = studies.make_clip(context, session, session.current, lambda: False, lambda *_: None)
         assert clip is not None
         assert clip.fps == pytest.approx(25)
+
+
+def test_a_browser_that_refuses_it_gets_a_copy_and_a_clip_that_cannot_be_made_says_why(
+    context: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    session = opened(context, tmp_path, "a.mp4", encoded(range(60)))
+    names = {name: name for name in ("upload", "status", "series", "confirm", "notes", "viewer")}
+    screen = Screen(context, ScreenPage(samples=(), **names))
+    *_, last = screen.clip_refused(REQUEST)
+    assert last["viewer"].state.video_fps == pytest.approx(25)
+    assert session.current.video.exists()
+
+    def broken(*_: Any) -> None:
+        raise StudyError("Corrupt", "It is damaged.")
+
+    monkeypatch.setattr(studies, "make_clip", broken)
+    session.use_clip(session.current, None, None)
+    *_, last = screen.convert_clip(REQUEST)
+    assert last["viewer"].video is None
+    assert last["viewer"].state.video_failed == "This clip cannot be played here: It is damaged."
 
 
 @pytest.mark.parametrize(
