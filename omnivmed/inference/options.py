@@ -10,6 +10,8 @@ from omnivmed.defaults import DEFAULT_NEW_TOKENS, DEFAULT_REFERENCE, DEFAULT_THR
 from omnivmed.errors import QuestionError
 from omnivmed.limits import Limits
 
+MOST_NEIGHBOURS = 2
+
 
 @dataclass(frozen=True, slots=True)
 class AskOptions:
@@ -17,10 +19,12 @@ class AskOptions:
 
     threshold: 0..2 on pixels in [-1, 1]. reference: see `omnivmed.pruning.keep_mask`. max_frames: slices or frames
     taken; None = the model's own. max_new_tokens: longest answer. place: look at this slice or frame alone (counted
-    from 0), as a still at the whole budget of one. span_s: look at this stretch of a clip alone, (from, to) in seconds,
-    `math.inf` for its end; as many frames as of the whole clip, closer together. alone: the model alone, nothing from
-    the file and no fixed replies: for measuring it. rule: another pruning rule, one of `omnivmed.pruning.rules.RULES`,
-    in place of threshold and reference; match: it keeps exactly as many tokens as those would.
+    from 0), as a still at the whole budget of one; neighbours: with so many on either side of it, 0 to 2, as a small
+    volume or clip at the budget of slices and frames. span_s: look at this stretch of a clip alone, (from, to) in
+    seconds, `math.inf` for its end; as many frames as of the whole clip, closer together. alone: the model alone,
+    nothing from the file and no fixed replies: for measuring it. rule: another pruning rule, one of
+    `omnivmed.pruning.rules.RULES`, in place of threshold and reference; match: it keeps exactly as many tokens as those
+    would.
     """
 
     threshold: float = DEFAULT_THRESHOLD
@@ -28,6 +32,7 @@ class AskOptions:
     max_frames: int | None = None
     max_new_tokens: int = DEFAULT_NEW_TOKENS
     place: int | None = None
+    neighbours: int = 0
     span_s: tuple[float, float] | None = None
     alone: bool = False
     rule: str | None = None
@@ -63,6 +68,7 @@ class AskSettings(TypedDict, total=False):
     max_frames: int | None
     max_new_tokens: int
     place: int | None
+    neighbours: int
     span_s: tuple[float, float] | None
     alone: bool
     rule: str | None
@@ -102,6 +108,7 @@ def checked(options: AskOptions, limits: Limits) -> AskOptions:
         max_frames=None if frames is None else max(1, min(int(frames), limits.max_frames)),
         max_new_tokens=max(1, min(int(options.max_new_tokens), limits.max_new_tokens)),
         place=None if options.place is None else int(options.place),
+        neighbours=max(0, min(int(options.neighbours), MOST_NEIGHBOURS)) if options.place is not None else 0,
         span_s=None if options.span_s is None else (float(options.span_s[0]), float(options.span_s[1])),
         alone=options.alone,
         rule=options.rule,

@@ -44,7 +44,8 @@ class Request:
     def study_key(self) -> Key:
         """Of what depends on the study and the frames taken alone."""
         asked = self.options
-        return (self.study.content_id, self.study.digest, asked.max_frames, asked.place, asked.span_s)
+        where = (asked.place, asked.neighbours, asked.span_s)
+        return (self.study.content_id, self.study.digest, asked.max_frames, *where)
 
     @property
     def mask_key(self) -> Key:
@@ -124,6 +125,10 @@ class Taking:
 def cut_for(request: Request, budget: VisionBudget, progress: Progress, take: Taking) -> Patches:
     """What the model is given of the study for this question. Raises StudyError."""
     study, options = request.study, request.options
+    if options.place is not None and options.neighbours and study.shape[0] > 1:
+        first, last = options.place - options.neighbours, options.place + options.neighbours
+        index = np.arange(max(0, first), min(study.shape[0] - 1, last) + 1)
+        return prepare(study, budget, frame_index=index, progress=progress, take=take)
     if options.place is not None and study.kind != "image":
         return prepare_place(study, options.place, budget, take=take)
     return prepare(

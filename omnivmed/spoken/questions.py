@@ -199,7 +199,8 @@ def tidy(question: str) -> str:
 
 PLACE = re.compile(
     r"\s*(?:(?:on|in|at|look at)\s+)?(?:(?:the\s+)?(?:slice|frame)\s+(?:number\s+|no\.?\s+)?(?P<number>\d{1,6})"
-    r"|at\s+(?P<seconds>\d{1,6}(?:\.\d+)?)\s*s(?:ec(?:onds?)?)?)\s*[:,]",
+    r"|at\s+(?P<seconds>\d{1,6}(?:\.\d+)?)\s*s(?:ec(?:onds?)?)?)"
+    r"(?P<near>\s+(?:and|with)\s+(?:its\s+|the\s+)?neighbou?rs)?\s*[:,]",
     re.IGNORECASE,
 )
 
@@ -254,6 +255,12 @@ def _seconds(time: str, unit: str | None) -> float:
     for part in time.split(":"):
         value = 60 * value + float(part)
     return value * 60 if ":" not in time and unit and unit.lower().startswith("m") else value
+
+
+def with_neighbours(question: str) -> bool:
+    """Whether a question that begins with a place asks for its neighbours too: "On slice 57 and its neighbours: …"."""
+    found = PLACE.match(question)
+    return found is not None and found["near"] is not None
 
 
 def place_in(question: str) -> tuple[Literal["number", "seconds"], float, str] | None:

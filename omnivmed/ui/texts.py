@@ -228,6 +228,7 @@ class Texts(BaseModel, frozen=True, extra="forbid", strict=False):
     ANSWER_UNASKED: dict[str, str]
     ANSWER_TOKENS: str
     ANSWER_PLACE: dict[str, str]
+    ANSWER_NEAR: dict[str, str]
     ANSWER_TAKEN: dict[str, str]
     ANSWER_SPAN: str
     ANSWER_OUT: str
@@ -240,6 +241,7 @@ class Texts(BaseModel, frozen=True, extra="forbid", strict=False):
     NO_CLIP: str
     ASK_STRETCH: str
     ASK_AROUND: str
+    ASK_NEIGHBOURS: str
     ASK_ON_SLICE: str
 
     # What the model saw, in numbers

@@ -82,3 +82,20 @@ def test_an_answer_says_how_much_time_lies_between_the_frames() -> None:
     assert any(note.startswith("Up to 13 s lie between two frames") for note in notes)
     assert model.answer(long_clip(), "What?", span_s=(80.0, 110.0)).notes == ()
     assert model.answer(clip_study(), "What?").notes == ()
+
+
+def test_a_place_with_its_neighbours_is_a_small_volume_of_its_own() -> None:
+    runtime = MockRuntime()
+    model, study = assistant(runtime), ct_study()
+    near = mask_of(model.answer(study, "What?", place=5, neighbours=1))
+    assert near.frame_index.tolist() == [4, 5, 6]  # of the series, not of those that were sampled
+    assert len(near.keep) == 3
+    alone = mask_of(model.answer(study, "What?", place=5))
+    assert alone.frame_index.tolist() == [5]
+    assert alone.total != near.total
+    assert mask_of(model.answer(study, "What?", place=0, neighbours=2)).frame_index.tolist() == [0, 1, 2]
+    assert mask_of(model.answer(study, "What?", place=11, neighbours=9)).frame_index.tolist() == [9, 10, 11]
+    assert mask_of(model.answer(study, "What?", neighbours=1)).frame_index.tolist() == list(range(12))
+    clip = mask_of(model.answer(clip_study(), "What?", place=7, neighbours=1))
+    assert clip.times_s is not None
+    assert clip.times_s.tolist() == pytest.approx([0.6, 0.7, 0.8])

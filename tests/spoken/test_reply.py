@@ -272,6 +272,7 @@ def test_a_strange_picture_gets_a_refusal_with_what_the_file_knows() -> None:
         ("slice 3, which plane", ("number", 3.0, "which plane")),
         ("In frame 12: organ?", ("number", 12.0, "organ?")),
         ("At 3.5 s: what is this?", ("seconds", 3.5, "what is this?")),
+        ("On slice 57 and its neighbours: what is it?", ("number", 57.0, "what is it?")),
         ("On slice 57:", None),
         ("How many slices?", None),
     ],

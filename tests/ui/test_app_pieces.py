@@ -330,6 +330,8 @@ def test_a_question_about_one_slice_shows_the_model_that_slice_and_leaves_the_ov
         AskOptions(place=1),
     )
     assert chat.placed(phantoms.ct_study(), "At 2 s: which organ?", AskOptions())[1].place is None  # no clip
+    near = chat.placed(phantoms.ct_study(), "On slice 2 and its neighbours: which organ?", AskOptions())
+    assert near == ("which organ?", AskOptions(place=1, neighbours=1))
 
 
 def test_what_the_file_knows_is_answered_while_the_model_loads(context: Context) -> None:

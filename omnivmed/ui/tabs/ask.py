@@ -205,6 +205,8 @@ class Ask:
             start = texts.ASK_STRETCH.format(begin=begin, end=end)
         elif data.get("around") and isinstance(time_s, (int, float)):
             start = texts.ASK_AROUND.format(at=clip_time(time_s))
+        elif data.get("around") and isinstance(data.get("index"), int):
+            start = texts.ASK_NEIGHBOURS.format(number=data["index"] + 1)
         elif isinstance(time_s, (int, float)):
             start = texts.ASK_AT_TIME.format(seconds=time_s)
         elif isinstance(data.get("index"), int):

@@ -20,7 +20,7 @@ from omnivmed.errors import Cancelled, ModelError, OmniVMedError
 from omnivmed.inference.events import Done, Failed, MaskReady, Stage, Text
 from omnivmed.inference.guided import immediate
 from omnivmed.inference.options import AskOptions
-from omnivmed.spoken.questions import place_in, stretch_in
+from omnivmed.spoken.questions import place_in, stretch_in, with_neighbours
 from omnivmed.ui import texts
 from omnivmed.ui.visit.background import Step
 from omnivmed.ui.visit.clock import clip_time
@@ -201,7 +201,9 @@ def _answer(
             now = time.monotonic()
             if isinstance(event, MaskReady):
                 mask = event.mask
-                if options.place is None:  # that of one slice is not the mask of the study on the screen
+                if (
+                    options.place is None or options.neighbours
+                ):  # that of one slice is not the mask of the study on the screen
                     yield replace(state, mask=mask)
                 continue
             if isinstance(event, Text):
@@ -252,6 +254,7 @@ def placed(study: Study, question: str, options: AskOptions) -> tuple[str, AskOp
         stretch = stretch_in(question) if study.kind == "video" and options.span_s is None else None
         return (question, options) if stretch is None else (stretch[2], replace(options, span_s=stretch[:2]))
     unit, value, rest = found
+    options = replace(options, neighbours=int(with_neighbours(question)))
     if unit == "number":
         return rest, replace(options, place=int(value) - 1)
     return (
@@ -266,6 +269,9 @@ def looked_at(facts: str, study: Study, options: AskOptions, mask: KeepMask | No
     short, line_break, rest = facts.partition("\n")
     if study.kind == "image" or not line_break or mask is None:  # the file alone has answered
         return facts
+    if options.place is not None and options.neighbours:
+        first, last = (int(mask.frame_index[k]) + 1 for k in (0, -1))
+        return f"{texts.ANSWER_NEAR[study.kind].format(first=first, last=last)} · {facts}"
     if options.place is not None:
         return f"{texts.ANSWER_PLACE[study.kind].format(number=options.place + 1)} · {facts}"
     taken, frames = len(mask.frame_index), study.shape[0]

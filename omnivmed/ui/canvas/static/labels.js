@@ -2,6 +2,7 @@
 import { TEXT, say, num } from './texts.js';
 import { givenAt } from './tokens.js';
 import { paintStrip } from './paint.js';
+import { clock } from './view2d.js';
 
 /** Says so when the slice on screen was not among those given to the model. */
 export function givenNote(viewer) {
@@ -20,6 +21,19 @@ export function givenNote(viewer) {
   if (at === 0) note.textContent = TEXT.firstWhole;
   else if (before >= 0 && after >= 0) note.textContent = say(TEXT.notGivenTwo, { a: name(before), b: name(after) });
   else note.textContent = say(TEXT.notGiven, { a: name(before >= 0 ? before : after) });
+}
+
+/** Buttons and words of the stretch that was marked. */
+export function syncMarks({ ui, marks, stretch, root }) {
+  ui.fromHere.setAttribute('aria-pressed', String(marks.from !== null));
+  ui.toHere.setAttribute('aria-pressed', String(marks.to !== null));
+  ui.askStretch.hidden = !stretch;
+  const text = stretch ? say(TEXT.stretch, { a: clock(stretch[0]), b: clock(stretch[1]) }) : '';
+  ui.askStretch.title = stretch ? TEXT.askStretch + ': ' + text : TEXT.askStretch;
+  ui.askStretch.setAttribute('aria-label', ui.askStretch.title);
+  if (text) ui.live.textContent = text;
+  if (stretch) root.dataset.stretch = stretch.join();
+  else delete root.dataset.stretch;
 }
 
 export function syncWindow(viewer) {

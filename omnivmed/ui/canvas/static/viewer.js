@@ -12,7 +12,7 @@ import { Preview } from './preview.js';
 import { Thumbs } from './thumbs.js';
 import { Player } from './player.js';
 import { ViewState } from './state.js';
-import { givenNote, syncWindow, readout, readStrip, drawStrip } from './labels.js';
+import { givenNote, syncMarks, syncWindow, readout, readStrip, drawStrip } from './labels.js';
 import { linkTo } from './keep.js';
 import { saveJson, saveNpz, savePng } from './save.js';
 
@@ -104,8 +104,11 @@ export class Viewer extends ViewState {
     ui.ask.setAttribute('aria-label', ui.ask.title);
     ui.ask.hidden = !many;
     const timed = header.kind === 'video' && many && Boolean(this.times);
-    ui.stretch.hidden = ui.moment.hidden = !timed;
-    this.syncMarks();
+    ui.stretch.hidden = !timed;
+    ui.moment.hidden = !many;
+    ui.moment.title = timed ? TEXT.askMoment : TEXT.askNeighbours;
+    ui.moment.setAttribute('aria-label', ui.moment.title);
+    syncMarks(this);
     fillMenus(ui, header, header.kind === 'video');
     const coarse = window.matchMedia('(pointer: coarse)').matches; // one finger scrolls
     this.setTool(coarse && many ? 'scroll' : windowed ? 'window' : 'pan');
@@ -230,7 +233,7 @@ export class Viewer extends ViewState {
     this.trigger('ask_slice', { index, time_s: this.times ? this.times[index] : null, plane: this.header.plane, ...more });
   }
 
-  askMoment() { if (this.times) this.ask({ around: true }); }
+  askMoment() { if (!this.ui.moment.hidden) this.ask({ around: true }); }
 
   askStretch() {
     const { stretch } = this;
@@ -240,21 +243,7 @@ export class Viewer extends ViewState {
   mark(end) {
     if (!this.times || this.ui.stretch.hidden) return;
     super.mark(end);
-    this.syncMarks();
-  }
-
-  /** Buttons and words of the stretch that was marked. */
-  syncMarks() {
-    const { ui, marks, stretch, root } = this;
-    ui.fromHere.setAttribute('aria-pressed', String(marks.from !== null));
-    ui.toHere.setAttribute('aria-pressed', String(marks.to !== null));
-    ui.askStretch.hidden = !stretch;
-    const text = stretch ? say(TEXT.stretch, { a: clock(stretch[0]), b: clock(stretch[1]) }) : '';
-    ui.askStretch.title = stretch ? TEXT.askStretch + ': ' + text : TEXT.askStretch;
-    ui.askStretch.setAttribute('aria-label', ui.askStretch.title);
-    if (text) ui.live.textContent = text;
-    if (stretch) root.dataset.stretch = stretch.join();
-    else delete root.dataset.stretch;
+    syncMarks(this);
   }
 
   hoverAt(pane, point) {
