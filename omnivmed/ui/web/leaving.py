@@ -107,8 +107,8 @@ class Leaving:
 
         async def sent(message: Message) -> None:
             nonlocal over
-            if message["type"] == "http.response.body" and not message.get("more_body", False):
-                over = True
+            if message["type"] == "http.response.body":
+                over = over or not message.get("more_body", False) or is_last(message.get("body", b""))
             await send(message)
 
         async def heard() -> Message:
@@ -122,6 +122,12 @@ class Leaving:
             await self.app(scope, heard, sent)
         finally:
             self.listeners.end(key)
+
+
+def is_last(chunk: bytes) -> bool:
+    """Whether a page closes its stream when it has read this. It may have asked for the next thing by the time we hear
+    of that, and must not lose it."""
+    return chunk.startswith(b'data: {"msg":"close_stream"')
 
 
 def stream_of(scope: Scope, listener_of: Callable[[str], str] = lambda event: event) -> str | None:
