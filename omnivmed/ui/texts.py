@@ -30,6 +30,7 @@ class Texts(BaseModel, frozen=True, extra="forbid", strict=False):
     DROP_HERE: str
     DROP_CLOSE: str
     DROP: dict[str, str]
+    CODES: dict[str, str]
     ABOUT: str
     ABOUT_FROM: dict[str, str]
     FOLDER: str

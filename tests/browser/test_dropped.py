@@ -69,3 +69,63 @@ def test_a_folder_dropped_anywhere(open_page: Opener, tmp_path: Path) -> None:
     page.wait_for_function("document.querySelector('#ov-sent').innerText.includes('nothing to open')")
     assert watched.errors == []
     assert watched.external == []
+
+
+def odd_folder(tmp_path: Path) -> Path:
+    """Five slices under names that no form of an upload carries as they are."""
+    folder = tmp_path / "odd"
+    folder.mkdir()
+    slices = [makers.dicom_bytes(one) for one in makers.ct_series([10 * n for n in range(5)])]
+    for name, data in zip(['a"b.dcm', "c\\", "d\ne.dcm", "f;name=g.dcm", "Müller Ünal"], slices, strict=True):
+        (folder / name).write_bytes(data)
+    return folder
+
+
+def test_names_that_no_upload_can_carry(open_page: Opener, tmp_path: Path) -> None:
+    watched = open_page()
+    page = watched.page
+    watched.wait_for_study(112)
+    sent: list[bytes] = []
+    page.on("request", lambda r: sent.append(r.post_data_buffer or b"") if "upload" in r.url else None)
+    drop(page, odd_folder(tmp_path))
+    watched.wait_for_study(5)
+    assert "5 files sent" in page.inner_text("#ov-sent")
+    page.click("#ov-sent summary")
+    assert "Müller Ünal" in page.inner_text("#ov-sent")
+    assert not any(word in b"".join(sent) for word in ("Ünal".encode(), b"name=g"))
+    assert watched.errors == []
+
+
+def test_the_folder_button_after_a_clip(open_page: Opener, tmp_path: Path) -> None:
+    """A clip is on the screen, its conversion perhaps still going on; then a file by the field itself."""
+    watched = open_page()
+    page = watched.page
+    watched.wait_for_study(112)
+    page.click("#sample-endoscopy_phantom")
+    page.wait_for_function(
+        "() => document.querySelector('#viewer [data-ready]').view.header?.kind === 'video'"
+    )
+    folder = folder_of(tmp_path)
+    with page.expect_file_chooser() as chooser:
+        page.click(".ov-folder")
+    chooser.value.set_files(folder)
+    watched.wait_for_study(5)
+    assert "files sent" in page.inner_text("#ov-sent")
+    page.set_input_files("#ov-upload [type=file]", str(find_sample("mr_head").path))
+    page.wait_for_function(
+        "() => document.querySelector('#viewer [data-ready]').view.header?.source_shape[0] > 100"
+    )
+    assert watched.errors == []
+
+
+def test_the_lesson_opens_with_ones_own_study(open_page: Opener, tmp_path: Path) -> None:
+    watched = open_page()
+    page = watched.page
+    watched.wait_for_study(112)
+    drop(page, folder_of(tmp_path))
+    watched.wait_for_study(5)
+    with page.context.expect_page() as opened:
+        page.click("#ov-top .ov-other")
+    lesson = opened.value
+    lesson.wait_for_function("() => document.body.innerText.includes('5 axial slices')", timeout=60_000)
+    assert watched.errors == []

@@ -61,6 +61,11 @@ def test_words_previews_the_stamped_file_and_its_seed(open_page: Opener) -> None
     assert other is not None
     assert (one.model, one.prompt, one.seed) == ("tiny/1", "axial CT of the abdomen", other.seed)
     assert b"trainedAlgorithmicMedia" in first
+    page.set_viewport_size({"width": 1280, "height": 720})  # words, button and picture without scrolling
+    for part in ("#gen-prompt", "#gen-draw", "#gen-board .ov-board-stage"):
+        box = page.locator(part).bounding_box()
+        assert box["y"] >= 0, part
+        assert box["y"] + box["height"] <= 720, part
     pixels = [np.asarray(Image.open(io.BytesIO(data))) for data in (before, first)]
     assert np.array_equal(pixels[0], pixels[1])
     assert provenance.of_pixels(pixels[0]) is not None

@@ -46,7 +46,7 @@ def send(app: Running, page: PageClient, case: dict[str, Any], path: Path, log: 
             wrong.append(f"refused as {codes[0]}")
         if sentence is None or not sentence[1].strip().endswith("."):
             wrong.append("no sentence")
-        if codes[0] not in STUDY_ERROR_CODES or f"<small>{codes[0]}</small>" not in shown:
+        if codes[0] not in STUDY_ERROR_CODES or f'<small data-code=\\"{codes[0]}\\">' not in shown:
             wrong.append("no code")
     else:
         if expect["outcome"] == "reject" or codes[0] != "ok":

@@ -164,7 +164,9 @@ def test_a_broken_upload_is_a_sentence_and_leaves_nothing(start: Starter, tmp_pa
     for path in (broken, text):
         told = json.dumps(page.open_upload(path))
         assert "ov-error" in told
-        assert re.search(r"\. <small>(Corrupt|NotAnImage)</small>", told)
+        assert re.search(
+            r'\. <small data-code=\\?"(Corrupt|NotAnImage)\\?">(damaged|no picture in it)</small>', told
+        )
         assert names_in(told) == []
         assert "Traceback" not in told
         assert str(tmp_path) not in told

@@ -41,6 +41,21 @@
     return { files, left };
   }
 
+  /** The same file under its number: a name stays here, and none is of a form in which no upload can carry it (a quote, a
+   * line break, a backslash at its end). What is left of it is the ending, by which a format is known. */
+  const nameless = (file, k) => {
+    const ending = /(?:\.nii|\.img|\.hdr)?\.[A-Za-z0-9]{1,8}$/.exec(file.name);
+    return new File([file], `file${k + 1}${ending ? ending[0] : ''}`);
+  };
+  let sending = false;
+  // The field itself, clicked or dropped on, goes the same way.
+  document.addEventListener('change', (event) => {
+    const input = field();
+    if (sending || !input || event.target !== input || !input.files || !input.files.length) return;
+    event.stopImmediatePropagation();
+    send([...input.files], []);
+  }, true);
+
   /** What was sent and what was not, with the reason; goes when it is clicked away or another study is sent. */
   function list(files, left, message) {
     const old = document.getElementById('ov-sent');
@@ -81,9 +96,11 @@
       // In order of their paths: parts of a pair and slices of a series come as they lie in the folder.
       const path = (file) => file.webkitRelativePath || file.name;
       files.sort((a, b) => path(a).localeCompare(path(b), undefined, { numeric: true }));
-      files.forEach((file) => carried.items.add(file));
+      files.forEach((file, k) => carried.items.add(nameless(file, k)));
+      sending = true;
       input.files = carried.files;
       input.dispatchEvent(new Event('change', { bubbles: true }));
+      sending = false;
       list(files, left, '');
     }
   }

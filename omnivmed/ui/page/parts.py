@@ -100,11 +100,11 @@ def progress(step: Step | None, lead: str = "") -> str:
 
 
 def error(message: str, code: str | None = None, *, still_shown: bool = False) -> str:
-    """One sentence for the person, and the code to look up or to report.
+    """One sentence for the person, and in a word what kind of refusal it is (its code in the markup, for programs).
 
     still_shown: another study stands below it, and must not be taken for the one that failed.
     """
-    small = f" <small>{escape(code)}</small>" if code else ""
+    small = f' <small data-code="{escape(code)}">{escape(texts.CODES.get(code, ""))}</small>' if code else ""
     below = f"<br>{escape(texts.STILL_SHOWN)}" if still_shown else ""
     return f'<div class="ov-error" role="alert">{escape(message)}{small}{below}</div>'
 
