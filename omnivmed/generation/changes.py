@@ -70,10 +70,11 @@ def _sentence(levels: np.ndarray, mask: np.ndarray, share: float) -> str:
     rows, columns = np.nonzero(mask)
     height, width = mask.shape
     third = ("upper", "middle", "lower")[min(2, int(rows.mean() * 3 / height))]
-    half = "right" if columns.mean() > width / 2 else "left"
+    half, side = ("right", "left") if columns.mean() > width / 2 else ("left", "right")
     mean = float(levels[mask].mean())
     how = "brighter" if mean > 0 else "darker"
     return (
-        f"A region in the {third} third, in the {half} half of the picture, became {how} "
+        f"A region in the {third} third, in the {half} half of the picture (the patient's {side}, if the patient "
+        f"faces you), became {how} "
         f"by {abs(mean):.0f} grey levels on average; {100 * share:.1f} % of the picture changed, the rest did not."
     )

@@ -99,6 +99,7 @@ class EditorConfig:
     blocks: tuple[int, ...] = (3, 2, 0)
     mlp: int = 512
     spread: float = 0.2
+    lets_through: Literal["both", "darker"] = "both"
     eps: float = 1e-5
     rope_theta: float = 100000.0
 

@@ -129,6 +129,11 @@ class DrawPipeline:
         if kind == "super_resolution":
             small = self.side // COARSE
             text = f"The given picture was reduced to {small} x {small} pixels; all finer detail is the model's guess."
+        if kind == "translation":
+            text = (
+                "Worked out from this one slice: what only the other sequence would have shown is not in it, and a "
+                "lesion or contrast agent that appears is the model's guess."
+            )
         return self._stamped(work, pixels, text)
 
     def counterfactual(
@@ -267,12 +272,24 @@ class DrawPipeline:
             callback(1, 1, lambda: preview(added_to(given, added), self.model_id, edited=True))
         return np.asarray(added, np.float32)
 
+    def _trusted(self, before: np.ndarray, levels: np.ndarray, task: str) -> np.ndarray:
+        """The change without what was not measured to be right. Raises ModelError("Unsupported") if that is most."""
+        if self.editors[task].config.lets_through == "both":
+            return levels
+        change = change_of(before, levels)
+        if not change.no_change and float(levels[change.mask].mean()) > 0:
+            raise ModelError(
+                "Unsupported",
+                "These weights can take an opacity away; putting one in was not right often enough and is held back.",
+            )
+        return np.minimum(levels, 0)
+
     @torch.inference_mode()
     def _counterfactual(self, work: _Work, callback: Callback | None) -> CounterfactualResult:
         assert work.given is not None
         before = work.given
         if work.task in self.editors:
-            levels = self._added(work, callback).mean(-1)
+            levels = self._trusted(before, self._added(work, callback).mean(-1), work.task)
         else:
             z = self._latents(work, callback)
             difference = (self.autoencoder.decode(z) - self.autoencoder.decode(self._encoded(before)))[0]

@@ -124,6 +124,27 @@ def test_a_counterfactual_is_read_off_what_its_expert_adds() -> None:
     assert change.explanation == wanted.sentence
 
 
+def test_a_change_that_was_not_right_often_enough_is_refused() -> None:
+    pipe = edited_pipeline("counterfactual")
+    given = np.full((32, 32, 3), 120, np.uint8)
+    level = 0.0
+
+    class Fixed(Editor):
+        def forward(self, given: torch.Tensor, prefix: Prefix) -> torch.Tensor:
+            out = torch.zeros_like(given)
+            out[:, :, 4:14, 4:14], out[:, :, 24:30, 24:30] = level, -level / 2
+            return out
+
+    pipe.editors["counterfactual"] = Fixed(replace(TINY, lets_through="darker"))
+    level = -0.5
+    change = pipe.counterfactual(given, "remove the opacity", seed=1)
+    assert change.difference_map[6, 6] > 0.1
+    assert change.difference_map[26, 26] == 0
+    level = 0.5
+    with pytest.raises(ModelError, match="held back"):
+        pipe.counterfactual(given, "add an opacity", seed=1)
+
+
 def test_what_is_grey_stays_grey_and_what_is_coloured_may_not() -> None:
     grey = np.full((2, 4, 4, 3), 100, np.uint8)
     grey[1, ..., 0] = 120

@@ -76,7 +76,9 @@ def test_an_edit_begins_with_the_picture() -> None:
     assert origin is not None
     assert origin.edited
     assert "8 x 8 pixels" in sharp.text
-    assert pipe.generate_image("show this as T2", given, seed=2).params["task"] == "translation"
+    translated = pipe.generate_image("show this as T2", given, seed=2)
+    assert translated.params["task"] == "translation"
+    assert "guess" in translated.text
 
 
 def test_a_counterfactual_shows_and_tells_what_differs() -> None:
@@ -118,5 +120,6 @@ def test_a_change_is_found_where_it_is_and_the_rest_is_untouched() -> None:
     assert (change.mask & truth).sum() / (change.mask | truth).sum() > 0.7
     assert "lower third" in change.sentence
     assert "right half" in change.sentence
+    assert "the patient's left" in change.sentence
     assert "brighter" in change.sentence
     assert np.array_equal(change.after[:30], before[:30])

@@ -21,7 +21,7 @@ _CHANGES = EditorConfig(reads=(3,), widths=(48, 96, 192), blocks=(1, 2, 0), mlp=
 EDITORS = {
     "super_resolution": EditorConfig(reads=(3,), widths=(64, 96, 256), blocks=(4, 1, 0)),
     "translation": _CHANGES,
-    "counterfactual": _CHANGES,
+    "counterfactual": replace(_CHANGES, lets_through="darker"),
 }
 """An expert for each task that changes a picture: detail is made at the finest scale, findings are seen further down.
 2.8 and 4.2 M parameters."""
@@ -40,7 +40,12 @@ def expert_leg(leg: int, seconds: float | None) -> ExpertLegConfig:
 def editor_leg(task: str, leg: int, seconds: float | None) -> EditorLegConfig:
     """A leg of an editing expert; 10 minutes unless told otherwise."""
     lr = 1e-3 if leg == 1 else 5e-4
-    return EditorLegConfig(task, EDITORS[task], seconds=seconds or 600.0, batch=8, lr=lr, seed=20 + leg)
+    share = (
+        (0.5, 0.1, 250.0) if leg == 1 else (0.1, 0.02, 150.0)
+    )  # first to find a place, then to draw its edge
+    return EditorLegConfig(
+        task, EDITORS[task], seconds=seconds or 600.0, batch=8, lr=lr, seed=20 + leg, share=share
+    )
 
 
 def tiny_editor_leg(task: str, steps: int) -> EditorLegConfig:

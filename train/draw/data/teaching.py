@@ -96,7 +96,7 @@ class Teacher:
     def _counterfactual(self, place: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray, str]:
         (image,) = moved([self._image(place)], rng, mirror=False)
         flat = self.pictures.rows[place].labels.get("modality") == "X-ray"
-        kind = rng.choice(("remove", "insert", "keep"), p=(0.45, 0.45, 0.1) if flat else (0.8, 0.0, 0.2))
+        kind = rng.choice(("remove", "insert", "keep"), p=(0.3, 0.55, 0.15) if flat else (0.7, 0.0, 0.3))
         removal = str(rng.choice(instructions.remove()))
         if kind == "insert":
             side, zone = str(rng.choice(("left", "right"))), str(rng.choice(ZONES))

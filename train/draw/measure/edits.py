@@ -1,6 +1,7 @@
 """Edits on unseen people against what doing nothing gives: bicubic, the given sequence, the known mask.
 
 Intervals of means are bootstraps over people, not over pictures: slices of one patient are no independent tries.
+MedNIST does not say whose its pictures are: each counts as a person there.
 """
 
 from __future__ import annotations
@@ -23,13 +24,18 @@ from train.draw.data.edits import (
     put_opacity,
     sequence_pairs,
 )
-from train.draw.data.pictures import SIDE, Pictures
+from train.draw.data.pictures import SIDE, Pictures, Row
 from train.draw.measure.bench import Bench
 from train.draw.measure.pixels import interval, interval_over, psnr, ssim
 from train.draw.measure.reconstruction import spread
 from train.draw.text import instructions
 
 EDIT = Settings(steps=4, cfg_text=1.0, cfg_image=1.0, cfg_interval=(0.0, 1.0), shift=1.0)
+
+
+def person(row: Row) -> str:
+    """Whose picture it is, as far as that is known."""
+    return row.record if row.source == "mednist" else row.patient
 
 
 def back_projected(image: np.ndarray, given: np.ndarray, times: int = 10) -> np.ndarray:
@@ -73,7 +79,7 @@ def sharpen(bench: Bench, pictures: Pictures, settings: Settings = EDIT, most: i
         if len(images) > 1:
             rows["mean gain"].append(float(np.mean(gain)))
             rows["mean over fitted"].append(float(np.mean(a) - np.mean(c)))
-        people = [pictures.rows[place].patient for place in places]
+        people = [person(pictures.rows[place]) for place in places]
         out[subject] = {
             "n": len(images),
             "people": len(set(people)),
@@ -81,7 +87,7 @@ def sharpen(bench: Bench, pictures: Pictures, settings: Settings = EDIT, most: i
             "bicubic": float(np.mean(b)),
             "fitted": float(np.mean(c)),
             "gain": float(np.mean(gain)),
-            "interval": interval(gain),
+            "interval": interval_over(gain, people),
             "ssim": float(np.mean([ssim(x, y) for x, y in zip(images, made, strict=True)])),
             "ssim_bicubic": float(np.mean([ssim(x, y) for x, y in zip(images, given, strict=True)])),
         }
@@ -139,7 +145,7 @@ def opacities(bench: Bench, pictures: Pictures, settings: Settings = EDIT, most:
     for kind in ("X-ray", "CT"):
         mine = [int(p) for p in places if pictures.rows[p].labels.get("modality") == kind][:most]
         images = [np.asarray(pictures.pixels[p]) for p in mine]
-        people = [pictures.rows[p].patient for p in mine]
+        people = [person(pictures.rows[p]) for p in mine]
         drawn = [draw_opacity(image, rng) for image in images]
         asked = [removal[i % len(removal)] for i in range(len(images))]
         held = _found(bench, images, drawn, asked, people, settings, put=False)

@@ -123,7 +123,7 @@ def _sharpen(scores: dict[str, Any]) -> list[str]:
     out = [
         "### Four times the resolution",
         "",
-        "| unseen | n | PSNR dB | bicubic | bicubic, back-projected | gain over bicubic [95 %] | SSIM (bicubic) |",
+        "| unseen | n (people) | PSNR dB | bicubic | back-projected | gain over bicubic [95 %] | SSIM (bicubic) |",
     ]
     out.append("|---|---|---|---|---|---|---|")
     for name, row in _rows(scores["sharpen"]):
@@ -132,7 +132,8 @@ def _sharpen(scores: dict[str, Any]) -> list[str]:
             gain = f"{row['gain']:+.1f} [{low:+.1f} to {high:+.1f}]"
             alike = f"{row['ssim']:.3f} ({row['ssim_bicubic']:.3f})"
             base = f"{row['bicubic']:.1f} | {row['fitted']:.1f}"
-            out.append(f"| {name} | {row['n']} | {row['psnr']:.1f} | {base} | {gain} | {alike} |")
+            count = f"{row['n']} ({row['people']})"
+            out.append(f"| {name} | {count} | {row['psnr']:.1f} | {base} | {gain} | {alike} |")
     means = scores["sharpen"]
     out.append(
         f"| **mean of kinds with two and more** | | | | {means['mean over fitted']:+.1f} over it | "
