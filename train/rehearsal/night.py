@@ -84,9 +84,11 @@ class Night:
                 raise RuntimeError(f"exit code {group.returncode}:\n{tail(self.log(self.starts))}")
 
     def told(self, pattern: str) -> str:
-        """The last line of the newest log with that pattern in it; empty: none."""
+        """The last line of the newest log with that pattern in it, the first process's before others'; empty: none."""
         lines = self.log(self.starts).read_text(encoding="utf-8", errors="replace").splitlines()
-        return next((line.strip() for line in reversed(lines) if re.search(pattern, line)), "")
+        found = [line.strip() for line in reversed(lines) if re.search(pattern, line)]
+        found.sort(key=lambda line: line.startswith("process "))
+        return found[0] if found else ""
 
     def steps(self, stage: str) -> int:
         """Of a stage."""
