@@ -226,8 +226,10 @@ class Soak:
         if not self.program.small_disk:
             self.note("events", "disk full: not tried, no disk of its own")
             return
-        self.program.order("fill")
+        with Visitor(self.program.url) as page:
+            page.opened_in("mr_head")  # its views are made once, and kept
         try:
+            self.program.order("fill")
             with Visitor(self.program.url) as page:
                 try:
                     page.upload(self.files["volume"])
