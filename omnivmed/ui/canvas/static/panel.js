@@ -79,6 +79,9 @@ function buildBar(ui, act) {
   ui.layout = iconButton('layout', TEXT.layout, act.layout, { 'aria-pressed': 'false' });
   ui.overlay = iconButton('overlay', TEXT.overlay, act.toggleOverlay, { 'aria-pressed': 'true' });
   ui.ask = iconButton('ask', TEXT.ask, act.ask);
+  ui.fromHere = iconButton('from', TEXT.fromHere, () => act.mark('from'), { 'aria-pressed': 'false' });
+  ui.toHere = iconButton('to', TEXT.toHere, () => act.mark('to'), { 'aria-pressed': 'false' });
+  ui.stretch = el('div', { class: 'omv-group omv-stretch', hidden: true }, ui.fromHere, ui.toHere);
   ui.moment = iconButton('moment', TEXT.askMoment, act.askMoment, { hidden: true });
   ui.askStretch = iconButton('stretch', TEXT.askStretch, act.askStretch, { hidden: true });
   ui.save = iconButton('save', TEXT.saveMenu, act.saveMenu, { 'aria-haspopup': 'menu', 'aria-expanded': 'false' });
@@ -92,6 +95,7 @@ function buildBar(ui, act) {
     group(ui.zoomOut, ui.zoomIn, ui.fit, ui.reset),
     group(ui.layout, ui.overlay),
     el('span', { class: 'omv-space' }),
+    ui.stretch,
     group(ui.ask, ui.moment, ui.askStretch, ui.save, ui.help, ui.full),
   );
 }
@@ -132,10 +136,7 @@ function buildTime(ui, act) {
   ui.place = el('output', { class: 'omv-place' });
   ui.clip = el('span', { class: 'omv-clip', role: 'status' });
   ui.speed = el('select', { class: 'omv-select', title: TEXT.speed, 'aria-label': TEXT.speed, onchange: (e) => act.speed(Number(e.target.value)) });
-  ui.fromHere = iconButton('from', TEXT.fromHere, () => act.mark('from'), { 'aria-pressed': 'false' });
-  ui.toHere = iconButton('to', TEXT.toHere, () => act.mark('to'), { 'aria-pressed': 'false' });
-  ui.stretch = el('div', { class: 'omv-group omv-stretch', hidden: true }, ui.fromHere, ui.toHere);
-  ui.time = el('div', { class: 'omv-time' }, ui.play, ui.prevFrame, ui.nextFrame, ui.slider, ui.clip, ui.place, ui.stretch, ui.prevChange, ui.nextChange, ui.speed);
+  ui.time = el('div', { class: 'omv-time' }, ui.play, ui.prevFrame, ui.nextFrame, ui.slider, ui.clip, ui.place, ui.prevChange, ui.nextChange, ui.speed);
   ui.strip = el('canvas', { class: 'omv-strip', title: TEXT.strip, role: 'img', 'aria-label': TEXT.strip });
 }
 
