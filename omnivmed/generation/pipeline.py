@@ -282,7 +282,8 @@ class DrawPipeline:
                 "Unsupported",
                 "These weights can take an opacity away; putting one in was not right often enough and is held back.",
             )
-        return np.minimum(levels, 0)
+        darker: np.ndarray = np.minimum(levels, 0)
+        return darker
 
     @torch.inference_mode()
     def _counterfactual(self, work: _Work, callback: Callback | None) -> CounterfactualResult:

@@ -112,7 +112,8 @@ def greys(png: bytes) -> np.ndarray[Any, Any]:
     """A screenshot, small and grey, without its mean: two of one slice are alike whatever is drawn over them."""
     small = Image.open(io.BytesIO(png)).convert("L").resize((48, 48), Image.Resampling.BOX)
     values = np.asarray(small, np.float64)
-    return (values - values.mean()) / values.std()
+    out: np.ndarray[Any, Any] = (values - values.mean()) / values.std()
+    return out
 
 
 def test_a_slow_line_shows_a_picture_within_three_seconds(browser: Any, server: str) -> None:

@@ -89,7 +89,7 @@ def test_stopped_and_the_page_is_free(open_page: Opener) -> None:
 def test_a_change_has_a_slider_and_goes_to_the_viewer_when_asked_about(open_page: Opener) -> None:
     watched = open_page()
     page = to_tab(watched)
-    page.get_by_label("With or without a finding").check()
+    page.get_by_label("Without an opacity").check()
     page.wait_for_selector("#gen-chip-0:has-text('remove the opacity')")
     page.click("#gen-chip-0")
     data = draw(page, 1)
