@@ -7,7 +7,7 @@ VENV ?= .venv
 TORCH_INDEX ?=
 RUN := $(VENV)/bin/python
 
-.PHONY: app test check lint types slow wheel fuzz mutate sbom lock newest recipe-tiny
+.PHONY: app test check lint types slow wheel fuzz mutate sbom lock newest recipe-tiny instruct-tiny
 
 app: $(VENV)/app.ready
 	@$(RUN) app.py $(ARGS)
@@ -87,3 +87,7 @@ $(UV):
 
 recipe-tiny: $(VENV)/dev.ready
 	$(RUN) -m train tiny $(ARGS)
+
+# Instruction data in miniature: phantoms, stub services, selection, a trained tiny model. ARGS="--out DIR"
+instruct-tiny: $(VENV)/dev.ready
+	$(RUN) -m train.instruct.tiny $(or $(ARGS),--out runs/instruct-tiny)

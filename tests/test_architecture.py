@@ -55,7 +55,7 @@ FORBIDDEN = {
 # Packages with inner rooms: their floors, the ground first. A room imports only from floors below its own.
 FLOORS = {
     "omnivmed.ui": ["texts", "upstream", "canvas", "visit", "page", "tabs", "web", "app"],
-    "train.instruct": ["rows", "select", "sources", "services", "graph", "__main__"],
+    "train.instruct": ["rows", "select", "sources", "services", "graph", "out", "tiny", "__main__"],
     "train.nano": ["data", "text", "parts", "fit", "measure", "export", "stages", "__main__"],
 }
 MOST_ROOMS, MOST_ARROWS = 9, 24

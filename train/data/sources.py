@@ -15,7 +15,7 @@ from omnivmed.eval.files import LayoutError
 from omnivmed.eval.protocol import M3D_CLOSED
 from omnivmed.eval.registry import WITH_CLIPS, find
 from omnivmed.records import Reading, Sample, SampleSet, Skipped, by_reason
-from train.data import conversations, mimic_cxr
+from train.data import conversations, mimic_cxr, packed
 from train.data.samples import from_items
 from train.recipes.config import Source
 
@@ -57,6 +57,7 @@ READERS: dict[str, Callable[[Path, str], SampleSet]] = {
     "m3d_retrieval": _m3d_retrieval,
     "m3d_positioning": _questions(m3d_tasks.read_positioning, prompt=""),
     "mimic_cxr": mimic_cxr.read,
+    "packed": packed.read,
     **{
         name + ending: _questions(find(name + ending).read)
         for name in ("cholec80", "endovis18", "psi_ava")

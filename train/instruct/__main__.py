@@ -1,13 +1,15 @@
-"""python -m train.instruct plan | records | drawing | check | run | select: instruction data from public sources.
+"""python -m train.instruct plan | records | drawing | check | run | select | out: from public sources.
 
 plan says what will be asked of whom; records turns a recipe's sources into shards; drawing makes pairs of pictures of
 them; check drops what is in a test set or there twice; run asks the services, and goes on where it was stopped; select
-makes the set from stored answers, as often and by as many rules as one likes. README.md here has the order.
+chooses from stored answers, as often and by as many rules as one likes; out writes the finished set. README.md
+here has the order.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import sys
 from pathlib import Path
 
@@ -111,7 +113,12 @@ def ask(args: argparse.Namespace) -> int:
         steps = graph.oka_steps(
             args.data, captioner, service(args.embedder), service(args.judge[0]), args.candidates
         )
-    graph.run(steps, folder)
+    graph.run(
+        steps,
+        folder,
+        at_once=args.at_once,
+        done=lambda n, of: print(f"{n} of {of} shards", file=sys.stderr, flush=True),
+    )
     return 0
 
 
@@ -131,6 +138,24 @@ def select(args: argparse.Namespace) -> int:
     return 0
 
 
+def finish(args: argparse.Namespace) -> int:
+    """The selected rows as Parquet, media shards, conversations, Croissant metadata and a card."""
+    from train.instruct.out import card, croissant, final, parquet
+
+    folder = args.out / args.graph
+    counts = parquet.write(shards.records_of(folder / "selected"), args.data, args.set)
+    with (args.set / "conversations.jsonl").open("w", encoding="utf-8") as file:
+        for record in shards.records_of(folder / "selected"):
+            file.write(json.dumps(final.llava(record), ensure_ascii=False) + "\n")
+    card.write(folder, args.set, args.title)
+    licences = sorted({r.licence for r in shards.records_of(folder / "selected")})
+    croissant.write(args.set, args.title, "Instruction data; the card says what is in it.", licences)
+    print(
+        ", ".join(f"{n} {split}" for split, n in counts.items()), "rows; read the card before passing them on"
+    )
+    return 0
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m train.instruct", description=__doc__)
     commands = parser.add_subparsers(required=True)
@@ -142,15 +167,16 @@ def _parser() -> argparse.ArgumentParser:
         ("check", check),
         ("run", ask),
         ("select", select),
+        ("out", finish),
     ):
         made[name] = commands.add_parser(name, help=(run.__doc__ or "").splitlines()[0])
         made[name].add_argument("--graph", choices=("captions", "oka"), default="captions")
         made[name].set_defaults(run=run)
-    for name in ("records", "drawing", "check", "run", "select"):
+    for name in ("records", "drawing", "check", "run", "select", "out"):
         made[name].add_argument(
             "--out", type=Path, required=True, help="folder of shards, answers and selection"
         )
-    for name in ("records", "drawing", "check", "run"):
+    for name in ("records", "drawing", "check", "run", "out"):
         made[name].add_argument("--data", type=Path, required=True, help="folder with the data sets")
     for name in ("plan", "run"):
         made[name].add_argument("--candidates", type=int, default=5)
@@ -178,6 +204,7 @@ def _parser() -> argparse.ArgumentParser:
     command.add_argument("--captioner", nargs=2, required=True, metavar=("URL", "MODEL"))
     command.add_argument("--judge", nargs=2, action="append", default=[], metavar=("URL", "MODEL"))
     command.add_argument("--embedder", nargs=2, metavar=("URL", "MODEL"))
+    command.add_argument("--at-once", type=int, default=16, help="rows that wait for a service side by side")
     command.add_argument("--remote", action="store_true", help="pictures may be sent to another computer")
     command = made["select"]
     command.add_argument("--keep", type=float, default=KEEP, help="oka: share of rows")
@@ -187,6 +214,9 @@ def _parser() -> argparse.ArgumentParser:
     )
     command.add_argument("--mean", type=float, default=Bar.mean, help="captions: over judges and criteria")
     command.add_argument("--judges", type=int, default=Bar.judges, help="captions: that must have answered")
+    command = made["out"]
+    command.add_argument("--set", type=Path, required=True, help="folder of the finished set")
+    command.add_argument("--title", default="Medical instruction data", help="of the card")
     return parser
 
 

@@ -33,10 +33,16 @@ from train.instruct.select.rules import (
     points_of,
     within_limits,
 )
+from train.instruct.select.sound import marked
 from train.instruct.services.client import Service
 from train.instruct.services.stages import Candidates, Judge, Match, Similarity, Sizes
 
-CAPTION_QUESTION = "Describe the video."
+CAPTION_QUESTIONS = {
+    "image": "Describe what is shown.",
+    "volume": "Describe the volume.",
+    "video": "Describe the video.",
+}
+"""What a chosen caption answers, by kind of media; a row without a picture keeps its own question."""
 
 
 @dataclass(frozen=True)
@@ -55,8 +61,9 @@ def oka_steps(
         Step("1-sizes", Sizes(data)),
         Step("2-limits", within_limits),
         Step("3-candidates", Candidates(captioner, data, count)),
-        Step("4-similarity", Similarity(embedder)),
-        Step("5-match", Match(matcher, data)),
+        Step("4-sound", marked),
+        Step("5-similarity", Similarity(embedder)),
+        Step("6-match", Match(matcher, data)),
     ]
 
 
@@ -66,7 +73,8 @@ def caption_steps(data: Path, captioner: Service, judges: Sequence[Service], cou
         raise ValueError("judges are told apart by their models' names: give different ones")
     return [
         Step("1-candidates", Candidates(captioner, data, count)),
-        *(Step(f"{place}-judge", Judge(judge, data)) for place, judge in enumerate(judges, start=2)),
+        Step("2-sound", marked),
+        *(Step(f"{place}-judge", Judge(judge, data)) for place, judge in enumerate(judges, start=3)),
     ]
 
 
@@ -155,7 +163,10 @@ def conversation(record: Record, text: str) -> dict[str, Any]:
         media = {"volume": {"path": path, "window": window, "num_slices": record.num_slices}}
     elif record.kind == "image":
         media = {"image": names}
-    talk = [{"from": "human", "value": CAPTION_QUESTION}, {"from": "gpt", "value": text}]
+    talk = [
+        {"from": "human", "value": CAPTION_QUESTIONS.get(record.kind, record.question)},
+        {"from": "gpt", "value": text},
+    ]
     about = {
         "modality": record.modality,
         "task": "description",

@@ -165,7 +165,9 @@ def best_candidate(record: Record, bar: Bar = Bar()) -> tuple[int, float] | None
     None when none passes: the row is rejected. A judgement counts only with all three criteria as numbers from 1 to 5.
     """
     best: tuple[int, float] | None = None
-    for place in range(len(record.candidates)):
+    for place, candidate in enumerate(record.candidates):
+        if candidate.get("fault"):
+            continue
         given = [
             points for j in record.judgements if j.get("candidate") == place and (points := points_of(j))
         ]

@@ -96,6 +96,8 @@ class Judge:
         template, digest = prompt("judge")
         out = []
         for place, candidate in enumerate(record.candidates):
+            if candidate.get("fault"):
+                continue
             text = fill(
                 template, what=WHAT[record.kind], reference=record.answer, candidate=str(candidate["text"])
             )
@@ -131,7 +133,7 @@ class Similarity:
 
     def __call__(self, record: Record) -> Record:
         """The record with `S`, left out when there is no candidate. Raises Drop."""
-        texts = [record.answer, *(str(c["text"]) for c in record.candidates)]
+        texts = [record.answer, *(str(c["text"]) for c in record.candidates if not c.get("fault"))]
         try:
             vectors = dict(zip(texts, self.service.embed(texts), strict=True))
         except ServiceError as error:
