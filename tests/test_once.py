@@ -60,4 +60,6 @@ def test_one_training_loop() -> None:
         if calls:
             moved[path.relative_to(ROOT).as_posix()] = calls
     assert moved.pop("train/nano/parts/features.py") == [".backward()"]  # L-BFGS of the linear probe
+    # One step without data or a loop, to weigh what an optimizer holds against the plan.
+    assert moved.pop("train/rehearsal/wide.py") == ["optimizer.step()"]
     assert moved == {"train/loop/fit.py": [".backward()", "optimizer.step()"]}

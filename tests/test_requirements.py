@@ -36,6 +36,7 @@ NOT_IMPORTED = {
 """Named without an import, and why."""
 
 NOT_NAMED = {
+    "datasets": "a test reads a finished set with it where it is installed; lmms_eval brings it",
     "lmms_eval": "omnivmed.eval.lmms is a plug-in of this harness and runs inside it only",
 }
 """Imported without a name, and why."""

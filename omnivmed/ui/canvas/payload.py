@@ -299,6 +299,8 @@ def mask_header(mask: KeepMask) -> dict[str, Any]:
         "reference": mask.reference,
         "min_tokens": int(mask.min_tokens),
         "budget": mask.budget,
+        "rule": mask.rule or None,
+        "span_s": None if mask.span_s is None else [round(float(s), 4) for s in mask.span_s],
         "scale": mask.scale,
         "window": _floats(mask.window),
         "unit": mask.unit,

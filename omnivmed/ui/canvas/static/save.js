@@ -164,6 +164,8 @@ export function maskJson(viewer) {
     reference: wanted.reference,
     min_tokens: run.min_tokens,
     budget: run.budget,
+    rule: run.rule,
+    span_s: run.span_s,
     window: run.window,
     unit: run.unit,
     kept: now.kept,

@@ -35,6 +35,8 @@ export interface MaskHeader {
   reference: Reference;
   min_tokens: number;
   budget: string;
+  rule: string | null;
+  span_s: [number, number] | null;
   scale: 'unit' | 'x255';
   window: [number, number] | null;
   unit: string;
