@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from dataclasses import replace
 from pathlib import Path
 
@@ -131,3 +132,17 @@ def test_a_conversation_that_was_begun_anew_stays_empty(store: SessionStore) -> 
     session.record(session.current, Turn("And?", "It is", "m", "", None, stopped=True))
     store.get("second", "word")
     assert session.turns == ()
+
+
+def test_a_question_waits_for_an_answer_that_was_told_to_stop(store: SessionStore) -> None:
+    session = visited(store)
+    session.stop.clear()
+    assert session.answering.acquire(blocking=False)
+    assert not session.expect("At once?"), "an answer that goes on is not waited for"
+    store.get("second", "word")  # the page is loaded anew: that answer is to end
+    ending = threading.Timer(0.3, session.answering.release)
+    ending.start()
+    assert session.expect("Next?")
+    assert session.take_question() == "Next?"
+    assert not session.stop.is_set()
+    ending.join()
